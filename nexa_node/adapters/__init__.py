@@ -1,0 +1,1 @@
+"""The world: each adapter is the thinnest thing that satisfies a port."""

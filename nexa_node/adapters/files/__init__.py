@@ -1,0 +1,1 @@
+"""Files: settings, credentials, logs, the lock on the state folder."""

@@ -1,0 +1,1 @@
+"""NATS JetStream: the engine underneath, supervised or attached to."""

@@ -1,0 +1,1 @@
+"""Probes: one file per kind of check, each with a time-out."""

@@ -1,0 +1,1 @@
+"""The library agent authors import: `from nexa_node.agent import Agent`."""

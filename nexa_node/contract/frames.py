@@ -1,0 +1,360 @@
+"""The agent protocol's frames: JSON-RPC 2.0, and the parameters of every method.
+
+`Envelope` is decoded first, with the body left raw; the method then says which
+parameters Struct the body is. Unknown members are ignored everywhere.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from nexa_node.contract.agents import Agent, AgentMetrics, AgentState, Capability
+from nexa_node.contract.errors import ErrorObject
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.messages import Address, NewMessage, Sent
+from nexa_node.contract.tasks import (
+    Json,
+    NewTask,
+    Submitted,
+    Task,
+    TaskStatus,
+    TaskSummary,
+    Usage,
+)
+
+FRAME_LIMIT = 1024 * 1024 - 8192
+"""Bytes: NATS' largest message less room for headers."""
+DATA_LIMIT = 256 * 1024
+"""Bytes of one message's or task's data."""
+PRE_AUTH_LIMIT = 4096
+BATCH_LIMIT = 128
+HELLO_TIMEOUT_S = 5.0
+
+RequestId = int | str
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Any JSON-RPC frame: request, notification or response."""
+
+    jsonrpc: str = msgspec.field(default="2.0")
+    id: RequestId | msgspec.UnsetType | None = msgspec.UNSET
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
+    error: ErrorObject | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that wants an answer, as it is sent."""
+
+    id: RequestId
+    method: str
+    params: Any
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that wants none, as it is sent."""
+
+    method: str
+    params: Any
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+class Success(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer, as it is sent."""
+
+    id: RequestId
+    result: Any
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal, as it is sent. `id` is null when the request's could not be read."""
+
+    id: RequestId | None
+    error: ErrorObject
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+Outgoing = Request | Notification | Success | Failure
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the parameters and results of all methods share: absent means default."""
+
+
+class AgentInfo(Params, frozen=True, kw_only=True):
+    """Who says hello."""
+
+    id: AgentId
+    name: str | None = None
+    version: str | None = None
+    incarnation: str | int | None = None
+    """Differs with each start of the agent's process; fences it from its zombie."""
+
+
+class Auth(Params, frozen=True, kw_only=True):
+    """A token in hello, for clients that can set no header."""
+
+    token: str
+
+
+class Resume(Params, frozen=True, kw_only=True):
+    """Which session to take up again, and how far its inbox was read."""
+
+    session: str
+    token: str
+    epoch: str
+    last_seq: int = 0
+
+
+class Hello(Params, frozen=True, kw_only=True):
+    """`session.hello`, the first request."""
+
+    protocol: str
+    agent: AgentInfo
+    namespace: Namespace | None = None
+    capabilities: tuple[Capability, ...] = ()
+    slots: int = 1
+    features: tuple[str, ...] = ()
+    auth: Auth | None = None
+    resume: Resume | None = None
+
+
+class Gap(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}
+):
+    """Messages that are gone: told, never hidden."""
+
+    first: int
+    last: int
+    reason: str
+
+
+class NodeRef(msgspec.Struct, frozen=True, kw_only=True):
+    """The node that answers."""
+
+    id: str
+    name: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node accepts: bytes a frame, requests in flight, frames queued to send."""
+
+    frame: int
+    inflight: int
+    outbound: int
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to hello."""
+
+    protocol: str
+    session: str
+    resume_token: str
+    epoch: str
+    resumed: bool
+    next_seq: int
+    node: NodeRef
+    cluster: tuple[str, ...]
+    heartbeat_ms: int
+    lease_ms: int
+    limits: Limits
+    server_time: datetime
+    features: tuple[str, ...] = ()
+    gap: Gap | None = None
+
+
+class Refresh(Params, frozen=True, kw_only=True):
+    """`session.refresh`: a newer token before the old one expires."""
+
+    token: str
+
+
+class GoAway(Params, frozen=True, kw_only=True):
+    """`session.go_away`, node → agent: please move."""
+
+    reason: str
+    reconnect_after_ms: int = 0
+
+
+class Report(Params, frozen=True, kw_only=True):
+    """`agent.report`: telemetry, apart from liveness."""
+
+    state: AgentState | None = None
+    load: float | None = None
+    slots: int | None = None
+    metrics: AgentMetrics | None = None
+    usage: Usage | None = None
+
+
+class Find(Params, frozen=True, kw_only=True):
+    """`agents.find`."""
+
+    capability: str | None = None
+    labels: dict[str, str] = {}
+    state: AgentState | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+class Found(Params, frozen=True, kw_only=True):
+    """The answer to `agents.find`."""
+
+    agents: tuple[Agent, ...]
+    cursor: str | None = None
+
+
+class Deliver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`message.deliver`, node → agent, a notification; acknowledged by `inbox.ack`."""
+
+    seq: int
+    id: str
+    sender: str = msgspec.field(name="from")
+    to: Address
+    type: str
+    data: Json
+    time: datetime
+    attempts: int
+    subject: str | None = None
+    reply_to: str | None = None
+
+
+class Ack(Params, frozen=True, kw_only=True):
+    """`inbox.ack`: one message, or all up to one."""
+
+    seq: int | None = None
+    upto: int | None = None
+
+
+class Credit(Params, frozen=True, kw_only=True):
+    """`flow.credit`: the node may send that many more."""
+
+    scope: Literal["inbox", "tasks"]
+    n: int
+
+
+class TaskRef(Params, frozen=True, kw_only=True):
+    """`task.get`, `task.cancel`, `task.watch`."""
+
+    id: TaskId
+
+
+class TaskQuery(Params, frozen=True, kw_only=True):
+    """`task.list`."""
+
+    status: TaskStatus | None = None
+    type: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+class TaskList(Params, frozen=True, kw_only=True):
+    """The answer to `task.list`."""
+
+    tasks: tuple[TaskSummary, ...]
+    cursor: str | None = None
+
+
+class Assign(msgspec.Struct, frozen=True, kw_only=True):
+    """`task.assign`, node → agent, a request; answered by `Accepted` or `rejected`."""
+
+    task: Task
+    claim_epoch: int
+    lease_ms: int
+    attempt: int
+
+
+class Accepted(Params, frozen=True, kw_only=True):
+    """The agent took the task."""
+
+    accepted: bool = msgspec.field(default=True)
+
+
+class Progress(Params, frozen=True, kw_only=True):
+    """`task.progress`: renews the lease."""
+
+    id: TaskId
+    claim_epoch: int
+    pct: float | None = None
+    note: str | None = None
+    partial: Json = None
+
+
+class Leased(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `task.progress`."""
+
+    lease_until: datetime
+
+
+class Complete(Params, frozen=True, kw_only=True):
+    """`task.complete`."""
+
+    id: TaskId
+    claim_epoch: int
+    result: Json = None
+    usage: Usage | None = None
+
+
+class Fail(Params, frozen=True, kw_only=True):
+    """`task.fail`."""
+
+    id: TaskId
+    claim_epoch: int
+    error: Json = None
+    retryable: bool = True
+
+
+class Release(Params, frozen=True, kw_only=True):
+    """`task.release`: back to the queue, no attempt counted."""
+
+    id: TaskId
+    claim_epoch: int
+
+
+class CancelledNotice(Params, frozen=True, kw_only=True):
+    """`task.cancelled`, node → agent: stop working on it."""
+
+    id: TaskId
+    claim_epoch: int
+
+
+class TaskUpdate(Params, frozen=True, kw_only=True):
+    """`task.update`, node → agent: a watched task changed."""
+
+    task: Task
+
+
+class Empty(Params, frozen=True, kw_only=True):
+    """A method without parameters, or an answer without content."""
+
+
+METHODS: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
+    "session.hello": (Hello, Welcome),
+    "session.refresh": (Refresh, Empty),
+    "session.bye": (Empty, Empty),
+    "agent.report": (Report, Empty),
+    "agents.find": (Find, Found),
+    "message.send": (NewMessage, Sent),
+    "inbox.ack": (Ack, Empty),
+    "flow.credit": (Credit, Empty),
+    "task.submit": (NewTask, Submitted),
+    "task.get": (TaskRef, Task),
+    "task.list": (TaskQuery, TaskList),
+    "task.cancel": (TaskRef, Empty),
+    "task.progress": (Progress, Leased),
+    "task.complete": (Complete, Empty),
+    "task.fail": (Fail, Empty),
+    "task.release": (Release, Empty),
+}
+"""Agent → node: the parameters and the result of each method."""
+
+NODE_METHODS: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct] | None]] = {
+    "task.assign": (Assign, Accepted),
+    "task.cancelled": (CancelledNotice, None),
+    "message.deliver": (Deliver, None),
+    "session.go_away": (GoAway, None),
+}
+"""Node → agent: the parameters and, of a request, the result."""

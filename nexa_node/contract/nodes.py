@@ -1,0 +1,146 @@
+"""Nodes and the cluster they form."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from nexa_node.contract.ids import NodeId
+
+NodeState = Literal[
+    "stopped", "starting", "running", "stopping", "maintenance", "error"
+]
+Health = Literal["healthy", "degraded", "unhealthy", "unknown"]
+Role = Literal["single", "leader", "follower"]
+"""As the meta group of the store has it; `single` where there is nobody to elect."""
+
+
+class HostSample(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine and the node's own figures at one instant."""
+
+    time: datetime
+    cpu: float
+    """Of the whole machine, 0 to 1."""
+    memory: float
+    """Used, of the whole machine, 0 to 1."""
+    memory_bytes: int
+    memory_total_bytes: int
+    disk: float
+    """Used, of the file system that holds the state folder, 0 to 1."""
+    disk_free_bytes: int
+    load_1m: float
+    net_rx_bytes_s: float
+    net_tx_bytes_s: float
+    rss_bytes: int
+    """Resident memory of the node and its nats-server together."""
+    loop_lag_ms: float
+    """How late the node's event loop woke up."""
+    agents: int
+    tasks_pending: int
+    tasks_running: int
+    tasks_completed_s: float
+    """Completed per second since the last sample."""
+    tasks_failed_s: float
+    messages_s: float
+    task_p50_ms: float | None = None
+    """Submit to result, over the last minute; None without a completed task."""
+    task_p99_ms: float | None = None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, as its cluster sees it."""
+
+    id: NodeId
+    name: str
+    url: str
+    state: NodeState
+    health: Health
+    role: Role
+    agents: int
+    version: str
+    reasons: tuple[str, ...] = ()
+    """Why its health is not `healthy`."""
+    rtt_ms: float | None = None
+    started: datetime | None = None
+    host: HostSample | None = None
+
+
+class Quorum(msgspec.Struct, frozen=True, kw_only=True):
+    """How many members can vote, and how many must."""
+
+    have: int
+    need: int
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """The cluster and one verdict on it."""
+
+    name: str
+    verdict: Health
+    reasons: tuple[str, ...]
+    controller: str | None
+    quorum: Quorum
+    nodes: tuple[Node, ...]
+
+
+class TaskCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks are in each state; finished ones as far as the store keeps them."""
+
+    pending: int = 0
+    assigned: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    dead_lettered: int = 0
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """`nexa node status --json` and GET /v1/node."""
+
+    id: NodeId | None
+    name: str
+    state: NodeState
+    url: str | None
+    pid: int | None
+    version: str
+    started: datetime | None
+    cluster: str | None
+    health: Health = "unknown"
+    reasons: tuple[str, ...] = ()
+    console_protocol: int = 0
+    """The feed this node speaks; see `version.CONSOLE_PROTOCOL`."""
+    whoami: str | None = None
+    """Who the token says we are: `token:<id>`."""
+    role: str | None = None
+    """The token's role."""
+    tasks: TaskCounts | None = None
+    agents: int | None = None
+    host: HostSample | None = None
+    error: str | None = None
+    """Of `state = "error"`: what it died of."""
+    remedy: str | None = None
+
+
+class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
+    """`state/node/<name>/node.json`: how a program on this machine finds the node."""
+
+    id: NodeId
+    name: str
+    cluster: str
+    state: NodeState
+    url: str
+    pid: int
+    pid_started: float
+    """When the process started, seconds since 1970: a pid alone is used again."""
+    version: str
+    started: datetime
+    console_protocol: int
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """GET /readyz. Without a token only `status` is told."""
+
+    status: Literal["ready", "degraded", "not_ready"]
+    reasons: tuple[str, ...] = ()

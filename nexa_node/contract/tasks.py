@@ -1,0 +1,191 @@
+"""Tasks: what is asked for, who does it, and what came of it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, Namespace, TaskId
+
+Json = Any
+"""Anything JSON can hold. Foreign: shown only through `untrusted()`."""
+
+Priority = Literal["low", "normal", "high", "critical"]
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
+"""Most urgent first."""
+
+TaskStatus = Literal[
+    "pending", "assigned", "running", "completed", "failed", "cancelled", "expired",
+    "dead_lettered",
+]  # fmt: skip
+FINISHED: frozenset[TaskStatus] = frozenset(
+    ("completed", "failed", "cancelled", "expired", "dead_lettered")
+)
+"""States a task does not leave by itself (an operator may redrive a dead letter)."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often, and how fast, a task is tried again."""
+
+    max_attempts: int = 3
+    backoff_ms: int = 1000
+    """Before the second attempt; doubles with each one."""
+    max_backoff_ms: int = 10_000
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task may spend."""
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task spent."""
+
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a submitter says: the parameters of `task.submit`, the body of POST /v1/tasks."""
+
+    type: str
+    """The capability that is asked for."""
+    data: Json = None
+    id: TaskId | None = None
+    priority: Priority = "normal"
+    namespace: Namespace | None = None
+    labels: dict[str, str] = {}
+    fairness_key: str | None = None
+    deadline: datetime | None = None
+    start_by: datetime | None = None
+    est_seconds: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    idempotency_key: str | None = None
+    budget: Budget | None = None
+    parent: TaskId | None = None
+    hops: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at a task, and how it ended."""
+
+    attempt: int
+    claim_epoch: int
+    agent: AgentId
+    node: str
+    started: datetime
+    ended: datetime | None = None
+    outcome: str | None = None
+    """completed, failed, lease_expired, agent_lost, released, rejected, cancelled."""
+    error: Json = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of one task: everything the cluster knows of it."""
+
+    id: TaskId
+    type: str
+    status: TaskStatus
+    priority: Priority
+    submitted: datetime
+    submitter: str
+    """An agent's id, or `token:<id>`; set by the node, never by the sender."""
+    namespace: Namespace = DEFAULT_NAMESPACE
+    data: Json = None
+    attempts: int = 0
+    claim_epoch: int = 0
+    """Grows with each assignment; a write that carries an older one changes nothing."""
+    agent: AgentId | None = None
+    node: str | None = None
+    """The node that holds the claim."""
+    result: Json = None
+    error: Json = None
+    usage: Usage | None = None
+    pct: float | None = None
+    note: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    labels: dict[str, str] = {}
+    fairness_key: str | None = None
+    deadline: datetime | None = None
+    start_by: datetime | None = None
+    est_seconds: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    idempotency_key: str | None = None
+    budget: Budget | None = None
+    parent: TaskId | None = None
+    hops: int = 0
+    history: tuple[Attempt, ...] = ()
+
+
+class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A task without its payloads: what lists and the console's feed carry."""
+
+    id: TaskId
+    type: str
+    status: TaskStatus
+    priority: Priority
+    namespace: Namespace
+    submitted: datetime
+    attempts: int
+    agent: AgentId | None = None
+    pct: float | None = None
+    note: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    summary: str | None = None
+    """The first characters of the error, or else of the result."""
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a submission, given when the task is safe in the store."""
+
+    id: TaskId
+    status: TaskStatus
+    duplicate: bool
+
+
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent that was looked at for a task."""
+
+    agent: AgentId
+    eligible: bool
+    reason: str
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a task is where it is."""
+
+    id: TaskId
+    status: TaskStatus
+    verdict: str
+    considered: tuple[Considered, ...]
+
+
+def summarize(task: Task) -> TaskSummary:
+    """Leave the payloads out of `task`."""
+    told = task.error if task.error is not None else task.result
+    return TaskSummary(
+        id=task.id,
+        type=task.type,
+        status=task.status,
+        priority=task.priority,
+        namespace=task.namespace,
+        submitted=task.submitted,
+        attempts=task.attempts,
+        agent=task.agent,
+        pct=task.pct,
+        note=task.note,
+        started=task.started,
+        finished=task.finished,
+        summary=None if told is None else _first_characters(told),
+    )
+
+
+def _first_characters(value: Json, limit: int = 120) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= limit else text[: limit - 1] + "…"

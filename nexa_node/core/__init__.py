@@ -1,0 +1,1 @@
+"""Decisions: pure functions and sans-io machines. No clock, no I/O, no logging, no async."""

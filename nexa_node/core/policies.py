@@ -1,0 +1,147 @@
+"""Every number an operator may set, grouped by the decision it governs.
+
+Each Struct is one section of `nexa.toml`; a service gets its own policy, never the
+whole settings. The string under a field is its documentation, and its reason.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from nexa_node.contract.frames import DATA_LIMIT, FRAME_LIMIT
+from nexa_node.contract.places import DEFAULT_HOST, DEFAULT_PORT
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section: unknown keys are errors, so that a misspelt one is not ignored."""
+
+
+class NodePolicy(Policy, frozen=True, kw_only=True):
+    """`[node]`: who this node is and where it listens."""
+
+    name: str = ""
+    """A slug; empty takes the host's name."""
+    cluster: str = "nexa"
+    """The name the console shows at the top left."""
+    host: str = DEFAULT_HOST
+    """Loopback: nothing but this machine, until TLS is set up."""
+    port: int = DEFAULT_PORT
+    """For REST and WebSocket; 0 takes a free one."""
+
+
+class StorePolicy(Policy, frozen=True, kw_only=True):
+    """`[store]`: the supervised nats-server."""
+
+    nats_server: str = ""
+    """An official binary to use instead of the bundled one."""
+    sha256: str = ""
+    """Of that binary; required with `nats_server`, so that a swapped one is refused."""
+    max_bytes: int = 10 * 1024**3
+    """The most the store may take of the disk."""
+    request_timeout_ms: int = 5000
+    """After that a call answers `unavailable`."""
+    restart_backoff_ms: int = 200
+    """Before the first restart of a crashed server; doubles up to 10 s."""
+
+
+class SessionPolicy(Policy, frozen=True, kw_only=True):
+    """`[sessions]`: agents' connections."""
+
+    heartbeat_ms: int = 25_000
+    """Ping interval, ±10 %; two missed pongs close the connection."""
+    hello_timeout_ms: int = 5000
+    """From the upgrade to `session.hello`."""
+    frame_bytes: int = FRAME_LIMIT
+    data_bytes: int = DATA_LIMIT
+    inflight: int = 64
+    """Requests of one agent that may be unanswered at once."""
+    outbound_frames: int = 1000
+    outbound_bytes: int = 4 * 1024 * 1024
+    """Over either the connection is slow, and closed with 4408."""
+    connections: int = 5000
+    """Agents one node takes."""
+
+
+class LeasePolicy(Policy, frozen=True, kw_only=True):
+    """`[leases]`: who owns a task until when."""
+
+    lease_ms: int = 30_000
+    """Without a renewal for so long, the task goes back to the queue."""
+    grace_ms: int = 3000
+    """How long a task waits for a disconnected agent to resume. Fencing makes an early
+    end safe; it only costs work done twice."""
+    accept_timeout_ms: int = 5000
+    """How long an agent may take to accept or reject an assignment."""
+
+
+class RetentionPolicy(Policy, frozen=True, kw_only=True):
+    """`[retention]`: how long finished things stay."""
+
+    tasks_hours: float = 72.0
+    tasks_max: int = 100_000
+    """Finished tasks kept, whichever limit is met first."""
+    events_hours: float = 72.0
+
+
+class SamplePolicy(Policy, frozen=True, kw_only=True):
+    """`[sampling]`: the beat of the feed."""
+
+    interval_ms: int = 2000
+    history: int = 300
+    """Samples kept in memory: ten minutes."""
+
+
+class SelfTestPolicy(Policy, frozen=True, kw_only=True):
+    """`[selftest]`: limits of the built-in checks."""
+
+    timeout_ms: int = 5000
+    """For a check that names no other."""
+    disk_free_warn_bytes: int = 1024**3
+    disk_free_fail_bytes: int = 100 * 1024**2
+    memory_free_warn_bytes: int = 512 * 1024**2
+    fsync_warn_ms: float = 50.0
+    certificate_warn_days: int = 21
+
+
+CheckKind = Literal[
+    "http", "tcp", "tls", "dns", "nats", "postgres", "redis", "smtp", "exec"
+]
+
+
+class CheckSpec(Policy, frozen=True, kw_only=True):
+    """`[[check]]`: something outside that agents depend on."""
+
+    name: str
+    """A slug; the check's id is `connectivity.<name>`."""
+    kind: CheckKind
+    target: str = ""
+    """http: a URL · tcp, tls, smtp: host:port · dns: a host name · nats, redis,
+    postgres: a URL or host:port."""
+    command: tuple[str, ...] = ()
+    """exec: the program and its arguments; no shell. Exit 0 passes, 1 warns."""
+    timeout_ms: int = 5000
+    required: bool = False
+    """A failure makes the node not ready; otherwise it is degraded."""
+    expect_status: int = 0
+    """http: the one status that passes; 0 passes 200 to 399."""
+    expect_text: str = ""
+    """http: must be in the first 64 KiB of the body."""
+    warn_ms: int = 0
+    """Slower than that warns; 0 never does."""
+    warn_days: int = 21
+    """tls, http over TLS: warn so many days before the certificate ends."""
+    ca_file: str = ""
+    """tls, http: trust these certificates instead of the system's."""
+    username: str = ""
+    password_file: str = ""
+    """postgres, redis, nats, smtp, http: a file of mode 0600; never the password itself."""
+    database: str = ""
+    """postgres: the database; redis: its number."""
+
+
+class LogPolicy(Policy, frozen=True, kw_only=True):
+    """`[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_bytes: int = 10 * 1024 * 1024
+    """A log file is rotated at this size; five are kept."""

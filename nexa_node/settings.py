@@ -1,0 +1,30 @@
+"""The node's settings: sections of policies, and where each value came from."""
+
+import msgspec
+
+from nexa_node.core.policies import (
+    CheckSpec,
+    LeasePolicy,
+    LogPolicy,
+    NodePolicy,
+    Policy,
+    RetentionPolicy,
+    SamplePolicy,
+    SelfTestPolicy,
+    SessionPolicy,
+    StorePolicy,
+)
+
+
+class Settings(Policy, frozen=True, kw_only=True):
+    """All of `nexa.toml`."""
+
+    node: NodePolicy = NodePolicy()
+    store: StorePolicy = StorePolicy()
+    sessions: SessionPolicy = SessionPolicy()
+    leases: LeasePolicy = LeasePolicy()
+    retention: RetentionPolicy = RetentionPolicy()
+    sampling: SamplePolicy = SamplePolicy()
+    selftest: SelfTestPolicy = SelfTestPolicy()
+    log: LogPolicy = LogPolicy()
+    checks: tuple[CheckSpec, ...] = msgspec.field(default=(), name="check")

@@ -1,0 +1,1 @@
+"""Pure view state: what is known, and the rows each screen shows."""

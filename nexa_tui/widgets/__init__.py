@@ -1,0 +1,1 @@
+"""Widgets show state and post messages; they never fetch."""
