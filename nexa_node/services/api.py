@@ -1,0 +1,213 @@
+"""The driving side: what an HTTP or WebSocket adapter may ask of a node.
+
+`adapters/asgi` knows this module and nothing else of the services. Every coroutine may
+raise any `errors.NexaError`; nothing else escapes. Authorization is asked inside, for
+every call, with the identity that is given.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.events import Event, FeedFrame
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    Explanation,
+    NewTask,
+    Submitted,
+    Task,
+    TaskStatus,
+    TaskSummary,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One frame for the agent: text for JSON, bytes for msgpack."""
+
+    data: bytes
+    text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The connection is over: close it with this code and reason."""
+
+    code: int
+    reason: str
+
+
+class AgentConnection(Protocol):
+    """One agent's connection, from the node's side."""
+
+    async def receive(self, data: bytes) -> None:
+        """Take one frame. Never raises: what is wrong is answered, or closes."""
+        ...
+
+    async def next_output(self) -> Output | Close:
+        """Wait for the next frame to send, in order; after a `Close` there is none."""
+        ...
+
+    async def lost(self) -> None:
+        """The socket is gone, in order or not. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks to list, newest first."""
+
+    status: TaskStatus | None = None
+    type: str | None = None
+    agent: AgentId | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFilter:
+    """Which agents to list, by id."""
+
+    capability: str | None = None
+    state: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to list, newest first."""
+
+    kind: str | None = None
+    """A prefix: `task.` finds all of them."""
+    severity: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+class NodeApi(Protocol):
+    """Everything a node answers."""
+
+    async def authenticate(self, token: str | None, *, address: str) -> Identity:
+        """Say who holds `token`.
+
+        Raises:
+            Unauthorized: No token, or one that is unknown, expired or revoked.
+        """
+        ...
+
+    def ready(self) -> Ready:
+        """Say whether the node can do its work, from what is known now."""
+        ...
+
+    def status(self, identity: Identity) -> NodeStatus:
+        """This node."""
+        ...
+
+    def cluster(self, identity: Identity) -> Cluster:
+        """The cluster, this node included."""
+        ...
+
+    def agents(self, identity: Identity, query: AgentFilter) -> Page[Agent]:
+        """List agents, connected or not."""
+        ...
+
+    def agent(self, identity: Identity, agent_id: AgentId) -> Agent:
+        """One agent; NotFound if there is none."""
+        ...
+
+    async def disconnect(self, identity: Identity, agent_id: AgentId) -> None:
+        """Close an agent's connection."""
+        ...
+
+    async def submit(self, identity: Identity, task: NewTask) -> Submitted:
+        """Take a task; answered when it is safe in the store."""
+        ...
+
+    def tasks(self, identity: Identity, query: TaskFilter) -> Page[TaskSummary]:
+        """List tasks."""
+        ...
+
+    async def task(
+        self, identity: Identity, task_id: TaskId, *, wait_s: float = 0.0
+    ) -> Task:
+        """One task, payloads included; with `wait_s`, wait so long for it to finish."""
+        ...
+
+    def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
+        """Why the task is where it is."""
+        ...
+
+    async def cancel(self, identity: Identity, task_id: TaskId) -> Task:
+        """Call a task off, pending or running."""
+        ...
+
+    async def send(self, identity: Identity, message: NewMessage) -> Sent:
+        """Send a message."""
+        ...
+
+    def events(self, identity: Identity, query: EventFilter) -> Page[Event]:
+        """List events."""
+        ...
+
+    def selftest(self, identity: Identity) -> SelfTest | None:
+        """The latest run; None before the first."""
+        ...
+
+    def run_selftest(
+        self, identity: Identity, *, only: str | None = None
+    ) -> AsyncIterator[CheckResult]:
+        """Run all checks, or one, now: results as they come, `running` ones included."""
+        ...
+
+    def metrics(self, identity: Identity) -> bytes:
+        """Prometheus' text format."""
+        ...
+
+    async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
+        """Make a token."""
+        ...
+
+    def list_tokens(self, identity: Identity) -> Page[TokenView]:
+        """List tokens, without their secrets."""
+        ...
+
+    async def revoke_token(self, identity: Identity, token_id: str) -> None:
+        """End a token, and what is connected by it."""
+        ...
+
+    def feed(self, identity: Identity) -> AsyncIterator[FeedFrame]:
+        """One `Snapshot`, then changes; ends when the caller falls too far behind."""
+        ...
+
+    async def drain(self, identity: Identity) -> None:
+        """Stop gracefully: no new work, agents asked to move, then the process ends."""
+        ...
+
+    def connect_agent(
+        self, identity: Identity | None, *, text: bool, address: str
+    ) -> AgentConnection:
+        """Begin an agent's connection; without an identity, hello must bring a token."""
+        ...
+
+
+class Journal(Protocol):
+    """Where services say what happened; stored and told to consoles in the background."""
+
+    def record(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        message: str,
+        severity: str = "info",
+        data: dict[str, object] | None = None,
+    ) -> None:
+        """Note one event. Never blocks, never raises; over 10,000 unsaved, debug goes."""
+        ...
