@@ -1,0 +1,93 @@
+"""The node's own log: one JSON object a line, rotated, mode 0600."""
+
+import logging
+import logging.handlers
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from nexa_node.adapters.files.private import make_private_folder
+from nexa_node.core.policies import LogPolicy
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _PrivateRotation(logging.handlers.RotatingFileHandler):
+    def _open(self) -> Any:
+        descriptor = os.open(
+            self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -> None:
+    """Send structlog and the standard library's logging to `path`.
+
+    Args:
+        policy: Level, and the size a file is rotated at.
+        path: The log file; its folder is made.
+        node: The node's name, on every line.
+        foreground: Write the same lines to standard error too.
+    """
+    make_private_folder(path.parent)
+    handlers: list[logging.Handler] = [
+        _PrivateRotation(path, maxBytes=policy.max_bytes, backupCount=5)
+    ]
+    if foreground:
+        handlers.append(logging.StreamHandler())
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_name_logger, *_shared(node)],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_encode),
+        ],
+    )
+    root = logging.getLogger()
+    root.handlers = handlers
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    root.setLevel(_LEVELS[policy.level])
+    for noisy in ("httpx", "httpcore", "asyncio", "nats"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(node),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _shared(node: str) -> list[structlog.typing.Processor]:
+    def add_node(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event.setdefault("node", node)
+        return event
+
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.stdlib.add_log_level,
+        add_node,
+    ]
+
+
+def _name_logger(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    record = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+    return event
+
+
+def _encode(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()

@@ -1,0 +1,203 @@
+"""Find the node a command or a console should talk to.
+
+In this order: what the operator names (`--attach`, `--context`), `NEXA_URL`, a node of
+this machine, the current context. A node of this machine is one whose `node.json` names
+a process that lives and started when the file says, since a pid alone is used again.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from nexa_node.contract import places
+from nexa_node.contract.errors import Invalid
+from nexa_node.contract.nodes import NodeFile
+from nexa_tui.client.contexts import find_context, read_contexts
+from nexa_tui.client.places import base_folders
+from nexa_tui.client.secrets import read_token
+
+_START_TOLERANCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node, how to reach it and by which right."""
+
+    url: str
+    token: str | None
+    name: str
+    source: str
+    """How it was found, in words: for errors and the attach list."""
+    pid: int | None = None
+    """Of a node on this machine."""
+    read_only: bool = False
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNode:
+    """A node's announcement on this machine, and whether its process lives."""
+
+    file: NodeFile
+    alive: bool
+    folder: Path
+
+
+def discover(
+    environ: Mapping[str, str],
+    *,
+    context: str | None = None,
+    attach: str | None = None,
+    name: str | None = None,
+) -> Target | None:
+    """Choose the node to talk to; None if there is none anywhere.
+
+    Args:
+        environ: For `NEXA_HOME`, `NEXA_URL`, `NEXA_TOKEN` and `NEXA_TOKEN_FILE`.
+        context: A context's name, given by the operator.
+        attach: A URL, given by the operator.
+        name: Only this node of this machine.
+
+    Raises:
+        NotFound: The named context doesn't exist.
+        Invalid: A file is broken, or a token's file is open to others.
+    """
+    if attach:
+        return Target(
+            url=normalize(attach),
+            token=_token(environ) or _local_token(environ, normalize(attach)),
+            name=attach,
+            source=f"--attach {attach}",
+        )
+    if context:
+        return _from_context(environ, context, source=f"--context {context}")
+    if environ.get("NEXA_URL") and name is None:
+        url = normalize(environ["NEXA_URL"])
+        token = _token(environ) or _local_token(environ, url)
+        return Target(url=url, token=token, name=url, source="NEXA_URL")
+    for target in local_nodes(environ):
+        if name is None or target.name == name:
+            return target
+    if name is not None:
+        return None
+    current = read_contexts(environ).current
+    return (
+        _from_context(environ, current, source="the current context")
+        if current
+        else None
+    )
+
+
+def local_nodes(environ: Mapping[str, str]) -> list[Target]:
+    """List the nodes that run on this machine, by name."""
+    return [
+        Target(
+            url=node.file.url,
+            token=_token(environ) or read_token(node.folder / "admin.token"),
+            name=node.file.name,
+            source=f"a node on this machine (pid {node.file.pid})",
+            pid=node.file.pid,
+        )
+        for node in announced(environ)
+        if node.alive
+    ]
+
+
+def announced(environ: Mapping[str, str]) -> list[LocalNode]:
+    """List every node that announced itself on this machine, dead ones included."""
+    _, state = base_folders(environ)
+    found: list[LocalNode] = []
+    for path in sorted(Path(places.nodes(state)).glob("*/node.json")):
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=NodeFile)
+        except FileNotFoundError:
+            continue
+        except (OSError, msgspec.DecodeError) as error:
+            raise Invalid(
+                f"{path} can't be read: {error}", remedy=f"rm {path}"
+            ) from error
+        found.append(LocalNode(file=file, alive=_lives(file), folder=path.parent))
+    return found
+
+
+def normalize(url: str) -> str:
+    """Make a base URL of what an operator types: a scheme and a port are added."""
+    text = url.strip().rstrip("/")
+    if "://" not in text:
+        text = f"http://{text}"
+    for stream, web in (("ws://", "http://"), ("wss://", "https://")):
+        if text.startswith(stream):
+            text = web + text.removeprefix(stream)
+    scheme, _, rest = text.partition("://")
+    if scheme not in {"http", "https"} or not rest:
+        raise Invalid(
+            f"'{url}' is no address of a node", remedy="give http://HOST:6392"
+        )
+    host = rest.partition("/")[0]
+    has_port = host.rpartition("]")[2].rfind(":") >= 0
+    if scheme == "http" and not has_port:
+        rest = rest.replace(host, f"{host}:{places.DEFAULT_PORT}", 1)
+    return f"{scheme}://{rest}"
+
+
+def _from_context(environ: Mapping[str, str], name: str, *, source: str) -> Target:
+    found, token = find_context(environ, name)
+    return Target(
+        url=normalize(found.url),
+        token=_token(environ) or token,
+        name=name,
+        source=source,
+        read_only=found.read_only,
+        production=found.production,
+    )
+
+
+def _token(environ: Mapping[str, str]) -> str | None:
+    if environ.get("NEXA_TOKEN"):
+        return environ["NEXA_TOKEN"]
+    path = environ.get("NEXA_TOKEN_FILE")
+    return read_token(Path(path)) if path else None
+
+
+def _local_token(environ: Mapping[str, str], url: str) -> str | None:
+    for target in local_nodes(environ):
+        if target.url == url:
+            return target.token
+    return None
+
+
+def _lives(file: NodeFile) -> bool:
+    """Compare pid and start time, from /proc where there is one: psutil costs 20 ms."""
+    stat = Path(f"/proc/{file.pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return _lives_by_psutil(file)
+    try:
+        fields = stat.read_bytes().rpartition(b")")[2].split()
+        boot = _boot_time()
+    except (OSError, ValueError):
+        return False
+    if fields[0] in {b"Z", b"X"}:
+        return False
+    started = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return abs(started - file.pid_started) < _START_TOLERANCE_S
+
+
+def _boot_time() -> float:
+    with Path("/proc/stat").open("rb") as lines:
+        for line in lines:
+            if line.startswith(b"btime "):
+                return float(line.split()[1])
+    raise ValueError("no btime in /proc/stat")
+
+
+def _lives_by_psutil(file: NodeFile) -> bool:
+    import psutil
+
+    try:
+        started = psutil.Process(file.pid).create_time()
+    except psutil.Error:
+        return False
+    return abs(started - file.pid_started) < _START_TOLERANCE_S

@@ -1,0 +1,166 @@
+"""The REST API from a command's point of view: one call, one answer, no loop."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from nexa_node.contract.errors import NexaError, Problem, Unauthorized, from_problem
+from nexa_tui.client.discovery import Target
+
+T = TypeVar("T")
+_CONNECT_S = 3.0
+_ANSWER_S = 15.0
+
+
+class NoNode(NexaError):
+    """No node can be reached: exit code 3."""
+
+    reason = "no_node"
+    status = 503
+
+
+class Rest:
+    """A connection to one node."""
+
+    def __init__(self, target: Target) -> None:
+        """Prepare; nothing is sent yet."""
+        headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
+        self.target = target
+        self._http = httpx.Client(
+            base_url=target.url,
+            headers=headers,
+            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            trust_env=False,
+            # Plain HTTP needs no certificate store, which takes 20 ms to load.
+            verify=target.url.startswith("https://"),
+        )
+
+    def __enter__(self) -> "Rest":
+        """Nothing to open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(
+        self,
+        path: str,
+        kind: type[T],
+        *,
+        query: Mapping[str, Any] | None = None,
+        wait_s: float = 0.0,
+    ) -> T:
+        """GET a record.
+
+        Args:
+            path: Below the node's URL.
+            kind: What the answer is decoded as.
+            query: None values are left out.
+            wait_s: How long the node itself may take before it answers.
+
+        Raises:
+            NoNode: Nothing answers there.
+            NexaError: What the node says is wrong.
+        """
+        return self._call("GET", path, kind, query=query, wait_s=wait_s)
+
+    def post(
+        self,
+        path: str,
+        kind: type[T],
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """POST a record; see `get`."""
+        return self._call("POST", path, kind, body=body, query=query, headers=headers)
+
+    def delete(self, path: str) -> None:
+        """DELETE a record; see `get`."""
+        self._call("DELETE", path, type(None))
+
+    def stream(
+        self, path: str, kind: type[T], *, query: Mapping[str, Any]
+    ) -> Iterator[T]:
+        """POST, and yield the answer's lines as they come."""
+        decoder = msgspec.json.Decoder(kind)
+        try:
+            with self._http.stream(
+                "POST",
+                path,
+                params=_given(query),
+                headers={"Accept": "application/x-ndjson"},
+                timeout=httpx.Timeout(60.0, connect=_CONNECT_S),
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self._told(answer)
+                for line in answer.iter_lines():
+                    if line:
+                        yield decoder.decode(line)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
+    ) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        sent = {"Content-Type": "application/json"} if content is not None else {}
+        try:
+            answer = self._http.request(
+                method,
+                path,
+                content=content,
+                params=_given(query or {}),
+                headers={**sent, **(headers or {})},
+                timeout=httpx.Timeout(_ANSWER_S + wait_s, connect=_CONNECT_S),
+            )
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if answer.is_error:
+            raise self._told(answer)
+        if kind is type(None):
+            return None  # pyright: ignore[reportReturnType]  # T is None here
+        try:
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise NexaError(
+                f"the node at {self.target.url} answers what this nexa can't read"
+                f" ({error})",
+                remedy="nexa version; upgrade the older of the two",
+            ) from error
+
+    def _told(self, answer: httpx.Response) -> NexaError:
+        try:
+            error = from_problem(msgspec.json.decode(answer.content, type=Problem))
+        except msgspec.DecodeError:
+            return NexaError(
+                f"{self.target.url} answers HTTP {answer.status_code} and is no nexa node",
+                remedy="nexa node status",
+            )
+        if isinstance(error, Unauthorized) and error.remedy is None:
+            error.remedy = "nexa login, or set NEXA_TOKEN_FILE"
+        return error
+
+    def _unreachable(self, error: httpx.TransportError) -> NoNode:
+        why = str(error) or type(error).__name__
+        return NoNode(
+            f"no node answers at {self.target.url} ({self.target.source}): {why}",
+            remedy="nexa node start; or nexa node status",
+        )
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in query.items() if value is not None}
