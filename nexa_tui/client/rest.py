@@ -83,6 +83,16 @@ class Rest:
         """DELETE a record; see `get`."""
         self._call("DELETE", path, type(None))
 
+    def text(self, path: str) -> str:
+        """GET something that is no JSON; see `get`."""
+        try:
+            answer = self._http.get(path)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if answer.is_error:
+            raise self._told(answer)
+        return answer.text
+
     def stream(
         self, path: str, kind: type[T], *, query: Mapping[str, Any]
     ) -> Iterator[T]:

@@ -1,0 +1,41 @@
+"""What every command that talks to a node shares: its options, and the connection."""
+
+import argparse
+
+from nexa_tui.client.discovery import Target, discover
+from nexa_tui.client.rest import NoNode, Rest
+from nexa_tui.commands.output import Call
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--context`, `--attach` (alias `--node`) and `--json`."""
+    parser.add_argument(
+        "--context", metavar="NAME", help="a cluster of `nexa context list`"
+    )
+    parser.add_argument(
+        "--attach",
+        "--node",
+        metavar="URL",
+        dest="attach",
+        help="this node, whatever is here",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def find(options: argparse.Namespace, call: Call) -> Target:
+    """Find the node to talk to.
+
+    Raises:
+        NoNode: There is none anywhere.
+    """
+    target = discover(call.environ, context=options.context, attach=options.attach)
+    if target is None:
+        raise NoNode(
+            "no node runs here and no context is set", remedy="nexa node start"
+        )
+    return target
+
+
+def reach(options: argparse.Namespace, call: Call) -> Rest:
+    """Connect to the node; use with `with`."""
+    return Rest(find(options, call))

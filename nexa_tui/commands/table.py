@@ -1,0 +1,87 @@
+"""The commands there are: one row each, and nothing imported to know them."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A noun of the command line."""
+
+    name: str
+    module: str
+    """Below `nexa_tui.commands`; has `run(arguments, call) -> int`."""
+    group: str
+    help: str
+    verbs: tuple[str, ...] = ()
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("console", "console", "Watch", "open the console (what plain `nexa` does)"),
+    Command(
+        "demo", "demo", "Watch", "a real node with real agents, thrown away afterwards"
+    ),
+    Command("selftest", "selftest", "Watch", "the splash's checks, printed"),
+    Command(
+        "node",
+        "node",
+        "Run",
+        "run, start, stop or look at a node of this machine",
+        ("run", "start", "stop", "restart", "status", "drain"),
+    ),
+    Command("cluster", "cluster", "Run", "the cluster and its verdict", ("status",)),
+    Command(
+        "agents",
+        "agents",
+        "Work",
+        "list, show or disconnect agents",
+        ("list", "show", "disconnect"),
+    ),
+    Command("agent", "agent", "Work", "make any program an agent", ("run",)),
+    Command(
+        "task",
+        "task",
+        "Work",
+        "submit tasks and see what came of them",
+        ("submit", "list", "show", "cancel", "explain", "watch"),
+    ),
+    Command("send", "send", "Work", "send a message to an agent"),
+    Command("events", "events", "Look", "what happened"),
+    Command("logs", "logs", "Look", "what nodes of this machine logged"),
+    Command(
+        "metrics", "metrics", "Look", "the node's metrics, as Prometheus reads them"
+    ),
+    Command(
+        "token",
+        "token",
+        "Access",
+        "make, list and revoke tokens",
+        ("create", "list", "revoke"),
+    ),
+    Command(
+        "login", "login", "Access", "keep a cluster's address and token as a context"
+    ),
+    Command(
+        "context",
+        "context",
+        "Access",
+        "choose among clusters",
+        ("list", "use", "remove"),
+    ),
+    Command(
+        "config",
+        "config",
+        "Set up",
+        "show, check or write the settings",
+        ("show", "path", "validate", "init"),
+    ),
+    Command("themes", "themes", "Set up", "list and check themes", ("list", "check")),
+    Command("doctor", "doctor", "Set up", "where everything is, and whether it works"),
+    Command(
+        "completion",
+        "completion",
+        "Set up",
+        "completion for a shell",
+        ("bash", "zsh", "fish"),
+    ),
+    Command("version", "version", "Set up", "versions of nexa and what it runs on"),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
