@@ -145,3 +145,27 @@ class LogPolicy(Policy, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     max_bytes: int = 10 * 1024 * 1024
     """A log file is rotated at this size; five are kept."""
+
+
+class HttpPolicy(Policy, frozen=True, kw_only=True):
+    """`[http]`: the port's limits, before anybody has proved who they are."""
+
+    names: tuple[str, ...] = ()
+    """Host names this node may be called by, besides localhost, its own addresses and
+    `[node] host`. Anything else is refused, or a web page could reach the node by a
+    name that it lets resolve to 127.0.0.1."""
+    header_timeout_ms: int = 5000
+    """For a complete request header, from the first moment of the connection on."""
+    header_bytes: int = 16 * 1024
+    body_timeout_ms: int = 30_000
+    """For a complete request body."""
+    body_bytes: int = 1024 * 1024
+    keep_alive_ms: int = 30_000
+    """How long a connection may stay open between two requests."""
+    write_timeout_ms: int = 10_000
+    """A peer that takes nothing for so long is slow, and closed."""
+    waiting_sockets: int = 256
+    """Connections that have not sent a complete header yet; above that, the oldest is
+    closed once it had a second."""
+    shutdown_timeout_ms: int = 3000
+    """How long a stop waits for answers under way, and for peers to say goodbye."""

@@ -125,13 +125,14 @@ def announced(environ: Mapping[str, str]) -> list[LocalNode]:
 
 def normalize(url: str) -> str:
     """Make a base URL of what an operator types: a scheme and a port are added."""
-    text = url.strip().rstrip("/")
+    text = url.strip()
     if "://" not in text:
         text = f"http://{text}"
     for stream, web in (("ws://", "http://"), ("wss://", "https://")):
         if text.startswith(stream):
             text = web + text.removeprefix(stream)
     scheme, _, rest = text.partition("://")
+    rest = rest.rstrip("/")
     if scheme not in {"http", "https"} or not rest:
         raise Invalid(
             f"'{url}' is no address of a node", remedy="give http://HOST:6392"

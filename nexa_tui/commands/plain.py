@@ -8,6 +8,7 @@ from itertools import islice
 
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import SelfTest
+from nexa_node.contract.errors import NotFound
 from nexa_node.contract.events import Event
 from nexa_node.contract.nodes import Cluster, HostSample, NodeStatus
 from nexa_node.contract.rest import Page
@@ -43,7 +44,7 @@ def _report(node: Rest, call: Call) -> None:
     cluster = node.get("/v1/cluster", Cluster)
     status = node.get("/v1/node", NodeStatus)
     _say_cluster(cluster, status, call, now)
-    _say_selftest(node.get("/v1/selftest", SelfTest | None), call)
+    _say_selftest(node, call)
     if status.host is not None:
         _say_host(status.host, call)
     _say_agents(node.get("/v1/agents", Page[Agent], query={"limit": 50}), call)
@@ -66,8 +67,11 @@ def _say_cluster(
         )
 
 
-def _say_selftest(done: SelfTest | None, call: Call) -> None:
-    if done is None:
+def _say_selftest(node: Rest, call: Call) -> None:
+    try:
+        done = node.get("/v1/selftest", SelfTest)
+    except NotFound:
+        call.line("Self-test: not run yet; nexa selftest")
         return
     call.line(f"Self-test: {done.status}")
     for check in done.checks:

@@ -1,0 +1,717 @@
+"""The ports in memory, with the same promises, driven by a clock that a test moves.
+
+clock = FakeClock()
+store = MemoryStore(clock)
+await clock.advance(30)        # sleepers wake in order, tasks run until all wait
+store.available = False        # every call answers Unavailable
+store.lose_answers = True      # a write happens, and its caller is told Unavailable
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.errors import Conflict, Unavailable
+from nexa_node.contract.events import Event
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.messages import Message
+from nexa_node.contract.tasks import PRIORITIES, Task
+from nexa_node.ports import (
+    Caught,
+    Delivery,
+    InboxMessage,
+    Removed,
+    RoundTrip,
+    SessionRecord,
+    StoreHealth,
+    TokenRecord,
+    Versioned,
+)
+
+T = TypeVar("T")
+
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+DUPLICATE_WINDOW_S = 120.0
+
+
+async def settle(turns: int = 10_000) -> None:
+    """Let every task run until all of them wait for time or for input."""
+    loop = asyncio.get_running_loop()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        if not loop._ready:
+            return
+    raise AssertionError("the tasks never came to rest")
+
+
+async def eventually(condition: Callable[[], object], turns: int = 10_000) -> None:
+    """Give the loop turns until `condition` holds; for code that uses real threads or
+    sockets, where `settle` cannot know."""
+    for turn in range(turns):
+        if condition():
+            return
+        await asyncio.sleep(0 if turn < 100 else 0.001)
+    raise AssertionError("it never came true")
+
+
+class FakeClock:
+    """`ports.Clock` that stands still until the test moves it."""
+
+    def __init__(self, start: datetime = START, monotonic: float = 1000.0) -> None:
+        self._wall = start
+        self._monotonic = monotonic
+        self._sleepers: list[tuple[float, int, asyncio.Future[bool]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> datetime:
+        return self._wall
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        await self.timer(seconds)
+
+    def timer(self, seconds: float) -> "asyncio.Future[bool]":
+        """A future that turns False after `seconds`, unless somebody sets it first."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.wake_at(self._monotonic + seconds, future)
+        return future
+
+    def wake_at(self, due: float, future: "asyncio.Future[bool]") -> None:
+        heapq.heappush(self._sleepers, (due, next(self._order), future))
+
+    @property
+    def sleepers(self) -> int:
+        """How many wait for time to pass."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
+    async def advance(self, seconds: float) -> None:
+        """Move both clocks, waking sleepers in order; return when all tasks wait."""
+        target = self._monotonic + seconds
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= target:
+            self._move_to(self._sleepers[0][0])
+            self._wake()
+            await settle()
+        self._move_to(target)
+        await settle()
+
+    def move(self, seconds: float) -> None:
+        """Move both clocks and wake who is due, without letting anything run."""
+        self._move_to(self._monotonic + seconds)
+        self._wake()
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back; the monotonic one does not notice."""
+        self._wall += timedelta(seconds=seconds)
+
+    def _move_to(self, monotonic: float) -> None:
+        step = max(0.0, monotonic - self._monotonic)
+        self._wall += timedelta(seconds=step)
+        self._monotonic += step
+
+    def _wake(self) -> None:
+        while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(False)
+
+
+class CountingEntropy:
+    """Bytes that differ with each call and repeat with each test."""
+
+    def __init__(self) -> None:
+        self._calls = itertools.count(1)
+
+    def __call__(self, size: int) -> bytes:
+        return next(self._calls).to_bytes(size, "big")
+
+
+class FakeProbe:
+    """`ports.HostProbe` that tells what the test says."""
+
+    def __init__(self, **figures: float) -> None:
+        self.figures: dict[str, float] = {
+            "cpu": 0.25,
+            "memory": 0.5,
+            "memory_bytes": 8 * 1024**3,
+            "memory_total_bytes": 16 * 1024**3,
+            "disk": 0.4,
+            "disk_free_bytes": 60 * 1024**3,
+            "load_1m": 0.7,
+            "net_rx_bytes_s": 1000.0,
+            "net_tx_bytes_s": 2000.0,
+            "rss_bytes": 90 * 1024**2,
+            **figures,
+        }
+
+    def sample(self) -> Mapping[str, float]:
+        return self.figures
+
+
+class Hub(Generic[T]):
+    """Tells every subscriber what is published after it subscribed."""
+
+    def __init__(self) -> None:
+        self._queues: list[asyncio.Queue[T]] = []
+
+    def publish(self, item: T) -> None:
+        for queue in self._queues:
+            queue.put_nowait(item)
+
+    def subscribe(self, first: Iterable[T] = ()) -> AsyncIterator[T]:
+        queue: asyncio.Queue[T] = asyncio.Queue()
+        for item in first:
+            queue.put_nowait(item)
+        self._queues.append(queue)
+        return self._drain(queue)
+
+    async def _drain(self, queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.remove(queue)
+
+
+class Door:
+    """The way into the store: shut when it is unavailable."""
+
+    def __init__(self) -> None:
+        self.available = True
+        self.lose_answers = False
+        self.calls: list[str] = []
+        """The name of each call, in order."""
+
+    async def enter(self, call: str) -> None:
+        self.calls.append(call)
+        await asyncio.sleep(0)  # a real store is never answered in the same step
+        self._check(call)
+
+    def leave(self, call: str) -> None:
+        """After a write: the answer may get lost."""
+        if self.lose_answers:
+            raise Unavailable(f"store: no answer to {call}")
+
+    def _check(self, call: str) -> None:
+        if not self.available:
+            raise Unavailable(f"store: {call} was not answered in time")
+
+
+class Bucket(Generic[T]):
+    """Keys and values with revisions."""
+
+    def __init__(self, door: Door, name: str) -> None:
+        self._door = door
+        self._name = name
+        self.entries: dict[str, Versioned[T]] = {}
+        self._revisions = itertools.count(1)
+        self._hub: Hub[Versioned[T] | Removed | Caught] = Hub()
+
+    async def read(self, key: str) -> Versioned[T] | None:
+        await self._door.enter(f"{self._name}.get")
+        return self.entries.get(key)
+
+    async def write(self, key: str, value: T) -> int:
+        await self._door.enter(f"{self._name}.put")
+        revision = self.set(key, value)
+        self._door.leave(f"{self._name}.put")
+        return revision
+
+    async def create(self, key: str, value: T) -> int | None:
+        await self._door.enter(f"{self._name}.create")
+        if key in self.entries:
+            return None
+        revision = self.set(key, value)
+        self._door.leave(f"{self._name}.create")
+        return revision
+
+    async def swap(self, key: str, value: T, revision: int) -> int:
+        await self._door.enter(f"{self._name}.update")
+        entry = self.entries.get(key)
+        if entry is None or entry.revision != revision:
+            at = "gone" if entry is None else f"at revision {entry.revision}"
+            raise Conflict(f"{self._name}/{key} is {at}, not at {revision}: read again")
+        new = self.set(key, value)
+        self._door.leave(f"{self._name}.update")
+        return new
+
+    async def remove(self, key: str) -> bool:
+        await self._door.enter(f"{self._name}.delete")
+        if key not in self.entries:
+            return False
+        del self.entries[key]
+        self._hub.publish(Removed(key))
+        self._door.leave(f"{self._name}.delete")
+        return True
+
+    def set(self, key: str, value: T) -> int:
+        """Store at once, as another node would have: watchers are told."""
+        entry = Versioned(value, next(self._revisions))
+        self.entries[key] = entry
+        self._hub.publish(entry)
+        return entry.revision
+
+    def watch(self) -> AsyncIterator[Versioned[T] | Removed | Caught]:
+        return self._hub.subscribe([*self.entries.values(), Caught()])
+
+
+class MemoryTasks:
+    """`ports.TaskRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Task] = Bucket(door, "tasks")
+
+    def seed(self, *tasks: Task) -> None:
+        """Put records there without a call."""
+        for task in tasks:
+            self.bucket.set(task.id, task)
+
+    def now(self, task_id: str) -> Task:
+        """The record, read without a call."""
+        return self.bucket.entries[task_id].value
+
+    async def get(self, task_id: TaskId) -> Versioned[Task] | None:
+        return await self.bucket.read(task_id)
+
+    async def create(self, task: Task) -> int | None:
+        return await self.bucket.create(task.id, task)
+
+    async def update(self, task: Task, *, revision: int) -> int:
+        return await self.bucket.swap(task.id, task, revision)
+
+    async def delete(self, task_id: TaskId) -> None:
+        await self.bucket.remove(task_id)
+
+    def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+class MemoryAgents:
+    """`ports.AgentRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Agent] = Bucket(door, "agents")
+
+    def seed(self, *agents: Agent) -> None:
+        for agent in agents:
+            self.bucket.set(f"{agent.namespace}.{agent.id}", agent)
+
+    def now(self, agent_id: str, namespace: str = "default") -> Agent:
+        return self.bucket.entries[f"{namespace}.{agent_id}"].value
+
+    async def put(self, agent: Agent) -> None:
+        await self.bucket.write(f"{agent.namespace}.{agent.id}", agent)
+
+    async def delete(self, namespace: Namespace, agent_id: AgentId) -> None:
+        await self.bucket.remove(f"{namespace}.{agent_id}")
+
+    def watch(self) -> AsyncIterator[Versioned[Agent] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+class MemorySessions:
+    """`ports.SessionRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[SessionRecord] = Bucket(door, "sessions")
+
+    async def get(
+        self, namespace: Namespace, agent_id: AgentId
+    ) -> Versioned[SessionRecord] | None:
+        return await self.bucket.read(f"{namespace}.{agent_id}")
+
+    async def put(
+        self, namespace: Namespace, agent_id: AgentId, record: SessionRecord
+    ) -> int:
+        return await self.bucket.write(f"{namespace}.{agent_id}", record)
+
+
+class MemoryTokens:
+    """`ports.TokenRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[TokenRecord] = Bucket(door, "tokens")
+
+    def seed(self, *records: TokenRecord) -> None:
+        for record in records:
+            self.bucket.set(record.id, record)
+
+    async def put(self, record: TokenRecord) -> None:
+        await self.bucket.write(record.id, record)
+
+    async def delete(self, token_id: str) -> bool:
+        return await self.bucket.remove(token_id)
+
+    def watch(self) -> AsyncIterator[Versioned[TokenRecord] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+@dataclass
+class Queued:
+    """One task in the queue."""
+
+    seq: int
+    task: Task
+    ready_at: float
+    held_until: float | None = None
+    deliveries: int = 0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return PRIORITIES.index(self.task.priority), self.seq
+
+
+class MemoryDelivery:
+    """`ports.Delivery`. A holder that comes too late changes nothing but by its ack."""
+
+    def __init__(self, queue: "MemoryQueue", entry: Queued) -> None:
+        self._queue = queue
+        self._entry = entry
+        self._number = entry.deliveries
+
+    @property
+    def task(self) -> Task:
+        return self._entry.task
+
+    async def ack(self) -> None:
+        await self._queue.door.enter("queue.ack")
+        self._queue.entries.pop(self._entry.seq, None)
+        self._queue.door.leave("queue.ack")
+
+    async def give_back(self, *, delay_s: float = 0.0) -> None:
+        await self._queue.door.enter("queue.give_back")
+        if self._mine():
+            self._entry.held_until = None
+            self._entry.ready_at = self._queue.clock.monotonic() + delay_s
+            self._queue.changed()
+        self._queue.door.leave("queue.give_back")
+
+    async def keep(self) -> None:
+        await self._queue.door.enter("queue.keep")
+        if self._mine():
+            self._entry.held_until = self._queue.hold_until()
+
+    def _mine(self) -> bool:
+        held = self._entry.held_until
+        still = self._entry.deliveries == self._number and held is not None
+        return still and held > self._queue.clock.monotonic()
+
+
+class MemoryQueue:
+    """`ports.TaskQueue`. What is not kept for three `keep_every_s` comes again."""
+
+    def __init__(
+        self, door: Door, clock: FakeClock, *, keep_every_s: float = 10.0
+    ) -> None:
+        self.door = door
+        self.clock = clock
+        self.keep_every_s = keep_every_s
+        self.entries: dict[int, Queued] = {}
+        self._seen: dict[str, float] = {}
+        self._sequence = itertools.count(1)
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    async def put(self, task: Task) -> bool:
+        await self.door.enter("queue.put")
+        now = self.clock.monotonic()
+        seen = self._seen.get(task.id)
+        if seen is not None and now - seen < DUPLICATE_WINDOW_S:
+            return True
+        self._seen[task.id] = now
+        seq = next(self._sequence)
+        self.entries[seq] = Queued(seq, task, ready_at=now)
+        self.changed()
+        self.door.leave("queue.put")
+        return False
+
+    async def take(
+        self, namespace: Namespace, capability: str, *, limit: int, wait_s: float
+    ) -> list[Delivery]:
+        await self.door.enter("queue.take")
+        deadline = self.clock.monotonic() + wait_s
+        while True:
+            ready = self._ready(namespace, capability)[:limit]
+            now = self.clock.monotonic()
+            if ready or now >= deadline:
+                return [self._hand_out(entry) for entry in ready]
+            await self._wait(min(deadline, self._next_ready(now, deadline)))
+            if not self.door.available:
+                raise Unavailable("store: queue.take was not answered in time")
+
+    def waiting(self) -> list[Task]:
+        """What nobody holds, in the order it would be handed out."""
+        now = self.clock.monotonic()
+        free = [entry for entry in self.entries.values() if not _held(entry, now)]
+        return [entry.task for entry in sorted(free, key=lambda entry: entry.rank)]
+
+    def held(self) -> list[Task]:
+        """What somebody holds."""
+        now = self.clock.monotonic()
+        return [entry.task for entry in self.entries.values() if _held(entry, now)]
+
+    def hold_until(self) -> float:
+        return self.clock.monotonic() + 3 * self.keep_every_s
+
+    def changed(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(True)
+
+    def _ready(self, namespace: str, capability: str) -> list[Queued]:
+        now = self.clock.monotonic()
+        found = [
+            entry
+            for entry in self.entries.values()
+            if (entry.task.namespace, entry.task.type) == (namespace, capability)
+            and entry.ready_at <= now
+            and not _held(entry, now)
+        ]
+        return sorted(found, key=lambda entry: entry.rank)
+
+    def _hand_out(self, entry: Queued) -> MemoryDelivery:
+        entry.held_until = self.hold_until()
+        entry.deliveries += 1
+        return MemoryDelivery(self, entry)
+
+    def _next_ready(self, now: float, default: float) -> float:
+        times = [entry.held_until or entry.ready_at for entry in self.entries.values()]
+        return min((time for time in times if time > now), default=default)
+
+    async def _wait(self, until: float) -> None:
+        future = self.clock.timer(until - self.clock.monotonic())
+        self._waiting.append(future)
+        await future
+
+
+def _held(entry: Queued, now: float) -> bool:
+    return entry.held_until is not None and entry.held_until > now
+
+
+@dataclass
+class Kept:
+    """A message in the inbox stream."""
+
+    message: InboxMessage
+    until: float | None
+
+
+class MemoryInboxes:
+    """`ports.Inboxes`. Its arrivals survive as long as the test."""
+
+    def __init__(self, door: Door, clock: FakeClock) -> None:
+        self._door = door
+        self._clock = clock
+        self._epoch = "epoch-1"
+        self._last = 0
+        self._seen: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self.kept: dict[int, Kept] = {}
+        self._hub: Hub[InboxMessage] = Hub()
+
+    def lose_everything(self, epoch: str) -> None:
+        """What a damaged stream looks like from outside."""
+        self._epoch, self._last = epoch, 0
+        self._seen.clear()
+        self.kept.clear()
+
+    async def epoch(self) -> str:
+        await self._door.enter("inboxes.epoch")
+        return self._epoch
+
+    async def append(
+        self,
+        namespace: Namespace,
+        agent: AgentId,
+        message: Message,
+        *,
+        ttl_s: int | None,
+    ) -> tuple[int, bool]:
+        await self._door.enter("inboxes.append")
+        now = self._clock.monotonic()
+        key = (namespace, agent, message.id)
+        seen = self._seen.get(key)
+        if seen is not None and now - seen[1] < DUPLICATE_WINDOW_S:
+            return seen[0], True
+        self._last += 1
+        stored = InboxMessage(namespace, agent, self._last, message)
+        self._seen[key] = (self._last, now)
+        until = None if ttl_s is None else now + ttl_s
+        self.kept[self._last] = Kept(stored, until)
+        self._hub.publish(stored)
+        self._door.leave("inboxes.append")
+        return stored.seq, False
+
+    async def read(
+        self, namespace: Namespace, agent: AgentId, *, after: int, limit: int
+    ) -> list[InboxMessage]:
+        await self._door.enter("inboxes.read")
+        self._forget_expired()
+        mine = [kept.message for kept in self.kept.values()]
+        return [
+            message
+            for message in mine
+            if (message.namespace, message.agent) == (namespace, agent)
+            and message.seq > after
+        ][:limit]
+
+    async def ack(
+        self,
+        namespace: Namespace,
+        agent: AgentId,
+        *,
+        seq: int | None = None,
+        upto: int | None = None,
+    ) -> None:
+        await self._door.enter("inboxes.ack")
+        for at, kept in list(self.kept.items()):
+            owner = (kept.message.namespace, kept.message.agent)
+            meant = at == seq or (upto is not None and at <= upto)
+            if owner == (namespace, agent) and meant:
+                del self.kept[at]
+        self._door.leave("inboxes.ack")
+
+    async def last_seq(self) -> int:
+        await self._door.enter("inboxes.last_seq")
+        return self._last
+
+    def arrivals(self) -> AsyncIterator[InboxMessage]:
+        return self._hub.subscribe()
+
+    def _forget_expired(self) -> None:
+        now = self._clock.monotonic()
+        for at, kept in list(self.kept.items()):
+            if kept.until is not None and kept.until <= now:
+                del self.kept[at]
+
+
+class MemorySignals:
+    """`ports.Signals`."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._hub: Hub[tuple[Namespace, AgentId, Message]] = Hub()
+
+    async def send(
+        self, namespace: Namespace, agent: AgentId, message: Message
+    ) -> None:
+        await self._door.enter("signals.send")
+        self._hub.publish((namespace, agent, message))
+
+    def arrivals(self) -> AsyncIterator[tuple[Namespace, AgentId, Message]]:
+        return self._hub.subscribe()
+
+
+class MemoryEvents:
+    """`ports.EventLog`."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self.stored: list[Event] = []
+        self._hub: Hub[Event] = Hub()
+
+    async def append(self, event: Event) -> None:
+        await self._door.enter("events.append")
+        self.stored.append(event)
+        self._hub.publish(event)
+        self._door.leave("events.append")
+
+    async def recent(self, *, limit: int) -> list[Event]:
+        await self._door.enter("events.recent")
+        return self.stored[-limit:]
+
+    def arrivals(self) -> AsyncIterator[Event]:
+        return self._hub.subscribe()
+
+
+class MemoryStore:
+    """`ports.Store`: all of them behind one door."""
+
+    def __init__(
+        self, clock: FakeClock | None = None, *, keep_every_s: float = 10.0
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.door = Door()
+        self.tasks = MemoryTasks(self.door)
+        self.queue = MemoryQueue(self.door, self.clock, keep_every_s=keep_every_s)
+        self.agents = MemoryAgents(self.door)
+        self.sessions = MemorySessions(self.door)
+        self.inboxes = MemoryInboxes(self.door, self.clock)
+        self.signals = MemorySignals(self.door)
+        self.events = MemoryEvents(self.door)
+        self.tokens = MemoryTokens(self.door)
+        self.restarts = 0
+
+    @property
+    def available(self) -> bool:
+        return self.door.available
+
+    @available.setter
+    def available(self, value: bool) -> None:
+        self.door.available = value
+        self.queue.changed()
+
+    @property
+    def lose_answers(self) -> bool:
+        return self.door.lose_answers
+
+    @lose_answers.setter
+    def lose_answers(self, value: bool) -> None:
+        self.door.lose_answers = value
+
+    def health(self) -> StoreHealth:
+        detail = "in memory" if self.available else "it was made unavailable"
+        return StoreHealth(
+            connected=self.available, detail=detail, pid=None, restarts=self.restarts
+        )
+
+    async def round_trip(self) -> RoundTrip:
+        await self.door.enter("round_trip")
+        return RoundTrip(publish_ms=1.0, read_ms=0.5, cas_ms=1.5)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One call of `Journal.record`."""
+
+    kind: str
+    subject: str
+    message: str
+    severity: str
+    data: dict[str, object] = field(default_factory=dict)
+
+
+class RecordingJournal:
+    """`api.Journal` that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.records: list[Recorded] = []
+
+    def record(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        message: str,
+        severity: str = "info",
+        data: dict[str, object] | None = None,
+    ) -> None:
+        self.records.append(Recorded(kind, subject, message, severity, data or {}))
+
+    def kinds(self) -> list[str]:
+        return [record.kind for record in self.records]
+
+    def last(self, kind: str) -> Recorded:
+        """The newest of that kind; an error that names what there is, if none."""
+        found = [record for record in self.records if record.kind == kind]
+        assert found, f"no {kind!r} among {self.kinds()}"
+        return found[-1]
