@@ -60,6 +60,10 @@ class SessionPolicy(Policy, frozen=True, kw_only=True):
     """Over either the connection is slow, and closed with 4408."""
     connections: int = 5000
     """Agents one node takes."""
+    messages_per_s: float = 50.0
+    """Messages one identity may send, on average."""
+    messages_burst: int = 100
+    """Messages one identity may send at once."""
 
 
 class LeasePolicy(Policy, frozen=True, kw_only=True):

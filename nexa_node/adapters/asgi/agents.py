@@ -1,0 +1,86 @@
+"""Agents: who is there, and ending a connection."""
+
+from typing import Annotated
+
+import msgspec
+
+from nexa_node.adapters.asgi import examples
+from nexa_node.adapters.asgi.operation import Call, Operation, Query
+from nexa_node.adapters.asgi.paging import PageQuery
+from nexa_node.contract.agents import Agent, AgentState
+from nexa_node.contract.errors import NotFound
+from nexa_node.contract.ids import AgentId
+from nexa_node.contract.rest import Page
+from nexa_node.services.api import AgentFilter
+
+
+class AgentQuery(PageQuery, frozen=True, kw_only=True):
+    """Which agents to list."""
+
+    capability: (
+        Annotated[
+            str, msgspec.Meta(max_length=63, description="Only those that can do it.")
+        ]
+        | None
+    ) = None
+    state: AgentState | None = None
+
+
+async def list_agents(call: Call[AgentQuery, None]) -> Page[Agent]:
+    """Agents, connected or not, by id."""
+    query = call.query
+    wanted = AgentFilter(
+        capability=query.capability,
+        state=query.state,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    return call.api.agents(call.identity, wanted)
+
+
+async def get_agent(call: Call[Query, None]) -> Agent:
+    """One agent."""
+    return call.api.agent(call.identity, AgentId(call.slug("id")))
+
+
+async def disconnect_agent(call: Call[Query, None]) -> None:
+    """Close one agent's connection."""
+    await call.api.disconnect(call.identity, AgentId(call.slug("id")))
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/agents",
+        action="agents:list",
+        tag="agents",
+        summary="List agents, connected or not",
+        handler=list_agents,
+        query=AgentQuery,
+        answer=Page[Agent],
+        example=examples.AGENTS,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/agents/{id}",
+        action="agents:get",
+        tag="agents",
+        summary="Show one agent",
+        handler=get_agent,
+        answer=Agent,
+        example=examples.AGENT,
+        errors=(NotFound,),
+        etag=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/agents/{id}/disconnect",
+        action="agents:disconnect",
+        tag="agents",
+        summary="Close an agent's connection",
+        description="Its tasks go back to the queue unless it comes back in time.",
+        handler=disconnect_agent,
+        status=204,
+        errors=(NotFound,),
+    ),
+)

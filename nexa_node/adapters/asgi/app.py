@@ -1,0 +1,149 @@
+"""The node's port as one ASGI application: REST, the agents' and the consoles' sockets.
+
+app = build_app(node, settings.http, host=settings.node.host)
+"""
+
+import functools
+from collections.abc import Iterable
+from itertools import groupby
+
+import msgspec
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexa_node.adapters.asgi.agent_socket import AgentSocket
+from nexa_node.adapters.asgi.answering import answer
+from nexa_node.adapters.asgi.auth import WEBSOCKET, Gate, caller_of
+from nexa_node.adapters.asgi.console_socket import ConsoleSocket
+from nexa_node.adapters.asgi.openapi import document
+from nexa_node.adapters.asgi.operation import Call, Operation, Returned
+from nexa_node.adapters.asgi.operations import OPERATIONS
+from nexa_node.adapters.asgi.reading import (
+    header_of,
+    read_body,
+    read_idempotency_key,
+    read_query,
+)
+from nexa_node.adapters.asgi.refusals import Refusal, unknown_method, unknown_path
+from nexa_node.contract.places import DEFAULT_HOST
+from nexa_node.core.policies import HttpPolicy
+from nexa_node.services.api import NodeApi
+
+
+@functools.cache
+def describe() -> bytes:
+    """Write the OpenAPI document. Done when it is first asked for, and once."""
+    return msgspec.json.encode(document(OPERATIONS))
+
+
+def build_app(api: NodeApi, policy: HttpPolicy, *, host: str = DEFAULT_HOST) -> ASGIApp:
+    """Put HTTP and WebSocket in front of a node.
+
+    Args:
+        api: The node.
+        policy: Limits, and further names the node may be called by.
+        host: The host it is configured to listen on: a name it may be called by.
+
+    Returns:
+        An application that needs no lifespan events and raises nothing.
+    """
+    sockets: dict[str, ASGIApp] = {
+        "/v1/agent": AgentSocket(api),
+        "/v1/console": ConsoleSocket(api),
+    }
+    described = {one.path for one in OPERATIONS if one.websocket}
+    assert sockets.keys() == described, "every socket is in the table, and no other"
+    return Gate(
+        _Doors(_routes(api, policy), sockets),
+        api=api,
+        policy=policy,
+        host=host,
+        open_operations=frozenset(
+            (WEBSOCKET if one.websocket else one.method, one.path)
+            for one in OPERATIONS
+            if one.open
+        ),
+    )
+
+
+class _Doors:
+    """Requests to the routes, upgrades to the sockets."""
+
+    def __init__(self, routes: Router, sockets: dict[str, ASGIApp]) -> None:
+        self._routes = routes
+        self._sockets = sockets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = self._sockets.get(scope["path"])
+        if scope["type"] == "http":
+            if socket is not None:
+                raise Refusal(
+                    426,
+                    "upgrade_required",
+                    f"{scope['path']} is a WebSocket",
+                    headers={"upgrade": "websocket"},
+                )
+            await self._routes(scope, receive, send)
+        elif socket is not None:
+            await socket(scope, receive, send)
+        else:
+            raise unknown_path(scope["path"])
+
+
+class _Resource:
+    """All operations of one path."""
+
+    def __init__(
+        self, operations: Iterable[Operation], api: NodeApi, policy: HttpPolicy
+    ) -> None:
+        self._by_method = {one.method: one for one in operations}
+        self._api = api
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        operation = self._by_method.get(method)
+        if operation is None:
+            raise unknown_method(method, sorted(self._by_method))
+        returned = await self._ask(operation, scope, receive)
+        await answer(operation, returned, scope, receive, send)
+
+    async def _ask(
+        self, operation: Operation, scope: Scope, receive: Receive
+    ) -> Returned:
+        assert operation.handler is not None
+        query = read_query(scope, operation.query)
+        key = read_idempotency_key(scope) if operation.idempotent else None
+        body = None
+        if operation.body is not None:
+            body = await read_body(scope, receive, operation.body, self._policy)
+        return await operation.handler(
+            Call(
+                api=self._api,
+                caller=caller_of(scope),
+                path=scope["path_params"],
+                query=query,
+                body=body,
+                describe=describe,
+                accept=header_of(scope, b"accept").lower(),
+                idempotency_key=key,
+            )
+        )
+
+
+def _routes(api: NodeApi, policy: HttpPolicy) -> Router:
+    rest = [one for one in OPERATIONS if not one.websocket]
+    by_path = groupby(sorted(rest, key=_path), key=_path)
+    return Router(
+        [Route(path, _Resource(group, api, policy)) for path, group in by_path],
+        redirect_slashes=False,
+        default=_nothing_here,
+    )
+
+
+def _path(operation: Operation) -> str:
+    return operation.path
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    raise unknown_path(scope["path"])

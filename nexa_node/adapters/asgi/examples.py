@@ -1,0 +1,172 @@
+"""The records that the API's description shows. Each is decoded in the tests."""
+
+from datetime import UTC, datetime, timedelta
+
+from nexa_node.contract.access import NewToken, TokenCreated, TokenView
+from nexa_node.contract.agents import Agent, Capability
+from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.events import Event
+from nexa_node.contract.ids import AgentId, NodeId, TaskId
+from nexa_node.contract.messages import Address, NewMessage, Sent
+from nexa_node.contract.nodes import Cluster, Node, NodeStatus, Quorum, TaskCounts
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    Attempt,
+    Considered,
+    Explanation,
+    NewTask,
+    Submitted,
+    Task,
+    summarize,
+)
+from nexa_node.contract.version import CONSOLE_PROTOCOL, VERSION
+
+_NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+_TASK = TaskId("01jd9z4n3q8w7x2y5v6t0r1s4p")
+_AGENT = AgentId("wc-1")
+_URL = "http://127.0.0.1:6392"
+
+NODE = Node(
+    id=NodeId("01jd9z0000alpha0000000000"),
+    name="alpha",
+    url=_URL,
+    state="running",
+    health="healthy",
+    role="single",
+    agents=1,
+    version=VERSION,
+    started=_NOON,
+)
+STATUS = NodeStatus(
+    id=NODE.id,
+    name=NODE.name,
+    state="running",
+    url=_URL,
+    pid=4711,
+    version=VERSION,
+    started=_NOON,
+    cluster="nexa",
+    health="healthy",
+    console_protocol=CONSOLE_PROTOCOL,
+    whoami="token:1a2b3c",
+    role="operator",
+    tasks=TaskCounts(running=1, completed=41),
+    agents=1,
+)
+CLUSTER = Cluster(
+    name="nexa",
+    verdict="healthy",
+    reasons=(),
+    controller="alpha",
+    quorum=Quorum(have=1, need=1),
+    nodes=(NODE,),
+)
+NODES = Page(items=(NODE,))
+
+AGENT = Agent(
+    id=_AGENT,
+    name="word counter",
+    state="busy",
+    node="alpha",
+    capabilities=(Capability(name="wc"),),
+    slots=1,
+    inflight=1,
+    connected=True,
+    completed=41,
+    since=_NOON,
+    last_seen=_NOON,
+)
+AGENTS = Page(items=(AGENT,))
+
+NEW_TASK = NewTask(type="wc", data="to be or not to be", priority="high")
+SUBMITTED = Submitted(id=_TASK, status="pending", duplicate=False)
+TASK = Task(
+    id=_TASK,
+    type="wc",
+    status="completed",
+    priority="high",
+    submitted=_NOON,
+    submitter="token:1a2b3c",
+    data="to be or not to be",
+    attempts=1,
+    claim_epoch=1,
+    agent=_AGENT,
+    node="alpha",
+    result="6",
+    started=_NOON + timedelta(milliseconds=8),
+    finished=_NOON + timedelta(milliseconds=31),
+    history=(
+        Attempt(
+            attempt=1,
+            claim_epoch=1,
+            agent=_AGENT,
+            node="alpha",
+            started=_NOON + timedelta(milliseconds=8),
+            ended=_NOON + timedelta(milliseconds=31),
+            outcome="completed",
+        ),
+    ),
+)
+TASKS = Page(items=(summarize(TASK),))
+EXPLANATION = Explanation(
+    id=_TASK,
+    status="pending",
+    verdict="no agent that can do wc has a free slot",
+    considered=(
+        Considered(agent=_AGENT, eligible=False, reason="all 1 slots are taken"),
+    ),
+)
+
+NEW_MESSAGE = NewMessage(
+    to=Address(topic="reports.daily"), type="report.ready", data={"pages": 3}
+)
+SENT = Sent(id="01jd9z4n3q8w7x2y5v6t0r1s4q", seq=12)
+
+EVENTS = Page(
+    items=(
+        Event(
+            id="01jd9z4n3q8w7x2y5v6t0r1s4r",
+            time=_NOON,
+            kind="task.completed",
+            severity="info",
+            subject=f"task/{_TASK}",
+            message="completed by wc-1 after 23 ms",
+            node="alpha",
+        ),
+    ),
+    next_cursor="01jd9z4n3q8w7x2y5v6t0r1s4r",
+)
+
+CHECK = CheckResult(
+    id="machine.disk",
+    group="machine",
+    title="Disk space",
+    status="pass",
+    duration_ms=0.4,
+    detail="212 GB free of 500 GB",
+)
+SELFTEST = SelfTest(status="pass", started=_NOON, duration_ms=180.2, checks=(CHECK,))
+
+NEW_TOKEN = NewToken(role="agent", name="word counters", expires_s=30 * 86_400)
+TOKEN_CREATED = TokenCreated(
+    id="1a2b3c",
+    token="nxa_1a2b3c_…",  # noqa: S106  # shows where the secret stands
+    role="agent",
+    name="word counters",
+    expires=_NOON + timedelta(days=30),
+)
+TOKENS = Page(
+    items=(
+        TokenView(
+            id="1a2b3c",
+            role="agent",
+            name="word counters",
+            created=_NOON,
+            expires=_NOON + timedelta(days=30),
+        ),
+    )
+)
+METRICS = b"""# HELP nexa_agents Agents by state.
+# TYPE nexa_agents gauge
+nexa_agents{state="idle"} 1
+"""

@@ -1,0 +1,110 @@
+"""HTTP/1.1 with the deadlines that uvicorn's own protocol lacks.
+
+A connection that has not sent a complete header in time is closed, an idle first byte
+included; so is one whose peer takes nothing of what is written to it, and one that goes
+on sending a body after it was answered.
+"""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from nexa_node.adapters.asgi.limits import PortConfig
+
+
+class BoundedHttp(H11Protocol):
+    """uvicorn's protocol over h11, bounded in time."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Prepare for one connection; called by uvicorn."""
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config, PortConfig)
+        self._room = config.waiting_room
+        self._header_s = config.policy.header_timeout_ms / 1000
+        self._write_s = config.policy.write_timeout_ms / 1000
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to wait for a header."""
+        super().connection_made(transport)
+        self._await_peer()
+        self._room.enter(self, self.loop.time(), self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and see whether there is still something to wait for."""
+        super().data_received(data)
+        if self.transport.get_protocol() is not self:  # upgraded
+            return
+        header_is_missing = self.conn.their_state is h11.IDLE
+        answered = getattr(self.cycle, "response_complete", False)
+        body_is_idle_talk = self.conn.their_state is h11.SEND_BODY and answered
+        if not header_is_missing:
+            self._room.leave(self)
+        if not (header_is_missing or body_is_idle_talk):
+            self._stop_waiting()
+        elif self._deadline is None:
+            self._await_peer()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over; its deadlines are the other protocol's now."""
+        self._forget()
+        super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, unless an answer has begun: then end."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Let the answer under way end, if there is one; called by uvicorn."""
+        if not self.transport.is_closing():
+            super().shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop all timers."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer takes nothing: give it a while."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._write_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The peer takes something again."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _await_peer(self) -> None:
+        self._deadline = self.loop.call_later(self._header_s, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _forget(self) -> None:
+        self._room.leave(self)
+        self._stop_waiting()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self.transport.abort()

@@ -1,0 +1,88 @@
+"""What one port's connections share: their limits, and the room before the gate."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nexa_node.core.policies import HttpPolicy, SessionPolicy
+
+PATIENCE_S = 1.0
+"""How long a connection is left alone even when too many wait."""
+
+
+@dataclass(eq=False, slots=True)
+class WaitingRoom:
+    """Connections that have not sent a complete header yet, the oldest first."""
+
+    limit: int
+    _waiting: dict[object, tuple[float, Callable[[], None]]] = field(
+        default_factory=dict[object, tuple[float, Callable[[], None]]]
+    )
+
+    def enter(self, guest: object, now: float, dismiss: Callable[[], None]) -> None:
+        """Let `guest` wait; above the limit, the one who waited longest must go."""
+        self._waiting[guest] = (now, dismiss)
+        if len(self._waiting) <= self.limit:
+            return
+        oldest = next(iter(self._waiting))
+        since, dismiss_oldest = self._waiting[oldest]
+        if now - since >= PATIENCE_S:
+            del self._waiting[oldest]
+            dismiss_oldest()
+
+    def leave(self, guest: object) -> None:
+        """`guest` waits no longer. Idempotent."""
+        self._waiting.pop(guest, None)
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+
+class PortConfig(uvicorn.Config):
+    """uvicorn's configuration, with the limits that uvicorn has none for."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        http: type[asyncio.Protocol],
+        ws: type[asyncio.Protocol],
+        policy: HttpPolicy,
+        sessions: SessionPolicy,
+    ) -> None:
+        """Set everything that is not left to the environment.
+
+        Args:
+            app: The application.
+            http: The protocol of a fresh connection.
+            ws: The protocol after an upgrade.
+            policy: The port's limits.
+            sessions: The agents' limits.
+        """
+        super().__init__(
+            app,
+            loop="none",
+            http=http,
+            ws=ws,
+            ws_max_size=sessions.frame_bytes,
+            ws_ping_interval=sessions.heartbeat_ms / 1000,
+            ws_ping_timeout=None,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            interface="asgi3",
+            workers=1,
+            proxy_headers=False,
+            server_header=False,
+            forwarded_allow_ips=[],
+            timeout_keep_alive=max(1, policy.keep_alive_ms // 1000),
+            h11_max_incomplete_event_size=policy.header_bytes,
+        )
+        self.policy = policy
+        self.waiting_room = WaitingRoom(policy.waiting_sockets)

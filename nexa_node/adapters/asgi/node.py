@@ -1,0 +1,110 @@
+"""This node, the cluster and its nodes."""
+
+from nexa_node.adapters.asgi import examples
+from nexa_node.adapters.asgi.operation import Call, Operation, Query
+from nexa_node.adapters.asgi.paging import PageQuery, page_of
+from nexa_node.contract.errors import Conflict, Draining, NotFound
+from nexa_node.contract.nodes import Cluster, Node, NodeStatus
+from nexa_node.contract.rest import Page
+
+
+async def get_node(call: Call[Query, None]) -> NodeStatus:
+    """This node, and who the caller is to it."""
+    return call.api.status(call.identity)
+
+
+async def get_cluster(call: Call[Query, None]) -> Cluster:
+    """The cluster and one verdict on it."""
+    return call.api.cluster(call.identity)
+
+
+async def list_nodes(call: Call[PageQuery, None]) -> Page[Node]:
+    """The cluster's nodes, by id."""
+    nodes = call.api.cluster(call.identity).nodes
+    return page_of(nodes, call.query, key=lambda node: node.id)
+
+
+async def get_one_node(call: Call[Query, None]) -> Node:
+    """One node of the cluster."""
+    return _find(call)
+
+
+async def drain_node(call: Call[Query, None]) -> None:
+    """Ask this node to stop; another one must be asked itself."""
+    node = _find(call)
+    if node.id != call.api.status(call.identity).id:
+        raise Conflict(
+            f"node {node.name} is another one than you ask; it must be asked itself",
+            remedy=f"nexa node drain --attach {node.url}",
+        )
+    await call.api.drain(call.identity)
+
+
+def _find(call: Call[Query, None]) -> Node:
+    wanted = call.slug("id")
+    for node in call.api.cluster(call.identity).nodes:
+        if wanted in (node.id, node.name):
+            return node
+    raise NotFound(
+        f"the cluster has no node {wanted}", remedy="nexa cluster status lists them"
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/node",
+        action="nodes:get",
+        tag="nodes",
+        summary="Show this node",
+        handler=get_node,
+        answer=NodeStatus,
+        example=examples.STATUS,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/cluster",
+        action="nodes:list",
+        tag="nodes",
+        summary="Show the cluster and its verdict",
+        handler=get_cluster,
+        answer=Cluster,
+        example=examples.CLUSTER,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/nodes",
+        action="nodes:list",
+        tag="nodes",
+        summary="List the cluster's nodes",
+        handler=list_nodes,
+        query=PageQuery,
+        answer=Page[Node],
+        example=examples.NODES,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/nodes/{id}",
+        action="nodes:get",
+        tag="nodes",
+        summary="Show one node",
+        description="By its id or its name.",
+        handler=get_one_node,
+        answer=Node,
+        example=examples.NODE,
+        errors=(NotFound,),
+        etag=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/nodes/{id}/drain",
+        action="nodes:drain",
+        tag="nodes",
+        summary="Stop the node gracefully",
+        description="It takes nothing new, asks its agents to move, and ends. Answered"
+        " when that has begun.",
+        handler=drain_node,
+        status=202,
+        errors=(NotFound, Conflict, Draining),
+    ),
+)

@@ -1,0 +1,123 @@
+"""The port: uvicorn inside a running loop, on a socket that is bound already.
+
+    sock = bind(host, port)
+    await serve(build_app(node, policy), sock, stop=stop, policy=policy, sessions=sessions)
+
+`serve` takes no signals and configures no logging. When `stop` is set it takes nothing
+new, closes the WebSockets with 4413, lets answers under way end for as long as the
+policy says, and returns with every connection and the port itself closed.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nexa_node.adapters.asgi.binding import bind, url_of
+from nexa_node.adapters.asgi.http_protocol import BoundedHttp
+from nexa_node.adapters.asgi.limits import PortConfig
+from nexa_node.adapters.asgi.websocket_protocol import PacedWebSocket
+from nexa_node.core.policies import HttpPolicy, SessionPolicy
+
+__all__ = ["bind", "serve", "url_of"]
+
+DATE_EVERY_S = 1.0
+"""How often the Date header is renewed."""
+CANCEL_S = 1.0
+"""How long cancelled calls may take to end."""
+
+
+async def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    *,
+    stop: asyncio.Event,
+    policy: HttpPolicy | None = None,
+    sessions: SessionPolicy | None = None,
+    started: asyncio.Event | None = None,
+) -> None:
+    """Answer on `sock` until `stop` is set.
+
+    Args:
+        app: What answers.
+        sock: From `bind`; closed at the end.
+        stop: Set it to end gracefully. Cancelling ends at once.
+        policy: The port's limits.
+        sessions: The heartbeat and the largest frame of agents.
+        started: Set as soon as connections are taken.
+    """
+    http = policy or HttpPolicy()
+    config = PortConfig(
+        app,
+        http=BoundedHttp,
+        ws=PacedWebSocket,
+        policy=http,
+        sessions=sessions or SessionPolicy(),
+    )
+    server = _Server(config, stop, started, shutdown_s=http.shutdown_timeout_ms / 1000)
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        await server.cut()
+        sock.close()
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self,
+        config: PortConfig,
+        stop: asyncio.Event,
+        started: asyncio.Event | None,
+        *,
+        shutdown_s: float,
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._announce = started
+        self._shutdown_s = shutdown_s
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals are the process's business, not the port's."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn itself would look ten times a second."""
+        if self._announce is not None:
+            self._announce.set()
+        while not self._stop.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), DATE_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing new, then wait for what is under way, not for ever."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet(), self._shutdown_s)
+
+    async def cut(self) -> None:
+        """End whatever is left."""
+        tasks = tuple(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_S)
+        for server in getattr(self, "servers", ()):
+            server.close()
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # transports tell their protocols in the next round
+
+    async def _quiet(self) -> None:
+        state = self.server_state
+        while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody
+            await asyncio.sleep(0.01)

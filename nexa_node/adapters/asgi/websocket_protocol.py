@@ -1,0 +1,169 @@
+"""WebSocket over uvicorn's sans-io protocol, with nexa's heartbeat and close codes.
+
+Pings go out every interval ± 10 %; a peer from which nothing at all came for two of
+them is closed with 4412. A stopping server closes with 4413, a peer that takes nothing
+of what is written with 4408. Every close is followed by an end of the connection, even
+if the peer never answers it.
+"""
+
+import asyncio
+import random
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame
+from websockets.protocol import State
+
+from nexa_node.adapters.asgi.limits import PortConfig
+from nexa_node.contract.errors import CLOSE_GOING_AWAY, CLOSE_HEARTBEAT, CLOSE_SLOW
+
+CLOSE_S = 2.0
+"""How long a peer may take to answer a close."""
+FRAGMENTS_MAX = 1024
+"""Of one message. The size of a message is bounded, empty fragments have none."""
+MISSES_MAX = 2
+
+
+class PacedWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, on nexa's terms."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Prepare for one connection; called by uvicorn's HTTP protocol."""
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config, PortConfig)
+        self._write_s = config.policy.write_timeout_ms / 1000
+        self._heard = True
+        self._missed = 0
+        self._stalled: asyncio.TimerHandle | None = None
+        self._end: asyncio.TimerHandle | None = None
+
+    # Heartbeat
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: any of them is a sign of life."""
+        self._heard = True
+        if self.close_sent and self.conn.parser_exc is not None:
+            return  # closed for what it sent before; what follows is not looked at
+        super().data_received(data)
+
+    def schedule_ping(self) -> None:
+        """Set the next beat, so that not all peers' beats fall together."""
+        assert self.ping_interval is not None
+        delay = self.ping_interval * random.uniform(0.9, 1.1)
+        self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
+
+    def send_keepalive_ping(self) -> None:
+        """Count the silence, and ask again. Silence we cause ourselves is none."""
+        self.ping_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        alive = self._heard or self.read_paused
+        self._missed = 0 if alive else self._missed + 1
+        if self._missed >= MISSES_MAX:
+            self._close(CLOSE_HEARTBEAT, "heartbeat: two pings without an answer")
+            return
+        self._heard = False
+        self.conn.send_ping(b"")
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.schedule_ping()
+
+    # Closing
+
+    def shutdown(self) -> None:
+        """Tell the peer that the server stops; called by uvicorn."""
+        self.stop_keepalive()
+        if self.handshake_complete and not self.close_sent:
+            self._close(CLOSE_GOING_AWAY, "going_away: the node is stopping")
+        elif not self.handshake_complete:
+            super().shutdown()
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says.
+
+        Raises:
+            ClientDisconnected: The connection is closed, or being closed.
+        """
+        if self.close_sent and self.handshake_complete:
+            raise ClientDisconnected
+        await super().send(message)
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self._await_end()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Collect a fragment, unless there are too many."""
+        if len(self.frames) >= FRAGMENTS_MAX:
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def handle_parser_exception(self) -> None:
+        """Close for what the peer sent, and let the close frame arrive.
+
+        Closing the socket at once, with bytes unread, would reset the connection and
+        take the close frame with it.
+        """
+        if self.close_sent:
+            return
+        close = self.conn.close_sent
+        assert close is not None
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = True
+        self._await_end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop all timers."""
+        for timer in (self._stalled, self._end):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer takes nothing: give it a while."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._write_s, self._too_slow)
+
+    def resume_writing(self) -> None:
+        """The peer takes something again."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _too_slow(self) -> None:
+        self._stalled = None
+        self._close(CLOSE_SLOW, "slow: nothing was read for too long")
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.close_sent or self.conn.state is not State.OPEN:
+            return
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": code, "reason": reason}
+        )
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.writable.set()  # whoever waits to send learns that it is over
+        if self.read_paused:  # the peer's answer must be read
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._await_end()
+
+    def _await_end(self) -> None:
+        """Wait for the peer's answer; `handle_close` ends the connection when it comes."""
+        self._end = self.loop.call_later(CLOSE_S, self.transport.abort)
+        self.close_timer = self._end

@@ -1,0 +1,298 @@
+"""The store's connection: it comes back by itself, and every wait on it has an end.
+
+A call is tried again until its time is over, with the same message id, so it happens
+once. After that the caller is told `Unavailable` with the cause, not "time-out".
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from nexa_node.adapters.nats import wire
+from nexa_node.adapters.nats.binary import check_version
+from nexa_node.adapters.nats.failures import StoreFailed, afresh
+from nexa_node.adapters.nats.session import Lost, NoResponders, Session
+from nexa_node.contract.errors import NexaError, PayloadTooLarge, Unavailable
+
+A = TypeVar("A", bound=wire.Answer)
+
+RETRY_S = 0.05
+"""Between two tries of a call, and of a connection."""
+BROKEN_S = 2.0
+"""Between two looks at a store that was found damaged."""
+
+_log = structlog.get_logger("nexa.store")
+
+
+class Upstream(Protocol):
+    """Whom we connect to: the supervised server."""
+
+    detail: str
+    trouble: NexaError | None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
+
+    @property
+    def seed(self) -> str:
+        """What we prove ourselves with."""
+        ...
+
+    async def up(self) -> None:
+        """Wait until it listens."""
+        ...
+
+
+class WrongSequence(Exception):
+    """A compare-and-set lost, or its first try won and the answer was lost."""
+
+    def __init__(self, message_id: str, *, unsure: bool) -> None:
+        """Keep whose write it was, and whether an earlier try may have won."""
+        super().__init__(message_id)
+        self.message_id = message_id
+        self.unsure = unsure
+
+
+class Refused(Exception):
+    """JetStream answered with an error that is the caller's to judge."""
+
+    def __init__(self, error: wire.ApiError) -> None:
+        """Keep the error."""
+        super().__init__(error.description)
+        self.error = error
+
+
+class Connection:
+    """Sessions, one after the other, and calls over them."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        prepare: Callable[[Session], Awaitable[None]],
+        *,
+        timeout_s: float,
+    ) -> None:
+        """Take what is needed; `open` connects.
+
+        Args:
+            upstream: The server.
+            prepare: Called with each new session before anybody else may use it: makes
+                or verifies what must be there.
+            timeout_s: After that a call answers `Unavailable`.
+        """
+        self.timeout_s = timeout_s
+        self._upstream = upstream
+        self._prepare = prepare
+        self._session: Session | None = None
+        self._ready = asyncio.Event()
+        self._broken: StoreFailed | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether calls get through now."""
+        return self._session is not None and not self._session.is_lost
+
+    @property
+    def detail(self) -> str:
+        """Why not, in one sentence; or where and what it is."""
+        return self._upstream.detail if self._broken is None else self._broken.message
+
+    async def open(self) -> None:
+        """Connect and prepare, once.
+
+        Raises:
+            StoreFailed: The store is not what it should be.
+            Unavailable: No connection within ten time-outs.
+        """
+        deadline = asyncio.get_running_loop().time() + 10 * self.timeout_s
+        while True:
+            try:
+                await self._connect()
+            except (OSError, NatsError, Lost, NoResponders, TimeoutError) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise self._unavailable(f"connecting failed: {error!r}") from error
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def keep(self) -> None:
+        """Connect again whenever the session is lost. Until cancelled."""
+        while True:
+            if self._session is not None:
+                await self._session.ended()
+                self._drop()
+            await self._upstream.up()
+            try:
+                await self._connect()
+            except StoreFailed as error:
+                self._broken = error
+                _log.error("the store is not usable", cause=error.message)
+                await asyncio.sleep(BROKEN_S)
+            except Exception as error:  # noqa: BLE001  nothing may end this loop
+                _log.warning("no connection to the store", error=repr(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """End the session in order."""
+        session = self._session
+        self._drop()
+        if session is not None:
+            await session.close()
+
+    async def session(self, deadline: float | None = None) -> Session:
+        """Wait for a usable session; without a deadline, for as long as it takes.
+
+        Raises:
+            Unavailable: There was none before `deadline` (the loop's time).
+        """
+        while self._session is None or self._session.is_lost:
+            if deadline is not None and self._broken is not None:
+                raise afresh(self._broken)
+            if self._session is not None:
+                self._drop()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._ready.wait()
+            except TimeoutError as error:
+                raise self._unavailable("there is no connection") from error
+        return self._session
+
+    def deadline(self) -> float:
+        """When a call that begins now must have ended, in the loop's time."""
+        return asyncio.get_running_loop().time() + self.timeout_s
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[Msg, bool]:
+        """Ask until there is an answer; for calls that may happen twice.
+
+        Returns:
+            The answer, and whether an earlier try may have been heard too.
+
+        Raises:
+            Unavailable: No answer in time.
+        """
+        deadline = self.deadline()
+        unsure = False
+        while True:
+            session = await self.session(deadline)
+            try:
+                until = asyncio.get_running_loop().time() + self.timeout_s / 2
+                async with asyncio.timeout_at(min(deadline, until)):
+                    answer = await session.request(subject, payload, headers)
+            except NoResponders as error:
+                await self._pause(deadline, f"nobody answers {subject}", error)
+            except (Lost, TimeoutError) as error:
+                unsure = True
+                await self._pause(deadline, f"no answer to {subject}", error)
+            else:
+                return answer, unsure
+
+    async def call(
+        self, subject: str, body: msgspec.Struct | None, kind: type[A]
+    ) -> A:
+        """Ask JetStream's API.
+
+        Raises:
+            Unavailable: No answer in time, or the store is full.
+            Refused: It answered with an error.
+        """
+        payload = b"" if body is None else msgspec.json.encode(body)
+        answer, _ = await self.request(f"$JS.API.{subject}", payload)
+        told = msgspec.json.decode(answer.data, type=kind)
+        if told.error is not None:
+            self._judge(told.error, subject)
+            raise Refused(told.error)
+        return told
+
+    async def store(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        message_id: str,
+        headers: dict[str, str] | None = None,
+    ) -> wire.PubAck:
+        """Publish into a stream; returns when it is safe on the disk.
+
+        Args:
+            subject: One of a stream.
+            payload: The message.
+            message_id: The same one within two minutes is stored once.
+            headers: More of them; may ask for a compare-and-set.
+
+        Raises:
+            Unavailable: Not stored in time; it may have been stored all the same.
+            WrongSequence: The compare-and-set lost.
+            PayloadTooLarge: Too big for the store.
+        """
+        if self._upstream.trouble is not None:
+            raise afresh(self._upstream.trouble)
+        deadline = self.deadline()
+        sent = {wire.MSG_ID: message_id, **(headers or {})}
+        unsure = False
+        while True:
+            answer, again = await self.request(subject, payload, sent)
+            unsure = unsure or again
+            ack = msgspec.json.decode(answer.data, type=wire.PubAck)
+            if ack.error is None:
+                return msgspec.structs.replace(
+                    ack, duplicate=ack.duplicate and not unsure
+                )
+            if ack.error.err_code in wire.WRONG_LAST_SEQUENCE:
+                raise WrongSequence(message_id, unsure=unsure)
+            self._judge(ack.error, subject)
+            again_soon = ack.error.err_code == wire.IN_PROCESS or ack.error.code == 503
+            if not again_soon:
+                raise self._unavailable(f"{subject}: {ack.error.description}")
+            await self._pause(deadline, ack.error.description, None)
+
+    def _judge(self, error: wire.ApiError, subject: str) -> None:
+        if error.err_code in wire.STORE_FULL:
+            raise Unavailable(
+                f"the store is full: {error.description} ({subject})",
+                remedy="raise [store] max_bytes, or shorten [retention]",
+            )
+        if error.err_code == wire.TOO_LARGE:
+            raise PayloadTooLarge(f"{subject}: {error.description}")
+
+    async def _connect(self) -> None:
+        session = await Session.open(self._upstream.url, self._upstream.seed)
+        try:
+            check_version(session.version, self._upstream.url)
+            await self._prepare(session)
+        except BaseException:
+            await session.close()
+            raise
+        self._session, self._broken = session, None
+        self._ready.set()
+
+    def _drop(self) -> None:
+        self._ready.clear()
+        self._session = None
+
+    async def _pause(
+        self, deadline: float, what: str, cause: BaseException | None
+    ) -> None:
+        if asyncio.get_running_loop().time() + RETRY_S >= deadline:
+            raise self._unavailable(what) from cause
+        await asyncio.sleep(RETRY_S)
+
+    def _unavailable(self, what: str) -> NexaError:
+        trouble = self._upstream.trouble
+        if trouble is not None:
+            return afresh(trouble)
+        return Unavailable(
+            f"the store does not answer ({what}; {self.detail})",
+            remedy="nexa logs; nexa selftest node.store",
+        )

@@ -1,0 +1,298 @@
+"""The supervised nats-server: started, watched, started again, ended.
+
+Holds: at most one server has the store open; clients are told of a port only once our
+own child listens there; a server that dies comes back after a growing pause.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import structlog
+
+from nexa_node.adapters.nats import child, private, serverlog
+from nexa_node.adapters.nats.binary import Binary, trusted_binary
+from nexa_node.adapters.nats.config import Key, Layout, new_key, render
+from nexa_node.adapters.nats.failures import (
+    DiskFull,
+    PortRefused,
+    StoreFailed,
+    damaged,
+)
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.ids import slugify
+from nexa_node.core.policies import StorePolicy
+
+START_S = 120.0
+"""A big store is read through before the server listens."""
+BACKOFF_LIMIT_S = 10.0
+STEADY_S = 60.0
+"""Alive for so long, the next death is a new story."""
+RESERVE_BYTES = 8 * 1024**2
+"""With less free space nothing is written: a write that hits the end of the disk stops
+its stream until the server is started anew."""
+LOOK_S = 1.0
+PORT_TRIES = 5
+
+_log = structlog.get_logger("nexa.store")
+
+
+class Server:
+    """One nats-server and its story."""
+
+    def __init__(
+        self, policy: StorePolicy, folder: Path, on_change: Callable[[str], None]
+    ) -> None:
+        """Name what will be started; nothing is touched before `start`."""
+        self.layout = Layout(folder)
+        self.restarts = 0
+        self.detail = "not started"
+        self.trouble: NexaError | None = None
+        """Why nothing can be written now; reading may go on."""
+        self.warnings: list[str] = []
+        """What the server said while it recovered the store, at its newest start."""
+        self._policy = policy
+        self._on_change = on_change
+        self._up = asyncio.Event()
+        self._port = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._keys: tuple[Key, Key] | None = None
+        self._tail = serverlog.Tail(self.layout.log)
+        self._since = 0.0
+        self._stuck = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server that runs now."""
+        process = self._process
+        return process.pid if process and process.returncode is None else None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, while it does."""
+        return f"nats://127.0.0.1:{self._port}"
+
+    @property
+    def seed(self) -> str:
+        """What a client proves itself with."""
+        if self._keys is None:
+            raise StoreFailed("nats-server was not started")
+        return self._keys[0].seed
+
+    async def up(self) -> None:
+        """Wait until the server listens."""
+        await self._up.wait()
+
+    async def start(self) -> None:
+        """End a survivor, then start the server and wait until it listens.
+
+        Raises:
+            StoreFailed: It can't be; a subclass says which way.
+        """
+        await asyncio.to_thread(self._prepare_folders)
+        survivor = await asyncio.to_thread(child.end_survivor, self.layout)
+        if survivor is not None:
+            self._tell(f"ended nats-server (pid {survivor}) of a node that was killed")
+        await self._launch()
+
+    async def run(self) -> None:
+        """Watch it, and start it again whenever it ends. Until cancelled."""
+        pause = self._policy.restart_backoff_ms / 1000
+        while True:
+            await self._watch()
+            if time.monotonic() - self._since >= STEADY_S:
+                pause = self._policy.restart_backoff_ms / 1000
+            while not self._up.is_set():
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, BACKOFF_LIMIT_S)
+                await self._relaunch()
+
+    async def stop(self) -> None:
+        """End it and forget it."""
+        self._up.clear()
+        if self._process is not None:
+            await child.stop(self._process)
+            self.layout.pid_file.unlink(missing_ok=True)
+        self.detail = "stopped"
+
+    async def _relaunch(self) -> None:
+        try:
+            await self._launch()
+        except NexaError as error:
+            if error.message != self.detail:
+                self._tell(f"nats-server can't be started again: {error.message}")
+            self.detail = error.message
+        else:
+            self.restarts += 1
+            self._tell(
+                f"nats-server is back (pid {self.pid}, restart {self.restarts})"
+            )
+
+    async def _launch(self) -> None:
+        binary = await trusted_binary(self._policy)
+        for _ in range(PORT_TRIES):
+            self._port = self._port or _free_port()
+            await asyncio.to_thread(self._configure)
+            if await self._try(binary):
+                return
+            self._port = 0
+        raise PortRefused(
+            f"nats-server found its port on 127.0.0.1 taken {PORT_TRIES} times",
+            remedy="see who opens ports here: ss -ltnp",
+        )
+
+    async def _try(self, binary: Binary) -> bool:
+        """Start it once; False if somebody else has the port."""
+        self._tail = serverlog.Tail(self.layout.log)
+        process = await child.spawn(binary.path, self.layout)
+        self._process = process
+        try:
+            listening = await self._until_listening(process)
+        except BaseException:
+            await child.stop(process)
+            raise
+        said = await asyncio.to_thread(self._said)
+        if not listening:
+            cause = serverlog.fatal(said) or f"exit status {process.returncode}"
+            if "address already in use" in cause:
+                return False
+            self._explain(cause)
+        self.warnings = serverlog.warnings(said)
+        self._since = time.monotonic()
+        self._stuck, self.trouble = False, None
+        self.detail = f"nats-server {binary.version} on 127.0.0.1:{self._port}"
+        self._up.set()
+        return True
+
+    async def _until_listening(self, process: asyncio.subprocess.Process) -> bool:
+        deadline = time.monotonic() + START_S
+        while not _listens(self.layout.ports, process.pid):
+            if process.returncode is not None:
+                return False
+            if time.monotonic() > deadline:
+                raise StoreFailed(
+                    f"nats-server did not listen {START_S:.0f} s after its start",
+                    remedy=f"read {self.layout.log}",
+                )
+            await asyncio.sleep(0.003)
+        return True
+
+    def _explain(self, cause: str) -> NoReturn:
+        if "space left" in cause:
+            raise _full(self.layout.store, cause)
+        if "JetStream" in cause:
+            raise damaged(self.layout.store, cause)
+        raise StoreFailed(
+            f"nats-server ended at once: {cause}", remedy=f"read {self.layout.log}"
+        )
+
+    async def _watch(self) -> None:
+        """Return when the server has ended."""
+        process = self._process
+        if process is None:
+            raise StoreFailed("nats-server was not started")
+        while process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), LOOK_S)
+            if process.returncode is None:
+                await self._look(process)
+        self._up.clear()
+        said = await asyncio.to_thread(self._said)
+        cause = serverlog.fatal(said) if process.returncode > 0 else None
+        self._tell(
+            f"nats-server (pid {process.pid}) ended: {_how(process.returncode)}"
+            + (f": {cause}" if cause else "")
+        )
+
+    async def _look(self, process: asyncio.subprocess.Process) -> None:
+        """Notice a full disk, and start anew a server that a full disk has stopped."""
+        free = await asyncio.to_thread(_free, self.layout.store)
+        failed = serverlog.write_error(await asyncio.to_thread(self._tail.lines))
+        self._stuck = self._stuck or failed is not None
+        if free < RESERVE_BYTES or failed is not None:
+            if self.trouble is None:
+                cause = failed or f"{free // 1024} KiB are left"
+                self.trouble = _full(self.layout.store, cause)
+                self._tell(self.trouble.message)
+        elif self._stuck and free < 2 * RESERVE_BYTES:
+            return
+        elif self.trouble is not None:
+            self._tell("there is space on the disk again")
+            if self._stuck:
+                process.terminate()
+            self.trouble = None
+
+    def _prepare_folders(self) -> None:
+        for folder in (self.layout.store, self.layout.work, self.layout.ports):
+            private.make_folder(folder)
+        self._keys = (
+            new_key(self.layout.work / "app.seed"),
+            new_key(self.layout.work / "sys.seed"),
+        )
+
+    def _configure(self) -> None:
+        if self._keys is None:
+            raise StoreFailed("nats-server has no credentials yet")
+        for stale in self.layout.ports.iterdir():
+            stale.unlink(missing_ok=True)
+        text = render(
+            self.layout,
+            name=slugify(self.layout.folder.name, default="nexa"),
+            port=self._port,
+            max_bytes=self._policy.max_bytes,
+            app=self._keys[0],
+            system=self._keys[1],
+        )
+        private.write(self.layout.conf, text.encode())
+
+    def _said(self) -> list[str]:
+        return serverlog.whole(self.layout.output) + self._tail.lines()
+
+    def _tell(self, text: str) -> None:
+        self.detail = text
+        _log.warning("store changed", detail=text)
+        self._on_change(text)
+
+
+def _listens(ports: Path, pid: int) -> bool:
+    """Ask the file that nats-server writes once it has its port."""
+    for told in ports.glob(f"*_{pid}.ports"):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            return bool(msgspec.json.decode(told.read_bytes()))
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError as error:
+            raise PortRefused(
+                f"no port on 127.0.0.1 can be had: {error.strerror}",
+                remedy="see who uses them all: ss -tnp",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _free(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return 0
+
+
+def _full(store: Path, cause: str) -> DiskFull:
+    return DiskFull(
+        f"the disk of the store {store} is full: {cause}",
+        remedy=f"free space on the file system of {store}; the rest happens by itself",
+    )
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit status {code}"

@@ -1,0 +1,387 @@
+"""The life of a task: which record may follow which, and why.
+
+Pure: a record and a fact in, a verdict out. `Moved` holds the record to write, by
+compare-and-set against the one that was given; `Kept` says that the call was made
+before and nothing is to be written; `Denied` holds the error to answer. Whatever else
+happens, these stay true: a finished record does not change, a claim epoch never
+shrinks, and only the agent of the newest claim moves a claimed task.
+
+    pending → assigned → running → completed | failed | dead_lettered
+       ↑__________|__________|       (released, rejected, failed, lease over: once more)
+    any unfinished → cancelled | expired
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from nexa_node.contract.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    LeaseLost,
+    NexaError,
+)
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, TaskId
+from nexa_node.contract.tasks import (
+    FINISHED,
+    Attempt,
+    Json,
+    NewTask,
+    Task,
+    TaskStatus,
+    Usage,
+)
+from nexa_node.core.retries import backoff_s, has_another
+
+HISTORY_LIMIT = 32
+"""Attempts kept, the newest: a task may be rejected without end."""
+HISTORY_ERROR_LIMIT = 2048
+"""Bytes of an attempt's error kept in the history; the record must fit into a frame."""
+
+Loss = Literal["lease_expired", "agent_lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Write this record; the caller is answered when it is stored."""
+
+    task: Task
+    reason: str
+    delay_s: float = 0.0
+    """Of a task that is pending again: how long before it is handed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The same was asked before, and is so: answer yes, write nothing."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Nothing changes; answer this."""
+
+    error: NexaError
+
+    @property
+    def reason(self) -> str:
+        """What the error says."""
+        return self.error.message
+
+
+Verdict = Moved | Kept | Denied
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who says so: the agent that calls, and the fencing token it was given."""
+
+    agent: AgentId
+    epoch: int
+
+
+def is_claimed(task: Task) -> bool:
+    """Say whether somebody has the task now."""
+    return task.status in ("assigned", "running")
+
+
+def submit(new: NewTask, *, task_id: TaskId, submitter: str, now: datetime) -> Task:
+    """Make the first record of a task."""
+    return Task(
+        id=task_id,
+        type=new.type,
+        status="pending",
+        priority=new.priority,
+        submitted=now,
+        submitter=submitter,
+        namespace=new.namespace or DEFAULT_NAMESPACE,
+        data=new.data,
+        labels=new.labels,
+        fairness_key=new.fairness_key,
+        deadline=new.deadline,
+        start_by=new.start_by,
+        est_seconds=new.est_seconds,
+        retry=new.retry,
+        idempotency_key=new.idempotency_key,
+        budget=new.budget,
+        parent=new.parent,
+        hops=new.hops,
+    )
+
+
+def overdue(task: Task, now: datetime) -> str | None:
+    """Say which time allowed to an unfinished task is over, if one is."""
+    if task.deadline is not None and now >= task.deadline:
+        return "deadline"
+    waits = not is_claimed(task) and task.attempts == 0
+    if waits and task.start_by is not None and now >= task.start_by:
+        return "start_by"
+    return None
+
+
+def assign(task: Task, *, agent: AgentId, node: str, now: datetime) -> Moved | Denied:
+    """Give a pending task to an agent, under a new claim."""
+    if task.status != "pending":
+        return Denied(Conflict(f"task {task.id} is {task.status}, not pending"))
+    epoch, attempt = task.claim_epoch + 1, task.attempts + 1
+    begun = Attempt(
+        attempt=attempt, claim_epoch=epoch, agent=agent, node=node, started=now
+    )
+    moved = msgspec.structs.replace(
+        task,
+        status="assigned",
+        agent=agent,
+        node=node,
+        attempts=attempt,
+        claim_epoch=epoch,
+        pct=None,
+        note=None,
+        error=None,
+        started=None,
+        history=(*task.history, begun)[-HISTORY_LIMIT:],
+    )
+    return Moved(moved, f"assigned to {agent}, attempt {attempt}")
+
+
+def start(task: Task, claim: Claim, *, now: datetime) -> Verdict:
+    """Note that the agent accepted."""
+    denied = _fence(task, claim)
+    if denied is not None:
+        return denied
+    if task.status == "running":
+        return Kept(task, "it runs already")
+    moved = msgspec.structs.replace(task, status="running", started=now)
+    return Moved(moved, f"{claim.agent} accepted")
+
+
+def progress(
+    task: Task,
+    claim: Claim,
+    *,
+    pct: float | None,
+    note: str | None,
+    now: datetime,
+) -> Verdict:
+    """Note how far it is. The agent works, so it has accepted, too."""
+    denied = _fence(task, claim)
+    if denied is not None:
+        return denied
+    moved = msgspec.structs.replace(
+        task,
+        status="running",
+        started=task.started or now,
+        pct=task.pct if pct is None else pct,
+        note=task.note if note is None else note,
+    )
+    if moved == task:
+        return Kept(task, "nothing new")
+    return Moved(moved, f"{claim.agent} reported progress")
+
+
+def complete(
+    task: Task, claim: Claim, *, result: Json, usage: Usage | None, now: datetime
+) -> Verdict:
+    """Finish with success: once. The same call again changes nothing and is no error."""
+    if task.status == "completed" and _has(task, claim) and task.result == result:
+        return Kept(task, "it was completed by this claim")
+    denied = _fence(task, claim)
+    if denied is not None:
+        return denied
+    moved = _ended(task, "completed", now)
+    moved = msgspec.structs.replace(
+        moved,
+        status="completed",
+        result=result,
+        usage=usage,
+        pct=None,
+        started=_begun(task, now),
+        finished=now,
+    )
+    return Moved(moved, f"completed by {claim.agent}")
+
+
+def fail(
+    task: Task,
+    claim: Claim,
+    *,
+    error: Json,
+    retryable: bool,
+    now: datetime,
+    rng: random.Random,
+) -> Verdict:
+    """End an attempt without success: once more, or for good."""
+    if _failed_by(task, claim):
+        return Kept(task, "this claim was reported as failed")
+    denied = _fence(task, claim)
+    if denied is not None:
+        return denied
+    ended = _ended(task, "failed", now, error=error)
+    if not retryable:
+        return _finish(ended, "failed", f"{claim.agent}: not retryable", now, error)
+    return _again(ended, f"failed at {claim.agent}", now, rng, error)
+
+
+def release(task: Task, claim: Claim, *, now: datetime) -> Verdict:
+    """Give the task back unharmed: the attempt does not count."""
+    if task.status == "pending" and _last_outcome(task, claim) == "released":
+        return Kept(task, "this claim was released")
+    denied = _fence(task, claim)
+    return denied or _uncounted(task, "released", claim.agent, now)
+
+
+def reject(
+    task: Task, claim: Claim, *, now: datetime, error: Json = None
+) -> Moved | Denied:
+    """Take back an assignment that the agent would not take: it does not count."""
+    denied = _fence(task, claim)
+    return denied or _uncounted(task, "rejected", claim.agent, now, error)
+
+
+def lose(
+    task: Task, epoch: int, loss: Loss, *, now: datetime, rng: random.Random
+) -> Moved | Denied:
+    """End a claim whose lease is over or whose agent is gone: the attempt counts."""
+    if not is_claimed(task) or task.claim_epoch != epoch:
+        return Denied(LeaseLost(f"task {task.id}: claim {epoch} is over already"))
+    late = overdue(task, now)
+    ended = _ended(task, loss, now)
+    agent = task.agent or "its agent"
+    why = f"{agent} was lost" if loss == "agent_lost" else f"the lease of {agent} ended"
+    if late is not None:
+        return _finish(ended, "expired", f"its {late} is over", now, None)
+    told = {"reason": loss, "message": why}
+    return _again(ended, why, now, rng, told)
+
+
+def cancel(task: Task, *, by: str, now: datetime) -> Verdict:
+    """Call it off, wherever it is."""
+    if task.status == "cancelled":
+        return Kept(task, "it was cancelled")
+    if task.status in FINISHED:
+        return Denied(
+            Conflict(
+                f"task {task.id} is {task.status}; only an unfinished one is cancelled",
+                details={"status": task.status},
+            )
+        )
+    ended = _ended(task, "cancelled", now) if is_claimed(task) else task
+    return _finish(ended, "cancelled", f"cancelled by {by}", now, None)
+
+
+def expire(task: Task, *, now: datetime) -> Verdict:
+    """End a task whose time is over."""
+    if task.status in FINISHED:
+        return Kept(task, f"it is {task.status}")
+    late = overdue(task, now)
+    if late is None:
+        return Kept(task, "it is in time")
+    ended = _ended(task, "lease_expired", now) if is_claimed(task) else task
+    return _finish(ended, "expired", f"its {late} is over", now, None)
+
+
+def _fence(task: Task, claim: Claim) -> Denied | None:
+    """Refuse whoever does not hold the newest claim."""
+    if is_claimed(task) and _has(task, claim):
+        return None
+    if _has(task, claim) and task.status == "cancelled":
+        return Denied(Cancelled(f"task {task.id} was cancelled: stop working on it"))
+    if _has(task, claim) and task.status == "expired":
+        return Denied(DeadlineExceeded(f"task {task.id}: its time is over"))
+    return Denied(
+        LeaseLost(
+            f"task {task.id}: claim {claim.epoch} of {claim.agent} is over, the task is "
+            f"{task.status} at claim {task.claim_epoch}: drop what you have of it",
+            details={"status": task.status, "claim_epoch": task.claim_epoch},
+        )
+    )
+
+
+def _has(task: Task, claim: Claim) -> bool:
+    """Whether the newest attempt is the claim's; a finished record keeps its agent."""
+    return task.claim_epoch == claim.epoch and task.agent == claim.agent
+
+
+def _uncounted(
+    task: Task, outcome: str, agent: AgentId, now: datetime, error: Json = None
+) -> Moved:
+    ended = _ended(task, outcome, now, error=error)
+    moved = _unclaimed(ended, attempts=task.attempts - 1)
+    return Moved(moved, f"{outcome} by {agent}")
+
+
+def _again(
+    ended: Task, why: str, now: datetime, rng: random.Random, error: Json
+) -> Moved:
+    if not has_another(ended.retry, ended.attempts):
+        gone = f"{why}; that was attempt {ended.attempts} of {ended.retry.max_attempts}"
+        return _finish(ended, "dead_lettered", gone, now, error)
+    delay_s = backoff_s(ended.retry, ended.attempts, rng)
+    moved = _unclaimed(ended, attempts=ended.attempts)
+    return Moved(moved, f"{why}; tried again in {delay_s:.1f} s", delay_s)
+
+
+def _unclaimed(task: Task, *, attempts: int) -> Task:
+    return msgspec.structs.replace(
+        task,
+        status="pending",
+        attempts=attempts,
+        agent=None,
+        node=None,
+        pct=None,
+        note=None,
+        started=None,
+    )
+
+
+def _finish(
+    task: Task, status: TaskStatus, why: str, now: datetime, error: Json
+) -> Moved:
+    moved = msgspec.structs.replace(
+        task, status=status, finished=now, error=error, pct=None
+    )
+    return Moved(moved, why)
+
+
+def _ended(task: Task, outcome: str, now: datetime, *, error: Json = None) -> Task:
+    """Close the newest attempt in the history."""
+    if not task.history:
+        return task
+    last = msgspec.structs.replace(
+        task.history[-1], ended=now, outcome=outcome, error=_shortened(error)
+    )
+    return msgspec.structs.replace(task, history=(*task.history[:-1], last))
+
+
+def _shortened(error: Json) -> Json:
+    if error is None:
+        return None
+    text = msgspec.json.encode(error)
+    if len(text) <= HISTORY_ERROR_LIMIT:
+        return error
+    return text[:HISTORY_ERROR_LIMIT].decode(errors="ignore") + "…"
+
+
+def _begun(task: Task, now: datetime) -> datetime:
+    if task.started is not None:
+        return task.started
+    return task.history[-1].started if task.history else now
+
+
+def _last_outcome(task: Task, claim: Claim) -> str | None:
+    if not task.history:
+        return None
+    last = task.history[-1]
+    if last.claim_epoch != claim.epoch or last.agent != claim.agent:
+        return None
+    return last.outcome
+
+
+def _failed_by(task: Task, claim: Claim) -> bool:
+    settled = task.status in ("pending", "failed", "dead_lettered")
+    return settled and _last_outcome(task, claim) == "failed"

@@ -1,0 +1,199 @@
+"""One agent's socket, between the adapter that moves bytes and the session machine."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nexa_node.contract.access import Identity
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.frames import Welcome
+from nexa_node.core.session import (
+    Call,
+    Called,
+    Ended,
+    Greeted,
+    Notified,
+    Replied,
+    Session,
+)
+from nexa_node.ports import Clock
+from nexa_node.services.api import Close, Output
+
+Replies = Callable[[Any, NexaError | None], None]
+"""Told the agent's answer, or the error in its place."""
+
+
+class Desk(Protocol):
+    """Who deals with what an agent says."""
+
+    async def greet(self, connection: "Connection", greeted: Greeted) -> None:
+        """Answer hello, with a welcome or a refusal. Must not raise."""
+        ...
+
+    def call(self, connection: "Connection", call: Call) -> None:
+        """Answer a call, now or later. Must not raise."""
+        ...
+
+    def notified(self, connection: "Connection", method: str, params: Any) -> None:
+        """Take a notification. Must not raise."""
+        ...
+
+    def ended(self, connection: "Connection") -> None:
+        """The connection is over, from either side; told once."""
+        ...
+
+    def roomy(self, connection: "Connection") -> None:
+        """What could wait may be sent again."""
+        ...
+
+
+class Connection:
+    """`api.AgentConnection`."""
+
+    def __init__(
+        self,
+        machine: Session,
+        desk: Desk,
+        *,
+        clock: Clock,
+        identity: Identity | None,
+        address: str,
+    ) -> None:
+        """Join the two; `identity` is the upgrade's, if it brought one."""
+        self.identity = identity
+        self.address = address
+        self.owner: object | None = None
+        """The desk's: whose connection it is, since hello."""
+        self._machine = machine
+        self._desk = desk
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._handling = False
+        self._over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be said on it any more."""
+        return self._over or self._machine.closing is not None
+
+    @property
+    def is_roomy(self) -> bool:
+        """Whether what can wait may be sent now."""
+        return not self.is_over and self._machine.is_roomy
+
+    @property
+    def needs_ticks(self) -> bool:
+        """Whether some time-out runs."""
+        return self._machine.needs_ticks and not self._over
+
+    async def receive(self, data: bytes) -> None:
+        """Take one frame."""
+        if self._over:
+            return
+        self._machine.receive(data, self._clock.monotonic())
+        greeted = self._handle()
+        while greeted is not None:
+            await self._desk.greet(self, greeted)
+            greeted = self._handle()
+
+    async def next_output(self) -> Output | Close:
+        """Wait for the next frame to send, or for the end."""
+        while True:
+            had_room = self._machine.is_roomy
+            frame = self._machine.next_frame()
+            if frame is not None:
+                if not had_room and self._machine.is_roomy:
+                    self._desk.roomy(self)
+                return Output(frame, text=self._machine.codec.text)
+            if self._machine.closing is not None:
+                return Close(self._machine.closing.code, self._machine.closing.reason)
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def lost(self) -> None:
+        """The socket is gone."""
+        self._end()
+
+    def tick(self) -> None:
+        """Let time pass."""
+        self._machine.tick(self._clock.monotonic())
+        self._handle()
+
+    def welcome(self, call: Call, welcome: Welcome) -> None:
+        """Answer hello."""
+        self._machine.welcome(call, welcome)
+        self._handle()
+
+    def answer(self, call: Call, result: Any) -> None:
+        """Answer a call."""
+        self._machine.answer(call, result)
+        self._handle()
+
+    def refuse(self, call: Call, error: NexaError) -> None:
+        """Answer a call with an error."""
+        self._machine.refuse(call, error)
+        self._handle()
+
+    def notify(self, method: str, params: Any) -> bool:
+        """Tell the agent something; False when the connection has ended."""
+        if self._over:
+            return False
+        told = self._machine.notify(method, params)
+        self._handle()
+        return told
+
+    def request(
+        self, method: str, params: Any, *, replies: Replies, timeout_s: float
+    ) -> bool:
+        """Ask the agent something; False when the connection has ended."""
+        if self._over:
+            return False
+        now = self._clock.monotonic()
+        asked = self._machine.request(
+            method, params, about=replies, timeout_s=timeout_s, now=now
+        )
+        self._handle()
+        return asked
+
+    def close(self, code: int, reason: str) -> None:
+        """End it; what was said before is still sent."""
+        self._machine.close(code, reason)
+        self._handle()
+
+    def _handle(self) -> Greeted | None:
+        """Pass on what happened; what happens meanwhile is passed on by the same call."""
+        self._wake.set()
+        if self._handling:
+            return None
+        greeted: Greeted | None = None
+        self._handling = True
+        try:
+            while events := self._machine.take_events():
+                for event in events:
+                    if isinstance(event, Greeted):
+                        greeted = event
+                    else:
+                        self._pass_on(event)
+        finally:
+            self._handling = False
+        return greeted
+
+    def _pass_on(self, event: Called | Notified | Replied | Ended) -> None:
+        match event:
+            case Called(call):
+                self._desk.call(self, call)
+            case Notified(method, params):
+                self._desk.notified(self, method, params)
+            case Replied(about, result, error):
+                about(result, error)
+            case Ended():
+                self._end()
+
+    def _end(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._machine.close(1006, "the socket is gone")
+        self._handle()
+        self._wake.set()
+        self._desk.ended(self)

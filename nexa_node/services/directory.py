@@ -1,0 +1,359 @@
+"""What there is and what happened, in memory: a projection of the store's watches.
+
+Lists, counts and the console's feed are answered from here without a round trip, as old
+as the last change the store told. Payloads stay in the store: a task here has neither
+data nor result, so 100,000 of them fit.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import timedelta
+from typing import TypeVar
+
+import msgspec
+
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.events import (
+    AgentChanged,
+    AgentGone,
+    Change,
+    Event,
+    Happened,
+    TaskChanged,
+    TaskGone,
+)
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.nodes import TaskCounts
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import FINISHED, Task, TaskSummary, summarize
+from nexa_node.core.policies import RetentionPolicy
+from nexa_node.core.shelves import AgentShelf, EventShelf
+from nexa_node.core.task_shelf import TaskShelf
+from nexa_node.ports import (
+    AgentRecords,
+    Caught,
+    Clock,
+    EventLog,
+    Removed,
+    TaskRecords,
+    Versioned,
+)
+from nexa_node.services.api import AgentFilter, EventFilter, TaskFilter
+from nexa_node.services.sight import TaskSeen
+
+EVENTS_KEPT = 10_000
+"""Events in memory; older ones are in the store alone."""
+TURN_EVERY = 64
+"""Changes taken from a watch before others get a turn of the loop."""
+RETIRE_EVERY_S = 60.0
+RETIRE_AT_ONCE = 64
+"""Records deleted in parallel, so that a busy day's tasks leave within minutes."""
+
+Listener = Callable[[Change], None]
+"""Told each change, `seq` 0. Must not block and must not raise."""
+
+T = TypeVar("T")
+
+
+class Directory:
+    """Agents, tasks and events of the whole cluster. Satisfies `sight.Sight`."""
+
+    def __init__(
+        self,
+        *,
+        tasks: TaskRecords,
+        agents: AgentRecords,
+        events: EventLog,
+        clock: Clock,
+        retention: RetentionPolicy,
+    ) -> None:
+        """Know nothing yet; the `watch_…` loops fill it."""
+        self._task_records = tasks
+        self._agent_records = agents
+        self._event_log = events
+        self._clock = clock
+        self._retention = retention
+        self._tasks = TaskShelf()
+        self._records: dict[TaskId, Versioned[Task]] = {}
+        self._agents = AgentShelf()
+        self._events = EventShelf(EVENTS_KEPT)
+        self._counts = TaskCounts()
+        self._listeners: list[Listener] = []
+        self._task_seen: list[TaskSeen] = []
+        self._waiting: dict[TaskId, set[asyncio.Future[bool]]] = {}
+        self._tasks_caught = asyncio.Event()
+        self._agents_caught = asyncio.Event()
+
+    # What it knows
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that was in the store at the start is seen."""
+        return self._tasks_caught.is_set() and self._agents_caught.is_set()
+
+    async def caught_up(self) -> None:
+        """Wait until all that was in the store at the start is seen."""
+        await self._tasks_caught.wait()
+        await self._agents_caught.wait()
+
+    def counts(self) -> TaskCounts:
+        """How many tasks are in each state."""
+        return self._counts
+
+    def agent(self, namespace: Namespace, agent_id: AgentId) -> Agent | None:
+        """One agent, connected or not."""
+        return self._agents.get(namespace, agent_id)
+
+    def find_agent(self, agent_id: AgentId) -> Agent:
+        """The agent of that id, of the default namespace first.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = self._agents.find(agent_id)
+        if found is None:
+            raise NotFound(f"no agent {agent_id!r}", remedy="nexa agents list")
+        return found
+
+    def every_agent(self) -> tuple[Agent, ...]:
+        """All agents of all namespaces, connected or not, by namespace and id."""
+        return tuple(self._agents)
+
+    def agents(
+        self, query: AgentFilter, *, namespace: Namespace | None = None
+    ) -> Page[Agent]:
+        """List agents, by namespace and id.
+
+        Raises:
+            Invalid: The cursor is none of ours.
+        """
+        return self._agents.page(
+            capability=query.capability,
+            state=query.state,
+            namespace=namespace,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+
+    def task(self, task_id: TaskId) -> Task | None:
+        """One task, without its data, result, error and history."""
+        known = self._records.get(task_id)
+        return None if known is None else known.value
+
+    def unfinished(self) -> Iterable[Task]:
+        """All tasks that are pending, assigned or running, without payloads."""
+        return [
+            known.value
+            for known in self._records.values()
+            if known.value.status not in FINISHED
+        ]
+
+    def tasks(
+        self, query: TaskFilter, *, namespace: Namespace | None = None
+    ) -> Page[TaskSummary]:
+        """List tasks, newest first.
+
+        Raises:
+            Invalid: The cursor is none of ours.
+        """
+        return self._tasks.page(
+            status=query.status,
+            type=query.type,
+            agent=query.agent,
+            namespace=namespace,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+
+    def newest_tasks(self, limit: int) -> tuple[TaskSummary, ...]:
+        """Unfinished tasks and the newest finished ones, newest first."""
+        return self._tasks.newest(limit)
+
+    def events(self, query: EventFilter) -> Page[Event]:
+        """List events, newest first.
+
+        Raises:
+            Invalid: The cursor is none of ours.
+        """
+        return self._events.page(
+            kind=query.kind,
+            severity=query.severity,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+
+    def newest_events(self, limit: int) -> tuple[Event, ...]:
+        """The newest events, newest last."""
+        return self._events.newest(limit)
+
+    # Being told
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have `listener` called for each change from now on."""
+        self._listeners.append(listener)
+
+    def on_task(self, seen: TaskSeen) -> None:
+        """Have `seen` called with each whole record of a task from now on."""
+        self._task_seen.append(seen)
+
+    def observe(self, task: Task) -> None:
+        """Know a new task before the watch tells it, so that who submits it finds it.
+
+        Fit for `Ledger.on_write`. A task that is known is left to the watch, which alone
+        knows the order of its records.
+        """
+        if task.id not in self._records:
+            self._see_task(Versioned(task, 0))
+
+    async def finished(self, task_id: TaskId, *, wait_s: float) -> bool:
+        """Wait up to `wait_s` for a task to finish; say whether it has."""
+        known = self._tasks.get(task_id)
+        if known is not None and known.status in FINISHED:
+            return True
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(task_id, set())
+        waiting.add(future)
+        try:
+            async with asyncio.TaskGroup() as group:
+                timer = group.create_task(self._give_up(future, wait_s))
+                try:
+                    return await future
+                finally:
+                    timer.cancel()
+        finally:
+            waiting.discard(future)
+            if not waiting:
+                self._waiting.pop(task_id, None)
+
+    async def _give_up(self, future: "asyncio.Future[bool]", wait_s: float) -> None:
+        await self._clock.sleep(wait_s)
+        if not future.done():
+            future.set_result(False)
+
+    # The loops
+
+    async def watch_tasks(self) -> None:
+        """Follow the records of tasks, for ever. A service's loop."""
+        unseen = set(self._tasks)
+        async for told in _fairly(self._task_records.watch()):
+            if isinstance(told, Caught):
+                for gone in unseen:
+                    self._drop_task(gone)
+                unseen = set[TaskId]()
+                self._tasks_caught.set()
+            elif isinstance(told, Removed):
+                self._drop_task(TaskId(told.key))
+            else:
+                unseen.discard(told.value.id)
+                self._see_task(told)
+
+    async def watch_agents(self) -> None:
+        """Follow the registry, for ever. A service's loop."""
+        unseen = set(self._agents.keys())
+        async for told in _fairly(self._agent_records.watch()):
+            if isinstance(told, Caught):
+                for gone in unseen:
+                    self._drop_agent(gone)
+                unseen = set[str]()
+                self._agents_caught.set()
+            elif isinstance(told, Removed):
+                self._drop_agent(told.key)
+            else:
+                unseen.discard(f"{told.value.namespace}.{told.value.id}")
+                self._agents.put(told.value)
+                now = self._clock.now()
+                self._tell(AgentChanged(seq=0, time=now, agent=told.value))
+
+    async def watch_events(self) -> None:
+        """Follow what happens, for ever. A service's loop."""
+        arrivals = self._event_log.arrivals()
+        for event in await self._event_log.recent(limit=EVENTS_KEPT):
+            self._see_event(event)
+        async for event in _fairly(arrivals):
+            self._see_event(event)
+
+    async def retire(self) -> None:
+        """Delete finished tasks that are too old or too many. A service's loop."""
+        while True:
+            await self._clock.sleep(RETIRE_EVERY_S)
+            await self.retire_now()
+
+    async def retire_now(self) -> int:
+        """Delete once; how many. What the store refuses stays for the next time."""
+        if not self._tasks_caught.is_set():
+            return 0
+        kept_for = timedelta(hours=self._retention.tasks_hours)
+        surplus = self._tasks.surplus(
+            finished_before=(self._clock.now() - kept_for).timestamp(),
+            keep=self._retention.tasks_max,
+        )
+        for start in range(0, len(surplus), RETIRE_AT_ONCE):
+            batch = surplus[start : start + RETIRE_AT_ONCE]
+            deletions = [self._task_records.delete(task_id) for task_id in batch]
+            outcomes = await asyncio.gather(*deletions, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, NexaError):
+                    return start
+                if outcome is not None:
+                    raise outcome
+        return len(surplus)
+
+    # Each change
+
+    def _see_task(self, told: Versioned[Task]) -> None:
+        task = told.value
+        known = self._records.get(task.id)
+        if known is not None and known.revision >= told.revision:
+            return
+        self._records[task.id] = Versioned(_without_payloads(task), told.revision)
+        summary = summarize(task)
+        self._tasks.put(summary)
+        self._counts = self._tasks.counts()
+        for seen in self._task_seen:
+            seen(task)
+        if task.status in FINISHED:
+            self._wake(task.id)
+        now = self._clock.now()
+        self._tell(TaskChanged(seq=0, time=now, task=summary, counts=self._counts))
+
+    def _drop_task(self, task_id: TaskId) -> None:
+        self._records.pop(task_id, None)
+        if self._tasks.remove(task_id):
+            self._counts = self._tasks.counts()
+            self._tell(TaskGone(seq=0, time=self._clock.now(), id=task_id))
+
+    def _drop_agent(self, key: str) -> None:
+        agent = self._agents.remove(key)
+        if agent is not None:
+            self._tell(AgentGone(seq=0, time=self._clock.now(), id=agent.id))
+
+    def _see_event(self, event: Event) -> None:
+        if self._events.put(event):
+            self._tell(Happened(seq=0, time=self._clock.now(), event=event))
+
+    def _wake(self, task_id: TaskId) -> None:
+        for future in self._waiting.get(task_id, ()):
+            if not future.done():
+                future.set_result(True)
+
+    def _tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener(change)
+
+
+async def _fairly(watch: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Pass `watch` on, letting others run during a flood.
+
+    A watch whose next item is there already never suspends its reader.
+    """
+    taken = 0
+    async for item in watch:
+        yield item
+        taken += 1
+        if taken % TURN_EVERY == 0:
+            await asyncio.sleep(0)
+
+
+def _without_payloads(task: Task) -> Task:
+    return msgspec.structs.replace(task, data=None, result=None, error=None, history=())

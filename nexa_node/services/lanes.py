@@ -1,0 +1,98 @@
+"""Lanes: for each capability, the agents of this node that have it and room for more."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+from nexa_node.contract.ids import AgentId, Namespace
+from nexa_node.core.strategies import Candidate
+from nexa_node.services.live import LiveAgent
+
+LaneKey = tuple[Namespace, str]
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One capability in one namespace."""
+
+    namespace: Namespace
+    capability: str
+    candidates: dict[AgentId, Candidate] = field(
+        default_factory=dict[AgentId, Candidate]
+    )
+    free: dict[AgentId, Candidate] = field(default_factory=dict[AgentId, Candidate])
+    """Those with room."""
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    """There is room, or there are no candidates left."""
+
+    def room(self, most: int) -> int:
+        """How many tasks could be placed now, at most `most`."""
+        total = 0
+        for candidate in self.free.values():
+            total += candidate.seat.free
+            if total >= most:
+                return most
+        return total
+
+
+class Lanes:
+    """All lanes of this node."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._turns = itertools.count(1)
+
+    def add(self, agent: LiveAgent) -> list[Lane]:
+        """Put an agent into the lanes of its capabilities; the lanes that are new."""
+        new: list[Lane] = []
+        for name, candidate in agent.candidates.items():
+            key = (agent.namespace, name)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = Lane(agent.namespace, name)
+                new.append(lane)
+            old = lane.candidates.get(agent.id)
+            if old is not None and old is not candidate:
+                candidate.service_s, candidate.errors = old.service_s, old.errors
+            lane.candidates[agent.id] = candidate
+        self.refresh(agent)
+        return new
+
+    def remove(self, agent: LiveAgent) -> None:
+        """Take an agent out, wherever it still is the one that was put in."""
+        for name, candidate in agent.candidates.items():
+            lane = self._lanes.get((agent.namespace, name))
+            if lane is None or lane.candidates.get(agent.id) is not candidate:
+                continue
+            del lane.candidates[agent.id]
+            lane.free.pop(agent.id, None)
+            if not lane.candidates:
+                lane.stir.set()
+
+    def refresh(self, agent: LiveAgent) -> None:
+        """Note whether an agent has room now."""
+        for name, candidate in agent.candidates.items():
+            lane = self._lanes.get((agent.namespace, name))
+            if lane is None or lane.candidates.get(agent.id) is not candidate:
+                continue
+            if candidate.seat.free > 0:
+                lane.free[agent.id] = candidate
+                lane.stir.set()
+            else:
+                lane.free.pop(agent.id, None)
+
+    def close(self, lane: Lane) -> bool:
+        """Drop a lane that has no candidates; False when it has some again."""
+        if lane.candidates:
+            return False
+        del self._lanes[lane.namespace, lane.capability]
+        return True
+
+    def find(self, namespace: Namespace, capability: str) -> Lane | None:
+        """The lane of a capability, if any agent here has it."""
+        return self._lanes.get((namespace, capability))
+
+    def turn(self) -> int:
+        """The number of the next assignment."""
+        return next(self._turns)

@@ -1,0 +1,232 @@
+"""Everything a person can do, once: bindings, key bar, help and palette all read this.
+
+An action's words are those of the command line, so that what is learned in one place
+holds in the other. A shifted letter destroys something, asks first, and is refused to
+those who may only look.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Place = Literal[
+    "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "events",
+    "detail", "no-node",
+]  # fmt: skip
+Right = Literal["watch", "operate", "administer"]
+_RIGHTS: Mapping[str, frozenset[Right]] = {
+    "viewer": frozenset(("watch",)),
+    "auditor": frozenset(("watch",)),
+    "operator": frozenset(("watch", "operate")),
+    "admin": frozenset(("watch", "operate", "administer")),
+}
+
+FORBIDDEN_KEYS = frozenset(
+    (
+        "ctrl+a", "ctrl+b", "ctrl+s", "ctrl+space", "ctrl+at", "ctrl+z",
+        "ctrl+backslash", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "f11",
+    )
+)  # fmt: skip
+"""Multiplexers and terminals need these for themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do."""
+
+    id: str
+    """Stable: what `console.toml` names under `[keys]`."""
+    keys: tuple[str, ...]
+    """Textual's names, the one that is shown first."""
+    label: str
+    """One or two words, for the key bar."""
+    help: str
+    """One sentence, for the help."""
+    where: tuple[Place, ...] = ("everywhere",)
+    words: str | None = None
+    """In the palette; None if it makes no sense there."""
+    takes: str | None = None
+    """What may follow the words: `TASK`, `THEME`."""
+    right: Right = "watch"
+    dangerous: bool = False
+    rank: int = 0
+    """Place in the key bar, 1 first; 0 is not shown there."""
+
+    def shown(self) -> str:
+        """The first key, as a person reads it."""
+        return key_name(self.keys[0]) if self.keys else ""
+
+
+def _view(number: int, name: str, words: str, help_: str) -> Action:
+    return Action(f"view-{name}", (str(number),), name.capitalize(), help_, words=words)
+
+
+ACTIONS: tuple[Action, ...] = (
+    # Splash.
+    Action("go-on", ("space",), "go on", "Open the dashboard; any other key does, too.",
+           ("splash",), rank=1),
+    Action("open-check", ("enter",), "open", "Show a check's cause and what mends it.",
+           ("splash",), rank=2),
+    Action("run-check", ("r",), "run again", "Run this check again.",
+           ("splash",), rank=3),
+    Action("run-checks", ("R",), "all again", "Run all checks again.",
+           ("splash",), words="selftest", rank=4),
+    Action("start-node", ("s",), "start a node", "Start a node on this machine.",
+           ("splash", "no-node"), words="node start", rank=5),
+    Action("attach", ("a",), "attach", "Choose a node: found ones, contexts, or a URL.",
+           ("splash", "no-node"), words="attach", takes="URL", rank=6),
+    Action("demo", ("d",), "demo", "Leave the console and run `nexa demo`.",
+           ("splash", "no-node"), words="demo", rank=7),
+    # Views.
+    _view(1, "overview", "overview", "The verdict, its reasons, and what goes on."),
+    _view(2, "nodes", "nodes", "The cluster's nodes."),
+    _view(3, "agents", "agents list", "Agents: state, slots, what they can do."),
+    _view(4, "tasks", "task list", "Tasks: newest first; what they wait for."),
+    _view(5, "messages", "tail", "Messages."),
+    _view(6, "alerts", "alerts list", "Alerts."),
+    _view(7, "metrics", "metrics", "Metrics."),
+    _view(8, "events", "events", "What happened, newest first."),
+    _view(9, "audit", "audit list", "Audit and access."),
+    Action("back", ("minus",), "back", "The view before this one.", words="back"),
+    Action("next-panel", ("tab",), "next panel", "Focus the next panel.", ("overview",)),
+    Action("previous-panel", ("shift+tab",), "previous panel",
+           "Focus the panel before.", ("overview",)),
+    # Lists.
+    Action("open", ("enter", "d"), "open", "Details of the row.",
+           ("overview", "list", "nodes", "agents", "tasks", "events"), rank=1),
+    Action("filter", ("slash",), "filter",
+           "Filter while you type: words, state:busy, re:^wc, ! inverts.",
+           ("list", "nodes", "agents", "tasks", "events"), words="filter",
+           takes="WORDS", rank=2),
+    Action("sort", ("s",), "sort", "Sort by the next column.",
+           ("list", "nodes", "agents", "tasks", "events"), words="sort", rank=4),
+    Action("reverse", ("S",), "reverse", "Turn the order round.",
+           ("list", "nodes", "agents", "tasks", "events")),
+    Action("problems", ("exclamation_mark",), "problems", "Only what is wrong.",
+           ("list", "nodes", "agents", "tasks", "events"), words="problems", rank=3),
+    Action("down", ("j", "down"), "down", "Down.", ("list", "overview", "detail")),
+    Action("up", ("k", "up"), "up", "Up.", ("list", "overview", "detail")),
+    Action("top", ("g", "home"), "top", "To the first row.",
+           ("list", "overview", "detail")),
+    Action("bottom", ("G", "end"), "bottom", "To the last row.",
+           ("list", "overview", "detail")),
+    Action("half-down", ("ctrl+d", "pagedown"), "page down", "Half a page down.",
+           ("list", "overview", "detail")),
+    Action("half-up", ("ctrl+u", "pageup"), "page up", "Half a page up.",
+           ("list", "overview", "detail")),
+    Action("copy", ("y",), "copy", "Copy the row's address (OSC 52), and keep it in a file.",
+           ("list", "nodes", "agents", "tasks", "events", "overview", "detail"),
+           words="copy"),
+    Action("maximise", ("z",), "maximise", "This panel alone; again for all of them.",
+           ("overview",), rank=4),
+    Action("pause", ("p",), "pause", "Hold the picture still; data is still collected.",
+           words="pause", rank=8),
+    # What changes something.
+    Action("task-cancel", ("X",), "cancel", "Cancel the task.", ("tasks", "detail"),
+           words="task cancel", takes="TASK", right="operate", dangerous=True, rank=5),
+    Action("agent-disconnect", ("D",), "disconnect", "Disconnect the agent.",
+           ("agents", "detail"), words="agents disconnect", takes="AGENT",
+           right="operate", dangerous=True, rank=5),
+    Action("node-drain", ("D",), "drain", "Drain the node: no new work, then it ends.",
+           ("nodes", "detail"), words="node drain", takes="NODE", right="operate",
+           dangerous=True, rank=5),
+    # Everywhere.
+    Action("palette", ("colon", "ctrl+p"), "command",
+           "Commands, in the words of the command line.", rank=20),
+    Action("help", ("question_mark", "f1"), "help", "What the keys do here.",
+           words="help", rank=21),
+    Action("theme", ("t",), "theme", "Choose a theme, seen at once.", words="theme",
+           takes="NAME"),
+    Action("reconnect", ("ctrl+r", "f5"), "reconnect",
+           "Open the feed again now, without waiting.", words="reconnect"),
+    Action("splash", (), "self-test", "Back to the self-test.", words="selftest show"),
+    Action("escape", ("escape",), "up",
+           "One step up: dialog, filter, maximised panel, view. Never quits."),
+    Action("quit", ("q",), "quit", "Back; from the root, ask and quit.", words="quit",
+           rank=22),
+    Action("leave", ("ctrl+q", "ctrl+c"), "quit", "Ask and quit, from anywhere."),
+)  # fmt: skip
+
+BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
+
+
+class Keymap:
+    """The actions with the keys an operator chose."""
+
+    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+        """Apply `overrides`: an action's id to keys, separated by commas."""
+        chosen = overrides or {}
+        self.actions = tuple(_rebound(action, chosen) for action in ACTIONS)
+        self.by_id = {action.id: action for action in self.actions}
+
+    def at(self, *places: Place) -> tuple[Action, ...]:
+        """The actions of these places, in the registry's order."""
+        return tuple(a for a in self.actions if any(p in a.where for p in places))
+
+    def bar(
+        self, *places: Place, role: str | None, read_only: bool
+    ) -> tuple[Action, ...]:
+        """What the key bar shows, the most useful first: nothing that is refused."""
+        found = [
+            action
+            for action in self.at(*places, "everywhere")
+            if action.rank and permitted(action, role=role, read_only=read_only)
+        ]
+        return tuple(sorted(found, key=lambda action: action.rank))
+
+
+def permitted(action: Action, *, role: str | None, read_only: bool) -> bool:
+    """Say whether a caller may do this; a node may still refuse what it knows better."""
+    if action.right == "watch":
+        return True
+    if read_only:
+        return False
+    return role is None or action.right in _RIGHTS.get(role, frozenset())
+
+
+def find(words: str, actions: Iterable[Action] = ACTIONS) -> tuple[Action, str] | None:
+    """Understand a typed command: the action with the longest fitting words, and the rest."""
+    typed = " ".join(words.split())
+    fitting = [
+        action
+        for action in actions
+        if action.words
+        and (typed == action.words or typed.startswith(action.words + " "))
+    ]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda action: len(action.words or ""))
+    return best, typed[len(best.words or "") :].strip()
+
+
+_NAMES = {
+    "question_mark": "?", "exclamation_mark": "!", "slash": "/", "colon": ":",
+    "minus": "-", "plus": "+", "enter": "Enter", "escape": "Esc", "tab": "Tab",
+    "space": "Space", "shift+tab": "shift+Tab", "pageup": "PgUp", "pagedown": "PgDn",
+    "up": "↑", "down": "↓", "home": "Home", "end": "End", "f1": "F1", "f5": "F5",
+    "left_square_bracket": "[", "right_square_bracket": "]",
+}  # fmt: skip
+
+
+def key_name(key: str) -> str:
+    """A key as a person reads it."""
+    return _NAMES.get(key, key)
+
+
+def key_code(name: str) -> str:
+    """The key a person means: what `key_name` shows, or Textual's own name."""
+    for code, shown in _NAMES.items():
+        if name in {shown, code}:
+            return code
+    return name
+
+
+def _rebound(action: Action, overrides: Mapping[str, str]) -> Action:
+    if action.id not in overrides:
+        return action
+    keys = tuple(
+        key_code(name.strip())
+        for name in overrides[action.id].split(",")
+        if name.strip()
+    )
+    return replace(action, keys=keys) if keys else action

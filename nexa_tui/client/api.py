@@ -1,0 +1,104 @@
+"""Everything the console can ask of a node: the only door, and what comes through it.
+
+`NodeClient` is implemented by `http.HttpNode` (a real node) and by `replay.Replay` (a
+recording). The feed never raises: a connection that is lost or refused is news.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.events import FeedFrame
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
+from nexa_tui.client.discovery import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """The feed is being opened."""
+
+    target: Target
+    attempt: int
+    """0 the first time, then how often it failed in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One frame came."""
+
+    frame: FeedFrame
+    at: float
+    """When, on the clock that never jumps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The feed is gone and will be opened again."""
+
+    why: str
+    """For a person; may hold the node's own words."""
+    remedy: str | None
+    retry_at: float
+    """When, on the clock that never jumps."""
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The node will not have us, and trying again would not change that."""
+
+    error: NexaError
+
+
+FeedNews = Connecting | Received | Lost | Refused
+
+
+class NodeClient(Protocol):
+    """One node, as the console sees it.
+
+    Every coroutine ends within its time-out and raises `NexaError` and nothing else.
+    """
+
+    @property
+    def target(self) -> Target:
+        """The node that is meant."""
+        ...
+
+    def feed(self) -> AsyncIterator[FeedNews]:
+        """Watch: reconnects by itself, ends only after `Refused`."""
+        ...
+
+    def selftest(self, *, only: str | None = None) -> AsyncIterator[CheckResult]:
+        """Run all checks, or one: results as they come, `running` ones included."""
+        ...
+
+    async def task(self, task_id: TaskId) -> Task:
+        """One task with its payloads and its history."""
+        ...
+
+    async def explain(self, task_id: TaskId) -> Explanation:
+        """Why a task is where it is."""
+        ...
+
+    async def submit(self, task: NewTask) -> Submitted:
+        """Submit a task; answered when it is safe in the store."""
+        ...
+
+    async def cancel(self, task_id: TaskId) -> Task:
+        """Call a task off."""
+        ...
+
+    async def disconnect(self, agent_id: AgentId) -> None:
+        """Close an agent's connection."""
+        ...
+
+    async def drain(self, node_id: str) -> None:
+        """Let a node end gracefully."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection. Idempotent."""
+        ...

@@ -1,0 +1,158 @@
+"""A real node, over REST and the feed. httpx is imported when the first call is made."""
+
+import random
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.errors import NexaError, Unavailable
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
+from nexa_tui.client.api import FeedNews
+from nexa_tui.client.clock import Clock
+from nexa_tui.client.discovery import Target
+from nexa_tui.client.feed import Feed, Resolve
+from nexa_tui.client.problems import told, unreadable
+from nexa_tui.client.threads import beside
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+CONNECT_S = 3.0
+ANSWER_S = 15.0
+SELFTEST_S = 60.0
+_NDJSON = {"Accept": "application/x-ndjson"}
+
+
+class HttpNode:
+    """One node; see `api.NodeClient` for what each call guarantees."""
+
+    def __init__(
+        self, target: Target, clock: Clock, rng: random.Random, *, resolve: Resolve
+    ) -> None:
+        """Prepare; nothing is sent yet. `resolve` is asked before each reconnection."""
+        self._feed = Feed(target, clock, rng, resolve=resolve)
+        self._http: httpx.AsyncClient | None = None
+        self._made_for: Target | None = None
+
+    @property
+    def target(self) -> Target:
+        """The node that is meant; it may move when it is restarted."""
+        return self._feed.target
+
+    def feed(self) -> AsyncIterator[FeedNews]:
+        """Watch."""
+        return self._feed.watch()
+
+    async def selftest(self, *, only: str | None = None) -> AsyncIterator[CheckResult]:
+        """Run the node's self-test."""
+        import httpx
+
+        http = await self._connection()
+        decoder = msgspec.json.Decoder(CheckResult)
+        query = {"only": only} if only else {}
+        timeout = httpx.Timeout(SELFTEST_S, connect=CONNECT_S)
+        try:
+            async with http.stream(
+                "POST", "/v1/selftest", params=query, headers=_NDJSON, timeout=timeout
+            ) as answer:
+                if answer.is_error:
+                    raise told(answer.status_code, await answer.aread(), self.target)
+                async for line in answer.aiter_lines():
+                    if line:
+                        yield decoder.decode(line)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        except msgspec.DecodeError as error:
+            raise unreadable(self.target, str(error)) from error
+
+    async def task(self, task_id: TaskId) -> Task:
+        """Fetch one task."""
+        return await self._call("GET", f"/v1/tasks/{quote(task_id, safe='')}", Task)
+
+    async def explain(self, task_id: TaskId) -> Explanation:
+        """Ask why a task is where it is."""
+        path = f"/v1/tasks/{quote(task_id, safe='')}/explain"
+        return await self._call("GET", path, Explanation)
+
+    async def submit(self, task: NewTask) -> Submitted:
+        """Submit a task."""
+        return await self._call("POST", "/v1/tasks", Submitted, body=task)
+
+    async def cancel(self, task_id: TaskId) -> Task:
+        """Cancel a task."""
+        path = f"/v1/tasks/{quote(task_id, safe='')}/cancel"
+        return await self._call("POST", path, Task)
+
+    async def disconnect(self, agent_id: AgentId) -> None:
+        """Disconnect an agent."""
+        await self._send(f"/v1/agents/{quote(agent_id, safe='')}/disconnect")
+
+    async def drain(self, node_id: str) -> None:
+        """Drain a node."""
+        await self._send(f"/v1/nodes/{quote(node_id, safe='')}/drain")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def _send(self, path: str) -> None:
+        await self._ask("POST", path)
+
+    async def _call(
+        self, method: str, path: str, kind: type[T], *, body: Any = None
+    ) -> T:
+        content = await self._ask(method, path, body=body)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise unreadable(self.target, str(error)) from error
+
+    async def _ask(self, method: str, path: str, *, body: Any = None) -> bytes:
+        import httpx
+
+        http = await self._connection()
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        try:
+            answer = await http.request(method, path, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if answer.is_error:
+            raise told(answer.status_code, answer.content, self.target)
+        return answer.content
+
+    async def _connection(self) -> "httpx.AsyncClient":
+        if self._http is not None and self._made_for == self.target:
+            return self._http
+        await self.close()
+        self._made_for = self.target
+        self._http = await beside(lambda: _connect(self.target))
+        return self._http
+
+    def _unreachable(self, error: Exception) -> NexaError:
+        why = str(error) or type(error).__name__
+        return Unavailable(
+            f"no node answers at {self.target.url}: {why}",
+            remedy="nexa node start" if self.target.pid else "nexa node status",
+        )
+
+
+def _connect(target: Target) -> "httpx.AsyncClient":
+    """Import and prepare httpx: 50 ms that would be seen as a key that hangs."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
+    return httpx.AsyncClient(
+        base_url=target.url,
+        headers=headers,
+        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+        trust_env=False,
+        verify=target.url.startswith("https://"),
+    )

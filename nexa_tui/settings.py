@@ -1,0 +1,142 @@
+"""`console.toml`: how the console looks and behaves. Nothing in it is secret.
+
+theme = "nexa-light"      # see: nexa, then t
+ascii = false             # draw with ASCII alone
+mouse = false             # off over SSH whatever it says
+refresh_s = 1.0           # how often live data is repainted
+[keys]
+filter = "/"              # action = "key" or "key,key"; names: ? in the console
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from nexa_node.contract import places
+from nexa_node.contract.errors import Invalid
+from nexa_tui.client.places import base_folders
+
+REFRESH_MIN_S = 0.2
+REFRESH_MAX_S = 60.0
+_SIZE_MAX = 256 * 1024
+
+
+class ConsoleSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The file."""
+
+    theme: str | None = None
+    """By name; None follows the terminal."""
+    ascii: bool | None = None
+    """Whether to draw with ASCII alone; None follows the locale."""
+    mouse: bool | None = None
+    """Whether to take the mouse; None takes it unless it is an SSH session."""
+    refresh_s: float = 1.0
+    """How often live data is repainted."""
+    keys: dict[str, str] = {}
+    """Actions' ids to keys, separated by commas."""
+
+
+def settings_path(environ: Mapping[str, str]) -> Path:
+    """Where the file is, or would be."""
+    config, _ = base_folders(environ)
+    return Path(places.console_config(config))
+
+
+def read_settings(
+    environ: Mapping[str, str], *, actions: frozenset[str], refused: frozenset[str]
+) -> ConsoleSettings:
+    """Read the file; the defaults if there is none.
+
+    Args:
+        environ: For `NEXA_HOME`.
+        actions: The ids that may be bound.
+        refused: Keys that may not be bound.
+
+    Raises:
+        Invalid: It isn't what it should be; names file, line and the nearest known key.
+    """
+    path = settings_path(environ)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_SIZE_MAX)
+    except (FileNotFoundError, NotADirectoryError):
+        return ConsoleSettings()
+    except OSError as error:
+        raise Invalid(
+            f"{path} can't be read: {error.strerror}", remedy=f"ls -l {path}"
+        ) from error
+    try:
+        text = data.decode()
+        document = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(f"{path}: {error}", remedy=f"correct {path}") from error
+    _check_names(path, text, document, actions)
+    try:
+        settings = msgspec.convert(document, ConsoleSettings)
+    except msgspec.ValidationError as error:
+        raise _wrong(path, text, _key_in(str(error)), str(error)) from error
+    _check_values(path, text, settings, refused)
+    return settings
+
+
+def _check_names(
+    path: Path, text: str, document: Mapping[str, object], actions: frozenset[str]
+) -> None:
+    known = ConsoleSettings.__struct_fields__
+    for key in document:
+        if key not in known:
+            raise _wrong(path, text, key, _unknown(key, known))
+    keys = document.get("keys")
+    if not isinstance(keys, dict):
+        return  # told by the conversion
+    for key in cast("dict[str, object]", keys):
+        if key not in actions:
+            raise _wrong(path, text, key, _unknown(key, sorted(actions)))
+
+
+def _check_values(
+    path: Path, text: str, settings: ConsoleSettings, refused: frozenset[str]
+) -> None:
+    if not REFRESH_MIN_S <= settings.refresh_s <= REFRESH_MAX_S:
+        bounds = f"refresh_s lies between {REFRESH_MIN_S:g} and {REFRESH_MAX_S:g}"
+        raise _wrong(path, text, "refresh_s", bounds)
+    for action, keys in settings.keys.items():
+        for key in keys.split(","):
+            if key.strip() in refused:
+                why = f"{key.strip()} belongs to terminals and multiplexers"
+                raise _wrong(path, text, action, why)
+
+
+def _unknown(key: str, known: tuple[str, ...] | list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown key {key}{hint}"
+
+
+def _wrong(path: Path, text: str, key: str | None, why: str) -> Invalid:
+    line = _line_of(text, key) if key else None
+    where = f"{path}:{line}" if line else str(path)
+    return Invalid(f"{where}: {why}", remedy=f"correct {where}")
+
+
+def _line_of(text: str, key: str) -> int | None:
+    pattern = re.compile(
+        rf"""^\s*["']?{re.escape(key)}["']?\s*(=|\])|^\s*\[{re.escape(key)}\]"""
+    )
+    for number, line in enumerate(text.splitlines(), 1):
+        if pattern.search(line):
+            return number
+    return None
+
+
+def _key_in(told: str) -> str | None:
+    """Find the key in msgspec's words: `... - at `$.refresh_s``."""
+    found = re.search(r"\$\.([a-z_]+)", told)
+    return found.group(1) if found else None

@@ -1,0 +1,308 @@
+"""A `NodeApi` in memory, and a port over it on real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+import msgspec
+
+from nexa_node.adapters.asgi import examples
+from nexa_node.adapters.asgi.app import build_app
+from nexa_node.adapters.asgi.server import bind, serve, url_of
+from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.errors import Forbidden, NexaError, NotFound, Unauthorized
+from nexa_node.contract.events import Event, FeedFrame, Sampled, Snapshot
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    Explanation,
+    NewTask,
+    Submitted,
+    Task,
+    TaskSummary,
+)
+from nexa_node.core.policies import HttpPolicy, SessionPolicy
+from nexa_node.services.api import (
+    AgentFilter,
+    Close,
+    EventFilter,
+    Output,
+    TaskFilter,
+)
+from tests import builders
+
+ADMIN = "nxo_admin_secret"
+VIEWER = "nxo_viewer_secret"
+
+
+@dataclass
+class FakeConnection:
+    """Answers every frame with itself; `say` puts in what else should be sent."""
+
+    text: bool
+    identity: Identity | None
+    address: str
+    received: list[bytes] = field(default_factory=list)
+    is_lost: asyncio.Event = field(default_factory=asyncio.Event)
+    hold: asyncio.Event | None = None
+    outbox: asyncio.Queue[Output | Close] = field(default_factory=asyncio.Queue)
+
+    async def receive(self, data: bytes) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        self.received.append(data)
+        self.say(data)
+
+    def say(self, data: bytes) -> None:
+        self.outbox.put_nowait(Output(data, text=self.text))
+
+    async def next_output(self) -> Output | Close:
+        return await self.outbox.get()
+
+    async def lost(self) -> None:
+        self.is_lost.set()
+
+
+@dataclass
+class FakeNode:
+    """Answers with examples; remembers what it was asked."""
+
+    readiness: Ready = field(default_factory=lambda: Ready(status="ready"))
+    refusal: NexaError | None = None
+    """Raised by every call that takes an identity."""
+    fault: Exception | None = None
+    latest: SelfTest | None = None
+    nodes: tuple[Any, ...] = (examples.NODE,)
+    token_views: tuple[TokenView, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    go_on: asyncio.Event | None = None
+    """Awaited before the second check result, and by calls that wait."""
+    frames: asyncio.Queue[FeedFrame | NexaError | None] = field(
+        default_factory=asyncio.Queue
+    )
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    connections: asyncio.Queue[FakeConnection] = field(default_factory=asyncio.Queue)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """An iterator we gave was closed."""
+
+    def _ask(self, name: str, what: Any = None) -> None:
+        self.asked.append((name, what))
+        if self.fault is not None:
+            raise self.fault
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def authenticate(self, token: str | None, *, address: str) -> Identity:
+        roles = {ADMIN: "admin", VIEWER: "viewer"}
+        if token not in roles:
+            raise Unauthorized("no valid token", remedy="nexa login")
+        role: Any = roles[token]
+        return Identity(id=f"token:{role}", role=role, name=role)
+
+    def ready(self) -> Ready:
+        return self.readiness
+
+    def status(self, identity: Identity) -> NodeStatus:
+        self._ask("status")
+        return msgspec.structs.replace(examples.STATUS, whoami=identity.id)
+
+    def cluster(self, identity: Identity) -> Cluster:
+        self._ask("cluster")
+        return msgspec.structs.replace(examples.CLUSTER, nodes=self.nodes)
+
+    def agents(self, identity: Identity, query: AgentFilter) -> Page[Agent]:
+        self._ask("agents", query)
+        return examples.AGENTS
+
+    def agent(self, identity: Identity, agent_id: AgentId) -> Agent:
+        self._ask("agent", agent_id)
+        if agent_id != examples.AGENT.id:
+            raise NotFound(f"no agent {agent_id}", remedy="nexa agents list")
+        return examples.AGENT
+
+    async def disconnect(self, identity: Identity, agent_id: AgentId) -> None:
+        self._ask("disconnect", agent_id)
+
+    async def submit(self, identity: Identity, task: NewTask) -> Submitted:
+        self._ask("submit", task)
+        return examples.SUBMITTED
+
+    def tasks(self, identity: Identity, query: TaskFilter) -> Page[TaskSummary]:
+        self._ask("tasks", query)
+        return examples.TASKS
+
+    async def task(
+        self, identity: Identity, task_id: TaskId, *, wait_s: float = 0.0
+    ) -> Task:
+        self._ask("task", (task_id, wait_s))
+        if wait_s and self.go_on is not None:
+            await self.go_on.wait()
+        return examples.TASK
+
+    def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
+        self._ask("explain", task_id)
+        return examples.EXPLANATION
+
+    async def cancel(self, identity: Identity, task_id: TaskId) -> Task:
+        self._ask("cancel", task_id)
+        return examples.TASK
+
+    async def send(self, identity: Identity, message: NewMessage) -> Sent:
+        self._ask("send", message)
+        return examples.SENT
+
+    def events(self, identity: Identity, query: EventFilter) -> Page[Event]:
+        self._ask("events", query)
+        return examples.EVENTS
+
+    def selftest(self, identity: Identity) -> SelfTest | None:
+        self._ask("selftest")
+        return self.latest
+
+    async def run_selftest(
+        self, identity: Identity, *, only: str | None = None
+    ) -> AsyncIterator[CheckResult]:
+        self._ask("run_selftest", only)
+        try:
+            for number, check in enumerate(self.checks):
+                if number and self.go_on is not None:
+                    await self.go_on.wait()
+                yield check
+        finally:
+            self.left.set()
+
+    def metrics(self, identity: Identity) -> bytes:
+        self._ask("metrics")
+        return examples.METRICS
+
+    async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
+        self._ask("create_token", wanted)
+        return examples.TOKEN_CREATED
+
+    def list_tokens(self, identity: Identity) -> Page[TokenView]:
+        self._ask("list_tokens")
+        return Page(items=self.token_views)
+
+    async def revoke_token(self, identity: Identity, token_id: str) -> None:
+        self._ask("revoke_token", token_id)
+
+    async def feed(self, identity: Identity) -> AsyncIterator[FeedFrame]:
+        self._ask("feed")
+        try:
+            while (frame := await self.frames.get()) is not None:
+                if isinstance(frame, NexaError):
+                    raise frame
+                yield frame
+        finally:
+            self.left.set()
+
+    async def drain(self, identity: Identity) -> None:
+        self._ask("drain")
+
+    def connect_agent(
+        self, identity: Identity | None, *, text: bool, address: str
+    ) -> FakeConnection:
+        if identity is not None and identity.role == "viewer":
+            raise Forbidden("a viewer is no agent")
+        if self.fault is not None:
+            raise self.fault
+        connection = FakeConnection(text, identity, address)
+        self.connections.put_nowait(connection)
+        return connection
+
+
+@dataclass
+class Port:
+    """A port in use by a test."""
+
+    node: FakeNode
+    url: str
+    stop: asyncio.Event
+    http: httpx.AsyncClient
+    """Carries the administrator's token."""
+    number: int
+    app: Any
+
+    def socket_url(self, path: str) -> str:
+        return "ws" + self.url.removeprefix("http") + path
+
+
+def headers(token: str | None = ADMIN) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def opened(
+    node: FakeNode | None = None,
+    policy: HttpPolicy | None = None,
+    sessions: SessionPolicy | None = None,
+    host: str = "127.0.0.1",
+) -> AsyncIterator[Port]:
+    """A port on a free number; everything it holds is gone at the end."""
+    served = node or FakeNode()
+    http = policy or HttpPolicy(shutdown_timeout_ms=300)
+    sock = bind(host, 0)
+    url, number = url_of(sock), sock.getsockname()[1]
+    stop, started = asyncio.Event(), asyncio.Event()
+    app = build_app(served, http, host=host)
+    serving = serve(
+        app, sock, stop=stop, policy=http, sessions=sessions, started=started
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serving)
+        await started.wait()
+        async with httpx.AsyncClient(
+            base_url=url, headers=headers(), trust_env=False
+        ) as client:
+            try:
+                yield Port(served, url, stop, client, number, app)
+            finally:
+                stop.set()
+
+
+async def raw(port: int, request: bytes) -> bytes:
+    """Send bytes to a port, and read until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        await writer.drain()
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition; the test's own time-out ends a wait in vain."""
+    while not holds():
+        await asyncio.sleep(0.005)
+
+
+def snapshot(seq: int = 1) -> Snapshot:
+    return Snapshot(
+        seq=seq,
+        time=builders.NOW,
+        node=examples.STATUS,
+        cluster=examples.CLUSTER,
+        agents=(examples.AGENT,),
+        tasks=(),
+        counts=builders.TaskCounts(),
+        events=(),
+        history=(),
+        selftest=None,
+    )
+
+
+def sampled(seq: int, time: datetime = builders.NOW) -> Sampled:
+    return Sampled(
+        seq=seq, time=time, sample=builders.sample(), counts=builders.TaskCounts()
+    )
