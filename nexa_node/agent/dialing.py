@@ -4,6 +4,8 @@ Two kinds of trouble: what passes (`Trouble`: go on trying) and what does not (a
 `NexaError`: stop, and say what mends it).
 """
 
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +98,7 @@ async def dial(
     if tls is not None and url.startswith("wss:"):
         extra["ssl"] = tls
     try:
-        socket = await connect(
+        connection = await connect(
             url,
             additional_headers=headers,
             subprotocols=[Subprotocol(name) for name in offered],
@@ -118,14 +120,14 @@ async def dial(
         raise Trouble(f"its certificate is not trusted: {_text(error)}") from None
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise Trouble(_text(error)) from None
-    codec = CODECS.get(socket.subprotocol or "")
+    codec = CODECS.get(connection.subprotocol or "")
     if codec is None:
-        await socket.close(1002, "no subprotocol")
+        await connection.close(1002, "no subprotocol")
         raise UnsupportedVersion(
             f"what answers at {url} is no node of nexa, or speaks no {prefer}",
             remedy="check the address, and update nexa on one of the two sides",
         )
-    return socket, codec
+    return connection, codec
 
 
 def closed(error: ConnectionClosed, *, incarnation: str) -> NexaError | Trouble:
@@ -174,4 +176,8 @@ def _refusal(status: int, *, had_token: bool) -> NexaError | Trouble:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"its name is not known: {error.strerror}"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

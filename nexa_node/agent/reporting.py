@@ -38,14 +38,22 @@ class Reporter:
         told: Report | None = None
         told_at = float("-inf")
         while True:
-            forced = self._now.is_set()
-            self._now.clear()
+            forced = await self._pause()
             report = self.report()
             now = time.monotonic()
             late = now - told_at >= self._timing.report_every
             if (forced or late or report != told) and await self._tell(report):
                 told, told_at = report, now
-            await asyncio.sleep(self._timing.report_soon)
+
+    async def _pause(self) -> bool:
+        """Wait a little; True when `now` ended it."""
+        try:
+            async with asyncio.timeout(self._timing.report_soon):
+                await self._now.wait()
+        except TimeoutError:
+            return False
+        self._now.clear()
+        return True
 
     def report(self) -> Report:
         """State and load, as the tasks in hand have them."""

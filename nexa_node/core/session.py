@@ -91,7 +91,10 @@ class Notified:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """The agent answered a request of ours, or the time for it is over."""
+    """The agent answered a request of ours, or the time for it is over.
+
+    With neither a result nor an error the connection ended first.
+    """
 
     about: Any
     """What `request` was given."""
@@ -267,8 +270,7 @@ class Session:
         self.closing = Ended(code, reason)
         self._waiting.clear()
         for asked in self._asked.values():
-            told = errors.Unavailable(f"the connection ended: {reason}")
-            self._events.append(Replied(asked.about, None, told))
+            self._events.append(Replied(asked.about, None, None))
         self._asked.clear()
         self._events.append(self.closing)
 

@@ -64,6 +64,12 @@ class AgentShelf:
         """One agent."""
         return self._agents.get(f"{namespace}.{agent_id}")
 
+    def of(self, namespace: Namespace) -> tuple[Agent, ...]:
+        """All agents of a namespace, by id."""
+        at = bisect_left(self._keys, f"{namespace}.")
+        end = bisect_left(self._keys, f"{namespace}/")
+        return tuple(self._agents[key] for key in self._keys[at:end])
+
     def find(self, agent_id: AgentId) -> Agent | None:
         """The agent of that id: in the default namespace, else in the first that has it."""
         found = self._agents.get(f"{DEFAULT_NAMESPACE}.{agent_id}")

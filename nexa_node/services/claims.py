@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nexa_node.contract.errors import Conflict, NexaError, NotFound
-from nexa_node.contract.ids import TaskId
+from nexa_node.contract.errors import Conflict, NotFound
+from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Task
 from nexa_node.core.tasks import Denied, Moved, Verdict
 from nexa_node.ports import Delivery
@@ -35,6 +35,8 @@ class Held:
     """When the agent took it, monotonic."""
     dirty: bool = False
     """`task` holds progress that is not stored."""
+    refused: set[AgentId] = field(default_factory=set[AgentId])
+    """Who would not take it since it came from the queue."""
     moving: int = 0
     """Decisions under way: what they write is no news to us."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -128,7 +130,7 @@ class Claims:
                 revision = await self._ledger.save(task, revision=held.revision)
                 held.revision = revision
                 held.dirty = held.task is not task
-        except NexaError:
+        except Conflict:
             held.forget()
             raise
         finally:
@@ -158,14 +160,15 @@ class Claims:
         return held.task
 
     async def _store(self, held: Held, moved: Moved) -> bool:
-        revision, held_task = held.revision, held.task
+        """Write; False when somebody wrote first.
+
+        When the store does not answer we keep what we knew: if it was stored all the
+        same, the next write from there conflicts, and the record is read again.
+        """
         try:
-            held.learn(moved.task, await self._ledger.write(moved, revision=revision))
+            revision = await self._ledger.write(moved, revision=held.revision)
         except Conflict:
             held.forget()
             return False
-        except BaseException:
-            if held.task is held_task:
-                held.forget()  # whether it was stored is unknown
-            raise
+        held.learn(moved.task, revision)
         return True

@@ -20,7 +20,7 @@ from nexa_node.ports import Clock
 from nexa_node.services.api import Close, Output
 
 Replies = Callable[[Any, NexaError | None], None]
-"""Told the agent's answer, or the error in its place."""
+"""Told the agent's answer, or the error in its place; neither if the connection ended."""
 
 
 class Desk(Protocol):

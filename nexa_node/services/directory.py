@@ -116,7 +116,11 @@ class Directory:
             raise NotFound(f"no agent {agent_id!r}", remedy="nexa agents list")
         return found
 
-    def every_agent(self) -> tuple[Agent, ...]:
+    def every_agent(self, namespace: Namespace) -> tuple[Agent, ...]:
+        """All agents of a namespace, connected or not, by id."""
+        return self._agents.of(namespace)
+
+    def all_agents(self) -> tuple[Agent, ...]:
         """All agents of all namespaces, connected or not, by namespace and id."""
         return tuple(self._agents)
 

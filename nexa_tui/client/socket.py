@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 _FRAME_LIMIT = 64 * 1024 * 1024
@@ -85,8 +86,8 @@ class Socket:
         trace: TracebackType | None,
     ) -> None:
         """Say goodbye if that is still possible, and close. Waits for nothing."""
-        with suppress(OSError):
-            if self._protocol.close_code is None:
+        if self._protocol.state is State.OPEN:
+            with suppress(OSError):
                 self._protocol.send_close(_NORMAL)
                 self._flush()
         self._drop()
@@ -174,7 +175,8 @@ class Socket:
             if data:
                 self._writer.write(data)
             elif self._writer.can_write_eof():
-                self._writer.write_eof()
+                with suppress(OSError):  # the other side was faster
+                    self._writer.write_eof()
 
     def _drop(self) -> None:
         if self._writer is not None:

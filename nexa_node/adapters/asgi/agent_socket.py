@@ -5,7 +5,7 @@ import asyncio
 from starlette.types import Receive, Scope, Send
 
 from nexa_node.adapters.asgi.auth import address_of, caller_of
-from nexa_node.adapters.asgi.operation import Operation
+from nexa_node.adapters.asgi.operation import OPEN, Operation
 from nexa_node.adapters.asgi.refusals import Refusal
 from nexa_node.adapters.asgi.sockets import accept, close, next_frame
 from nexa_node.contract.errors import (
@@ -100,7 +100,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/agent",
-        action="open",
+        action=OPEN,
         tag="sockets",
         summary="Connect an agent (WebSocket)",
         description="An upgrade that offers `nexa.v1.json` or `nexa.v1.msgpack`. Without"

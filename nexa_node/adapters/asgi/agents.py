@@ -52,7 +52,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/agents",
-        action="agents:list",
+        action="agents",
         tag="agents",
         summary="List agents, connected or not",
         handler=list_agents,
@@ -63,7 +63,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/agents/{id}",
-        action="agents:get",
+        action="agent",
         tag="agents",
         summary="Show one agent",
         handler=get_agent,
@@ -75,7 +75,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/agents/{id}/disconnect",
-        action="agents:disconnect",
+        action="disconnect",
         tag="agents",
         summary="Close an agent's connection",
         description="Its tasks go back to the queue unless it comes back in time.",

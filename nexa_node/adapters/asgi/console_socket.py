@@ -79,7 +79,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/console",
-        action="feed:watch",
+        action="feed",
         tag="sockets",
         summary="Watch the cluster (WebSocket)",
         description="Text frames: one `snapshot`, then changes, each with a `seq` that"

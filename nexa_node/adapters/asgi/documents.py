@@ -9,7 +9,15 @@ import secrets
 from importlib import resources
 from typing import Any
 
-from nexa_node.adapters.asgi.operation import JSON, Call, Document, Operation, Query
+from nexa_node.adapters.asgi.operation import (
+    ANY,
+    JSON,
+    OPEN,
+    Call,
+    Document,
+    Operation,
+    Query,
+)
 from nexa_node.contract.errors import Unauthorized
 
 _HTML = "text/html; charset=utf-8"
@@ -54,7 +62,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/openapi.json",
-        action="any",
+        action=ANY,
         tag="description",
         summary="Describe the API: OpenAPI 3.1",
         handler=get_openapi,
@@ -65,7 +73,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/docs",
-        action="open",
+        action=OPEN,
         tag="description",
         summary="Describe the API to people",
         description="Without a token a browser gets 401 and a page that asks for one.",

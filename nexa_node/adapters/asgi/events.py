@@ -43,7 +43,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/events",
-        action="events:list",
+        action="events",
         tag="events",
         summary="List events, the newest first",
         handler=list_events,

@@ -1,6 +1,6 @@
 """Is the process there, and can it do its work: `/healthz` and `/readyz`."""
 
-from nexa_node.adapters.asgi.operation import Call, Operation, Query, Told
+from nexa_node.adapters.asgi.operation import OPEN, Call, Operation, Query, Told
 from nexa_node.contract.nodes import Ready
 from nexa_node.contract.rest import Liveness
 
@@ -21,7 +21,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/healthz",
-        action="open",
+        action=OPEN,
         tag="health",
         summary="Say that the process answers",
         description="Needs no token. Says nothing of what the node can do.",
@@ -32,7 +32,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/readyz",
-        action="open",
+        action=OPEN,
         tag="health",
         summary="Say whether the node can do its work",
         description="Needs no token; with one, the reasons are told too.",

@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from nexa_node.adapters.asgi.limits import PortConfig
+from nexa_node.adapters.asgi.limits import PortConfig, Stall
 
 
 class BoundedHttp(H11Protocol):
@@ -31,9 +31,10 @@ class BoundedHttp(H11Protocol):
         assert isinstance(config, PortConfig)
         self._room = config.waiting_room
         self._header_s = config.policy.header_timeout_ms / 1000
-        self._write_s = config.policy.write_timeout_ms / 1000
         self._deadline: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._stall = Stall(
+            self.loop, config.policy.write_timeout_ms / 1000, self._too_late
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a header."""
@@ -81,14 +82,12 @@ class BoundedHttp(H11Protocol):
     def pause_writing(self) -> None:
         """The peer takes nothing: give it a while."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._write_s, self.transport.abort)
+        self._stall.begin(self.transport)
 
     def resume_writing(self) -> None:
         """The peer takes something again."""
         super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stall.end()
 
     def _await_peer(self) -> None:
         self._deadline = self.loop.call_later(self._header_s, self._too_late)
@@ -101,9 +100,7 @@ class BoundedHttp(H11Protocol):
     def _forget(self) -> None:
         self._room.leave(self)
         self._stop_waiting()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stall.end()
 
     def _too_late(self) -> None:
         self._deadline = None

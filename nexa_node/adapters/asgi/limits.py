@@ -42,6 +42,48 @@ class WaitingRoom:
         return len(self._waiting)
 
 
+class Stall:
+    """Watches a full write buffer: a peer may be slow, but it must take something."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        patience_s: float,
+        stalled: Callable[[], None],
+    ) -> None:
+        """Watch nothing yet.
+
+        Args:
+            loop: Where time passes.
+            patience_s: How long a peer may take nothing at all.
+            stalled: Called when it did; at most once for each `begin`.
+        """
+        self._loop = loop
+        self._patience_s = patience_s
+        self._stalled = stalled
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The buffer is full: look at it from time to time."""
+        left = transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(
+            self._patience_s, self._look, transport, left
+        )
+
+    def end(self) -> None:
+        """The buffer is no longer full, or nobody cares. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, transport: asyncio.Transport, before: int) -> None:
+        self._timer = None
+        if transport.get_write_buffer_size() < before:
+            self.begin(transport)
+        else:
+            self._stalled()
+
+
 class PortConfig(uvicorn.Config):
     """uvicorn's configuration, with the limits that uvicorn has none for."""
 

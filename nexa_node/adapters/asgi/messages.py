@@ -33,7 +33,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/messages",
-        action="messages:send",
+        action="send",
         tag="messages",
         summary="Send a message",
         description="A durable message is in the store when this is answered. `from` is"

@@ -14,7 +14,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/metrics",
-        action="metrics:get",
+        action="metrics",
         tag="metrics",
         summary="Tell all metrics in Prometheus' text format",
         handler=get_metrics,

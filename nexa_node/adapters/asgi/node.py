@@ -54,7 +54,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/node",
-        action="nodes:get",
+        action="status",
         tag="nodes",
         summary="Show this node",
         handler=get_node,
@@ -64,7 +64,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/cluster",
-        action="nodes:list",
+        action="cluster",
         tag="nodes",
         summary="Show the cluster and its verdict",
         handler=get_cluster,
@@ -74,7 +74,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/nodes",
-        action="nodes:list",
+        action="cluster",
         tag="nodes",
         summary="List the cluster's nodes",
         handler=list_nodes,
@@ -85,7 +85,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/nodes/{id}",
-        action="nodes:get",
+        action="cluster",
         tag="nodes",
         summary="Show one node",
         description="By its id or its name.",
@@ -98,7 +98,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/nodes/{id}/drain",
-        action="nodes:drain",
+        action="drain",
         tag="nodes",
         summary="Stop the node gracefully",
         description="It takes nothing new, asks its agents to move, and ends. Answered"

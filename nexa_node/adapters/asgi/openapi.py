@@ -99,7 +99,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description or f"{operation.summary}.",
-        "x-nexa-action": operation.action,
+        "x-nexa-permission": operation.permission,
         "parameters": _parameters(operation, schemas),
         "responses": _responses(operation, schemas),
     }

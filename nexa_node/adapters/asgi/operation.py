@@ -14,6 +14,7 @@ import msgspec
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Invalid, NexaError
 from nexa_node.contract.ids import is_slug
+from nexa_node.core.access import API_ACTIONS
 from nexa_node.services.api import NodeApi
 
 Q = TypeVar("Q")
@@ -21,6 +22,8 @@ B = TypeVar("B")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+OPEN = "open"
+ANY = "any"
 
 _TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -116,8 +119,8 @@ class Operation:
     method: Literal["GET", "POST", "DELETE"]
     path: str
     action: str
-    """What is asked of the caller's role, `resource:verb`; `open` needs no token,
-    `any` needs one of whatever role."""
+    """The call of `NodeApi` it stands for, whose permission the node asks for; `open`
+    needs no token, `any` needs one of whatever role."""
     tag: str
     summary: str
     description: str = ""
@@ -142,9 +145,16 @@ class Operation:
     etag: bool = False
 
     @property
+    def permission(self) -> str:
+        """`resource:verb`, or `open`, or `any`."""
+        if self.action in (OPEN, ANY):
+            return self.action
+        return API_ACTIONS[self.action]
+
+    @property
     def open(self) -> bool:
         """Whether it answers without a token."""
-        return self.action == "open"
+        return self.action == OPEN
 
     @property
     def websocket(self) -> bool:

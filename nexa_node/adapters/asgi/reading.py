@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from nexa_node.adapters.asgi.operation import Query
 from nexa_node.adapters.asgi.refusals import Refusal
 from nexa_node.contract.errors import Invalid, PayloadTooLarge
+from nexa_node.core import codec
 from nexa_node.core.policies import HttpPolicy
 
 Q = TypeVar("Q", bound=Query)
@@ -93,15 +94,14 @@ async def read_body(
 
 
 def decode(content: bytes, kind: Any) -> Any:
-    """Decode a JSON body; Invalid if it is none, or not of `kind`."""
+    """Decode a JSON body; Invalid if it is none, one made to hurt, or not of `kind`."""
     try:
-        return msgspec.json.decode(content, type=kind)
+        codec.JSON.open(content)
+        return codec.JSON.read(content, kind)
+    except codec.Malformed as error:
+        raise Invalid(f"the body is no JSON this node takes: {error}") from error
     except msgspec.ValidationError as error:
         raise unreadable(error, "the body") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"the body is no JSON: {error}") from error
-    except RecursionError:
-        raise Invalid("the body is nested too deeply") from None
 
 
 def read_idempotency_key(scope: Scope) -> str | None:

@@ -61,7 +61,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/selftest",
-        action="selftest:get",
+        action="selftest",
         tag="self-test",
         summary="Show the latest self-test",
         handler=get_selftest,
@@ -72,7 +72,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/selftest",
-        action="selftest:run",
+        action="run_selftest",
         tag="self-test",
         summary="Run the self-test now",
         description="Answers at the end with one document; asked for"

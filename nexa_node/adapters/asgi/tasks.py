@@ -101,7 +101,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/tasks",
-        action="tasks:list",
+        action="tasks",
         tag="tasks",
         summary="List tasks, the newest first",
         handler=list_tasks,
@@ -112,7 +112,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/tasks",
-        action="tasks:submit",
+        action="submit",
         tag="tasks",
         summary="Submit a task",
         description="Answered when the task is safe in the store.",
@@ -128,7 +128,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/tasks/{id}",
-        action="tasks:get",
+        action="task",
         tag="tasks",
         summary="Show one task, or wait for it to finish",
         handler=get_task,
@@ -141,7 +141,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/tasks/{id}/explain",
-        action="tasks:get",
+        action="explain",
         tag="tasks",
         summary="Say why a task is where it is",
         handler=explain_task,
@@ -152,7 +152,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/tasks/{id}/cancel",
-        action="tasks:cancel",
+        action="cancel",
         tag="tasks",
         summary="Call a task off, pending or running",
         handler=cancel_task,

@@ -28,7 +28,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/tokens",
-        action="tokens:list",
+        action="list_tokens",
         tag="access",
         summary="List tokens, without their secrets",
         handler=list_tokens,
@@ -39,7 +39,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/v1/tokens",
-        action="tokens:create",
+        action="create_token",
         tag="access",
         summary="Make a token",
         description="The answer is the only time the token itself is told.",
@@ -54,7 +54,7 @@ OPERATIONS = (
     Operation(
         method="DELETE",
         path="/v1/tokens/{id}",
-        action="tokens:revoke",
+        action="revoke_token",
         tag="access",
         summary="End a token, and what is connected by it",
         handler=revoke_token,

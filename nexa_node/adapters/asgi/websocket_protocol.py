@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.protocol import State
 
-from nexa_node.adapters.asgi.limits import PortConfig
+from nexa_node.adapters.asgi.limits import PortConfig, Stall
 from nexa_node.contract.errors import CLOSE_GOING_AWAY, CLOSE_HEARTBEAT, CLOSE_SLOW
 
 CLOSE_S = 2.0
@@ -40,10 +40,11 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         """Prepare for one connection; called by uvicorn's HTTP protocol."""
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config, PortConfig)
-        self._write_s = config.policy.write_timeout_ms / 1000
+        self._stall = Stall(
+            self.loop, config.policy.write_timeout_ms / 1000, self._too_slow
+        )
         self._heard = True
         self._missed = 0
-        self._stalled: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
 
     # Heartbeat
@@ -75,6 +76,12 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         self.conn.send_ping(b"")
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.schedule_ping()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer takes nothing: then answers would only pile up."""
+        answers = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(answers)
 
     # Closing
 
@@ -127,25 +134,22 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop all timers."""
-        for timer in (self._stalled, self._end):
-            if timer is not None:
-                timer.cancel()
+        self._stall.end()
+        if self._end is not None:
+            self._end.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer takes nothing: give it a while."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._write_s, self._too_slow)
+        self._stall.begin(self.transport)
 
     def resume_writing(self) -> None:
         """The peer takes something again."""
         super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stall.end()
 
     def _too_slow(self) -> None:
-        self._stalled = None
         self._close(CLOSE_SLOW, "slow: nothing was read for too long")
 
     def _close(self, code: int, reason: str) -> None:

@@ -86,8 +86,7 @@ async def spawn(path: Path, layout: Layout) -> asyncio.subprocess.Process:
         ) from error
     finally:
         os.close(output)
-    note = _PidFile(process.pid, start_mark(process.pid) or "", str(path.resolve()))
-    private.write(layout.pid_file, msgspec.json.encode(note))
+    await asyncio.to_thread(_note, layout.pid_file, process.pid, path)
     return process
 
 
@@ -118,6 +117,11 @@ def end_survivor(layout: Layout) -> int | None:
         _end(survivor)
     layout.pid_file.unlink(missing_ok=True)
     return None if survivor is None else note.pid
+
+
+def _note(pid_file: Path, pid: int, path: Path) -> None:
+    note = _PidFile(pid, start_mark(pid) or "", str(path.resolve()))
+    private.write(pid_file, msgspec.json.encode(note))
 
 
 def _read_note(path: Path) -> _PidFile | None:

@@ -198,9 +198,7 @@ class Connection:
             else:
                 return answer, unsure
 
-    async def call(
-        self, subject: str, body: msgspec.Struct | None, kind: type[A]
-    ) -> A:
+    async def call(self, subject: str, body: msgspec.Struct | None, kind: type[A]) -> A:
         """Ask JetStream's API.
 
         Raises:

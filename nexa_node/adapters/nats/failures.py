@@ -1,11 +1,11 @@
 """What may go wrong with the store itself, each with its cause and what mends it.
 
-    Unavailable
-     └ StoreFailed
-        ├ BinaryMissing  BinaryTooOld  BinaryAltered
-        ├ StoreDamaged
-        ├ PortRefused
-        └ DiskFull
+Unavailable
+ └ StoreFailed
+    ├ BinaryMissing  BinaryTooOld  BinaryAltered
+    ├ StoreDamaged
+    ├ PortRefused
+    └ DiskFull
 """
 
 from pathlib import Path

@@ -8,8 +8,9 @@ reconnect a new consumer begins where the caller says: there are no gaps to repa
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -25,7 +26,8 @@ from nexa_node.adapters.nats.session import (
     Session,
     status,
 )
-from nexa_node.contract.errors import Unavailable
+
+A = TypeVar("A", bound=wire.Answer)
 
 BATCH = 256
 BATCH_BYTES = 16 * 1024**2
@@ -92,7 +94,7 @@ async def follow(
 
 async def _read(
     session: Session, stream: str, begin: Begin, timeout_s: float
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told]:
     async with asyncio.timeout(timeout_s):
         info = await _api(session, f"STREAM.INFO.{stream}", b"", wire.StreamInfo)
         consumer = await _consumer(session, stream, begin(info))
@@ -193,17 +195,13 @@ def _pull(*, wait: bool) -> bytes:
     return msgspec.json.encode(asked)
 
 
-async def _consumer(
-    session: Session, stream: str, config: wire.ConsumerConfig
-) -> str:
+async def _consumer(session: Session, stream: str, config: wire.ConsumerConfig) -> str:
     name = f"r_{secrets.token_hex(8)}"
     config = msgspec.structs.replace(
         config, name=name, inactive_threshold=FORGET_S * wire.SECOND, mem_storage=True
     )
     body = msgspec.json.encode(wire.NewConsumer(stream_name=stream, config=config))
-    await _api(
-        session, f"CONSUMER.CREATE.{stream}.{name}", body, wire.ConsumerInfo
-    )
+    await _api(session, f"CONSUMER.CREATE.{stream}.{name}", body, wire.ConsumerInfo)
     return name
 
 
@@ -213,14 +211,9 @@ async def _leave(session: Session, stream: str, consumer: str, inbox: Inbox) -> 
         await session.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer}", b"")
 
 
-async def _api(
-    session: Session, subject: str, body: bytes, kind: type[wire.Answer]
-) -> wire.Answer:
+async def _api(session: Session, subject: str, body: bytes, kind: type[A]) -> A:
     answer = await session.request(f"$JS.API.{subject}", body)
     told = msgspec.json.decode(answer.data, type=kind)
     if told.error is not None:
         raise _Stale(f"{subject}: {told.error.description}")
     return told
-
-
-__all__ = ["Began", "CaughtUp", "Entry", "Told", "Unavailable", "follow", "parse"]

@@ -130,9 +130,7 @@ class Server:
             self.detail = error.message
         else:
             self.restarts += 1
-            self._tell(
-                f"nats-server is back (pid {self.pid}, restart {self.restarts})"
-            )
+            self._tell(f"nats-server is back (pid {self.pid}, restart {self.restarts})")
 
     async def _launch(self) -> None:
         binary = await trusted_binary(self._policy)

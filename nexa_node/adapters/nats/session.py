@@ -8,10 +8,8 @@ long ago that they failed, and buffers what it can't send. A new session is made
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
 from typing import Self
 
-import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -92,8 +90,8 @@ class Inbox:
         # Private, because nothing public sends UNSUB and goes on listening.
         await client._send_unsubscribe(subscription._id)  # pyright: ignore[reportPrivateUsage]
         await self._session.barrier()
-        while subscription.pending_msgs:
-            await asyncio.sleep(0)
+        while subscription.pending_msgs and not self._session.is_lost:
+            await asyncio.sleep(0)  # noqa: ASYNC110  nats-py has no event for it
         await self.close()
         return self.rest()
 
@@ -278,11 +276,6 @@ class Session:
 def status(message: Msg) -> str | None:
     """The status a server sent in place of a message; None for a message."""
     return None if message.headers is None else message.headers.get(STATUS)
-
-
-def decode(message: Msg, kind: type[msgspec.Struct]) -> object:
-    """Read an answer."""
-    return msgspec.json.decode(message.data, type=kind)
 
 
 async def _note_error(error: Exception) -> None:

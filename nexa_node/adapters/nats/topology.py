@@ -154,7 +154,9 @@ class Topology:
         if set(marks) >= {wanted.name for wanted in self._plan}:
             await asyncio.to_thread(self._write, marks)
 
-    def _verify(self, noted: dict[str, Mark], found: dict[str, wire.StreamInfo]) -> None:
+    def _verify(
+        self, noted: dict[str, Mark], found: dict[str, wire.StreamInfo]
+    ) -> None:
         lost = sorted(noted.keys() - found.keys())
         if lost:
             raise damaged(self._store, f"{', '.join(lost)} can't be read any more")
@@ -197,7 +199,9 @@ class Topology:
         try:
             return msgspec.json.decode(content, type=dict[str, Mark])
         except msgspec.DecodeError as error:
-            raise damaged(self._store, f"{RECORD_NAME} can't be read: {error}") from error
+            raise damaged(
+                self._store, f"{RECORD_NAME} can't be read: {error}"
+            ) from error
 
     def _write(self, marks: dict[str, Mark]) -> None:
         private.write(self._store / RECORD_NAME, msgspec.json.encode(marks))

@@ -92,9 +92,7 @@ class StreamList(Answer, frozen=True, kw_only=True):
     streams: tuple[StreamInfo, ...] | None = None
 
 
-class ConsumerConfig(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
-):
+class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a stream is read."""
 
     name: str

@@ -238,9 +238,11 @@ class StandIn:
         visit: Visit | None = None
         try:
             async for data in socket:
-                frame = msgspec.msgpack.decode(data) if isinstance(
-                    data, bytes
-                ) else json.loads(data)
+                frame = (
+                    msgspec.msgpack.decode(data)
+                    if isinstance(data, bytes)
+                    else json.loads(data)
+                )
                 if frame.get("method") == "session.hello":
                     visit = await self._hello(socket, frame)
                 elif visit is not None:
@@ -263,7 +265,9 @@ class StandIn:
                 await answer
         if "session.hello" in self.script:
             return await self._scripted_hello(visit, frame)
-        await visit.write({"jsonrpc": "2.0", "id": frame["id"], "result": self._welcome(visit)})
+        await visit.write(
+            {"jsonrpc": "2.0", "id": frame["id"], "result": self._welcome(visit)}
+        )
         async with self._arrived:
             self.visits.append(visit)
             self._arrived.notify_all()

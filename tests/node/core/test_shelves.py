@@ -239,6 +239,7 @@ def test_agents_are_found_by_what_they_can_and_how_they_are() -> None:
     assert ids(shelf.page(capability="sum", limit=9)) == ["sum-1"]
     assert ids(shelf.page(state="busy", limit=9)) == ["wc-2"]
     assert ids(shelf.page(namespace="lab", limit=9)) == ["wc-1"]
+    assert [agent.id for agent in shelf.of("default")] == ["sum-1", "wc-1", "wc-2"]
     assert shelf.get("lab", "wc-1").namespace == "lab"
     assert shelf.get("lab", "wc-2") is None
 

@@ -68,7 +68,9 @@ async def test_it_knows_what_was_there_before_it_says_so() -> None:
         assert it.directory.counts().pending == 1
         assert it.directory.find_agent("wc-1") == builders.agent()
         assert it.directory.agent("default", "wc-1") == builders.agent()
-        assert it.directory.every_agent() == (builders.agent(),)
+        assert it.directory.every_agent("default") == (builders.agent(),)
+        assert it.directory.every_agent("lab") == ()
+        assert it.directory.all_agents() == (builders.agent(),)
         assert [task.id for task in it.directory.unfinished()] == [builders.TASK_ID]
 
 

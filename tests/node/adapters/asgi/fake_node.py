@@ -81,7 +81,7 @@ class FakeNode:
     fault: Exception | None = None
     latest: SelfTest | None = None
     nodes: tuple[Any, ...] = (examples.NODE,)
-    token_views: tuple[TokenView, ...] = ()
+    token_views: tuple[TokenView, ...] = examples.TOKENS.items
     checks: tuple[CheckResult, ...] = ()
     go_on: asyncio.Event | None = None
     """Awaited before the second check result, and by calls that wait."""

@@ -243,6 +243,17 @@ async def test_a_stopping_node_tells_agents_to_come_back_elsewhere(port: Port) -
     assert (code, reason) == (4413, "going_away: the node is stopping")
 
 
+async def test_a_session_that_hangs_does_not_hold_up_a_stop(port: Port) -> None:
+    async with agent(port) as (socket, connection):
+        connection.hold = asyncio.Event()
+        await socket.send("{}")
+        port.stop.set()
+        code, _ = await closed(socket)
+        await connection.is_lost.wait()
+
+    assert code == 4413
+
+
 async def test_a_silent_agent_is_closed_after_two_beats() -> None:
     async with (
         opened(sessions=SessionPolicy(heartbeat_ms=40)) as port,
@@ -308,6 +319,28 @@ async def test_a_session_that_is_busy_is_not_a_silent_agent() -> None:
         answers = [await socket.recv(), await socket.recv()]
 
     assert answers == ["{}", "[]"]
+
+
+async def test_a_large_frame_arrives_whole(port: Port) -> None:
+    async with agent(port) as (socket, connection):
+        for _ in range(8):
+            connection.say(b'"' + b"x" * 900_000 + b'"')
+        frames = [await socket.recv() for _ in range(8)]
+
+    assert [len(frame) for frame in frames] == [900_002] * 8
+
+
+async def test_pings_of_an_agent_that_reads_nothing_do_not_pile_up() -> None:
+    policy = HttpPolicy(write_timeout_ms=100, shutdown_timeout_ms=300)
+    async with opened(policy=policy) as port, agent(port) as (socket, connection):
+        socket.transport.pause_reading()
+        for _ in range(64):
+            connection.say(b'"' + b"x" * 500_000 + b'"')
+        while not connection.is_lost.is_set():
+            socket.protocol.send_ping(b"x" * 125)
+            socket.transport.writelines(socket.protocol.data_to_send())
+            await asyncio.sleep(0.001)
+        socket.transport.resume_reading()
 
 
 async def test_an_agent_that_reads_nothing_is_closed_as_slow() -> None:

@@ -63,7 +63,7 @@ def test_an_operation_says_what_it_needs_and_how_it_fails(operation: Operation) 
     ]
 
     assert described["summary"]
-    assert re.fullmatch(r"open|any|[a-z]+:[a-z]+", described["x-nexa-action"])
+    assert re.fullmatch(r"open|any|[a-z]+:[a-z]+", described["x-nexa-permission"])
     assert failures
     for failure in failures:
         if "application/json" in failure["content"]:

@@ -6,8 +6,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from nexa_node.adapters.asgi import examples
+from nexa_node.adapters.asgi.operation import ANY, OPEN, Operation
 from nexa_node.adapters.asgi.operations import OPERATIONS
 from nexa_node.contract.access import NewToken
 from nexa_node.contract.checks import CheckResult, SelfTest
@@ -42,6 +44,7 @@ READS = [
     ("/v1/tasks/t1", examples.TASK, None),
     ("/v1/tasks/t1/explain", examples.EXPLANATION, None),
     ("/v1/events", examples.EVENTS, None),
+    ("/v1/tokens", examples.TOKENS, None),
 ]
 
 
@@ -312,8 +315,11 @@ async def test_a_body_that_does_not_fit_names_its_field(
         b'{"type": "\xff"}',
         b'{"type": "wc"} x',
         b'{"type":"wc","data":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"type":"wc","data":' + b"[" * 33 + b"]" * 33 + b"}",
+        b'{"type":"wc","data":[' + b"0," * 10_000 + b"0]}",
+        b'{"type":"wc", "type":"id"}',
     ],
-    ids=["empty", "cut", "nan", "utf-8", "more", "deep"],
+    ids=["empty", "cut", "nan", "utf-8", "more", "deep", "33", "many", "twice"],
 )
 async def test_a_body_that_is_no_json_is_invalid(port: Port, content: bytes) -> None:
     answer = await port.http.post(
@@ -483,7 +489,7 @@ async def test_a_stream_that_breaks_is_cut_short() -> None:
             raise Unavailable("the store went away")
 
     async with opened(Breaking()) as port:
-        with pytest.raises(httpx.RemoteProtocolError):
+        with capture_logs(), pytest.raises(httpx.RemoteProtocolError):
             await port.http.post("/v1/selftest", headers=NDJSON)
         assert (await port.http.get("/healthz")).status_code == 200
 
@@ -497,6 +503,28 @@ async def test_a_waiting_call_is_told_when_the_node_stops() -> None:
         answer = await call
 
     assert problem_of(answer, 503).reason == "draining"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in OPERATIONS if not one.websocket and one.action not in (OPEN, ANY)],
+    ids=lambda one: f"{one.method} {one.path}",
+)
+async def test_an_operation_asks_the_node_for_the_permission_it_names(
+    operation: Operation,
+) -> None:
+    node = FakeNode(latest=examples.SELFTEST)
+    path = operation.path.replace("nodes/{id}", "nodes/alpha").replace("{id}", "wc-1")
+    async with opened(node) as port:
+        answer = await port.http.request(
+            operation.method,
+            path,
+            content=msgspec.json.encode(operation.body_example),
+            headers={"Content-Type": "application/json"},
+        )
+
+    assert answer.status_code == operation.status
+    assert operation.action in [name for name, _ in node.asked]
 
 
 @pytest.mark.parametrize(

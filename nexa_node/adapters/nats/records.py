@@ -1,0 +1,314 @@
+"""Records with revisions: KV buckets, one JSON document under each key.
+
+A revision is the record's position in the bucket's stream: it grows with every write to
+the bucket, and a compare-and-set names the one it expects.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from nexa_node.adapters.nats import topology, wire
+from nexa_node.adapters.nats.connection import Connection, Refused, WrongSequence
+from nexa_node.adapters.nats.reader import Began, CaughtUp, Entry, follow
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.errors import Conflict, Unavailable
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.tasks import Task
+from nexa_node.ports import (
+    Caught,
+    Removed,
+    SessionRecord,
+    TokenRecord,
+    Versioned,
+)
+
+T = TypeVar("T")
+
+MARKER_S = 3600
+"""How long a removed key's marker stays. A watch that was away for longer finds out all
+the same: after a reconnect it reads everything and compares."""
+_TRIES = 8
+
+_log = structlog.get_logger("nexa.store")
+
+
+class Records(Generic[T]):
+    """One bucket."""
+
+    def __init__(self, connection: Connection, bucket: str, kind: type[T]) -> None:
+        """Name the bucket and what it holds."""
+        self._connection = connection
+        self._stream = topology.bucket_stream(bucket)
+        self._prefix = topology.bucket_prefix(bucket)
+        self._decoder = msgspec.json.Decoder(kind)
+
+    async def read(self, key: str) -> Versioned[T] | None:
+        """Read the newest record, from the bucket's leader."""
+        stored = await self._last(key)
+        if stored is None or wire.is_marker(stored.headers()):
+            return None
+        return Versioned(self._decode(stored.payload(), key), stored.seq)
+
+    async def write(self, key: str, value: T) -> int:
+        """Store, whatever was there; the revision."""
+        ack = await self._connection.store(
+            self._prefix + key, msgspec.json.encode(value), message_id=_new_id()
+        )
+        return ack.seq
+
+    async def add(self, key: str, value: T) -> int | None:
+        """Store the first record under `key`; None if there is one.
+
+        A removed one is none: nats-py's `create` fails on the marker of an expired key.
+        """
+        expected = 0
+        for _ in range(_TRIES):
+            revision = await self._swap(key, msgspec.json.encode(value), expected)
+            if revision is not None:
+                return revision
+            stored = await self._last(key)
+            if stored is not None and not wire.is_marker(stored.headers()):
+                return None
+            expected = 0 if stored is None else stored.seq
+        raise Unavailable(f"{key} changes too fast to be created: try again")
+
+    async def replace(self, key: str, value: T, *, revision: int) -> int:
+        """Store if the record is still at `revision`; the new revision.
+
+        Raises:
+            Conflict: It is not; `details` says where it is.
+        """
+        new = await self._swap(key, msgspec.json.encode(value), revision)
+        if new is not None:
+            return new
+        stored = await self._last(key)
+        gone = stored is None or wire.is_marker(stored.headers())
+        at = "gone" if stored is None or gone else f"at revision {stored.seq}"
+        raise Conflict(
+            f"{key} is {at}, not at revision {revision}: read it again",
+            details={"revision": None if stored is None or gone else stored.seq},
+        )
+
+    async def remove(self, key: str) -> bool:
+        """Remove; False if there was none."""
+        for _ in range(_TRIES):
+            stored = await self._last(key)
+            if stored is None or wire.is_marker(stored.headers()):
+                return False
+            headers = {
+                wire.OPERATION: "PURGE",
+                wire.ROLLUP: "sub",
+                wire.TTL: str(MARKER_S),
+            }
+            if await self._swap(key, b"", stored.seq, headers) is not None:
+                return True
+        raise Unavailable(f"{key} changes too fast to be removed: try again")
+
+    async def watch(self) -> AsyncIterator[Versioned[T] | Removed | Caught]:
+        """Every record, then `Caught`, then every change, across reconnects.
+
+        After a reconnect all records are read again and compared with what was told:
+        nothing is told twice, and what was removed meanwhile is told, even if the
+        store was restored or remade.
+        """
+        known: dict[str, int] = {}
+        seen: set[str] = set()
+        caught = False
+        async for told in follow(self._connection, self._stream, self._everything):
+            if isinstance(told, Began):
+                seen = set()
+            elif isinstance(told, CaughtUp):
+                for key in [key for key in known if key not in seen]:
+                    del known[key]
+                    yield Removed(key)
+                if not caught:
+                    caught = True
+                    yield Caught()
+            else:
+                change = self._change(told, known)
+                seen.add(told.subject.removeprefix(self._prefix))
+                if change is not None:
+                    yield change
+
+    def _change(
+        self, entry: Entry, known: dict[str, int]
+    ) -> Versioned[T] | Removed | None:
+        key = entry.subject.removeprefix(self._prefix)
+        if wire.is_marker(entry.headers):
+            return Removed(key) if known.pop(key, None) is not None else None
+        if known.get(key) == entry.seq:
+            return None
+        known[key] = entry.seq
+        try:
+            return Versioned(self._decoder.decode(entry.data), entry.seq)
+        except msgspec.DecodeError as error:
+            _log.error("a record can't be read", key=key, cause=str(error))
+            return None
+
+    def _everything(self, _stream: wire.StreamInfo) -> wire.ConsumerConfig:
+        return wire.ConsumerConfig(
+            name="",
+            ack_policy="none",
+            deliver_policy="last_per_subject",
+            filter_subject=f"{self._prefix}>",
+        )
+
+    async def _swap(
+        self,
+        key: str,
+        payload: bytes,
+        expected: int,
+        headers: dict[str, str] | None = None,
+    ) -> int | None:
+        """Store if the key is still at `expected`; None if it is not.
+
+        The server compares before it looks for the message id, so a second try of a
+        write that was made, and whose answer was lost, looks like a lost one: the
+        record's own message id tells them apart.
+        """
+        try:
+            ack = await self._connection.store(
+                self._prefix + key,
+                payload,
+                message_id=_new_id(),
+                headers={wire.EXPECTED_LAST: str(expected), **(headers or {})},
+            )
+        except WrongSequence as lost:
+            if not lost.unsure:
+                return None
+            stored = await self._last(key)
+            if stored is None or stored.headers().get(wire.MSG_ID) != lost.message_id:
+                return None
+            return stored.seq
+        return ack.seq
+
+    async def _last(self, key: str) -> wire.Stored | None:
+        try:
+            got = await self._connection.call(
+                f"STREAM.MSG.GET.{self._stream}",
+                wire.GetMessage(last_by_subj=self._prefix + key),
+                wire.Got,
+            )
+        except Refused as refused:
+            if refused.error.err_code in wire.NO_MESSAGE:
+                return None
+            raise Unavailable(f"{key} can't be read: {refused}") from refused
+        return got.message
+
+    def _decode(self, payload: bytes, key: str) -> T:
+        try:
+            return self._decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            raise Unavailable(
+                f"the record {key} can't be read: {error}",
+                remedy="was it written by a newer nexa? update this node",
+            ) from error
+
+
+class NatsTasks:
+    """`ports.TaskRecords` in the bucket `nx_tasks`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.TASKS, Task)
+
+    async def get(self, task_id: TaskId) -> Versioned[Task] | None:
+        """Read the newest committed record."""
+        return await self._records.read(_task_key(task_id))
+
+    async def create(self, task: Task) -> int | None:
+        """Store the first record; its revision, or None if there is one already."""
+        return await self._records.add(_task_key(task.id), task)
+
+    async def update(self, task: Task, *, revision: int) -> int:
+        """Store `task` if the record is still at `revision`."""
+        key = _task_key(task.id)
+        return await self._records.replace(key, task, revision=revision)
+
+    async def delete(self, task_id: TaskId) -> None:
+        """Forget a task."""
+        await self._records.remove(_task_key(task_id))
+
+    def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+        """Every record, then `Caught`, then every change."""
+        return self._records.watch()
+
+
+class NatsAgents:
+    """`ports.AgentRecords` in the bucket `nx_agents`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.AGENTS, Agent)
+
+    async def put(self, agent: Agent) -> None:
+        """Store the newest record of `agent`."""
+        await self._records.write(_agent_key(agent.namespace, agent.id), agent)
+
+    async def delete(self, namespace: Namespace, agent_id: AgentId) -> None:
+        """Forget an agent."""
+        await self._records.remove(_agent_key(namespace, agent_id))
+
+    def watch(self) -> AsyncIterator[Versioned[Agent] | Removed | Caught]:
+        """Every record, then `Caught`, then every change."""
+        return self._records.watch()
+
+
+class NatsSessions:
+    """`ports.SessionRecords` in the bucket `nx_sessions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.SESSIONS, SessionRecord)
+
+    async def get(
+        self, namespace: Namespace, agent_id: AgentId
+    ) -> Versioned[SessionRecord] | None:
+        """Read the newest record."""
+        return await self._records.read(_agent_key(namespace, agent_id))
+
+    async def put(
+        self, namespace: Namespace, agent_id: AgentId, record: SessionRecord
+    ) -> int:
+        """Store it; the revision grows with every session of this agent."""
+        return await self._records.write(_agent_key(namespace, agent_id), record)
+
+
+class NatsTokens:
+    """`ports.TokenRecords` in the bucket `nx_tokens`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.TOKENS, TokenRecord)
+
+    async def put(self, record: TokenRecord) -> None:
+        """Store a token's record."""
+        await self._records.write(_key(record.id), record)
+
+    async def delete(self, token_id: str) -> bool:
+        """Revoke; False if there was none."""
+        return await self._records.remove(_key(token_id))
+
+    def watch(self) -> AsyncIterator[Versioned[TokenRecord] | Removed | Caught]:
+        """Every record, then `Caught`, then every change."""
+        return self._records.watch()
+
+
+def _task_key(task_id: TaskId) -> str:
+    return _key(task_id)
+
+
+def _agent_key(namespace: Namespace, agent_id: AgentId) -> str:
+    return _key(namespace, agent_id)
+
+
+def _key(*tokens: str) -> str:
+    return topology.subject("", *tokens)[1:]
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)

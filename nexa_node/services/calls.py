@@ -1,0 +1,149 @@
+"""Which service does what an agent asks for: the agent protocol's table of methods."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nexa_node.contract.frames import (
+    Ack,
+    Complete,
+    Credit,
+    Empty,
+    Fail,
+    Find,
+    Found,
+    Release,
+    TaskList,
+    TaskQuery,
+    TaskRef,
+)
+from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.tasks import NewTask, Submitted, Task
+from nexa_node.core.session import Call
+from nexa_node.services.api import AgentFilter, TaskFilter
+from nexa_node.services.dispatch import Dispatch
+from nexa_node.services.live import LiveAgent
+from nexa_node.services.messages import Messages
+from nexa_node.services.sight import Sight
+from nexa_node.services.tasks import Tasks
+from nexa_node.services.work import Work
+
+Now = Callable[[LiveAgent, Any], Any | None]
+Later = Callable[[LiveAgent, Any], Awaitable[Any]]
+
+
+class AgentCalls:
+    """What an open session's methods do. Satisfies `sessions.Calls`."""
+
+    def __init__(
+        self,
+        *,
+        tasks: Tasks,
+        work: Work,
+        dispatch: Dispatch,
+        messages: Messages,
+        sight: Sight,
+    ) -> None:
+        """Join the services that agents call."""
+        self._tasks = tasks
+        self._work = work
+        self._dispatch = dispatch
+        self._messages = messages
+        self._sight = sight
+        self._now: dict[str, Now] = {
+            "agents.find": self._find,
+            "flow.credit": self._credit,
+            "task.list": self._list,
+            "task.progress": work.progress_now,
+        }
+        self._later: dict[str, Later] = {
+            "message.send": self._send,
+            "inbox.ack": self._ack,
+            "task.submit": self._submit,
+            "task.get": self._get,
+            "task.cancel": self._cancel,
+            "task.progress": work.progress,
+            "task.complete": self._complete,
+            "task.fail": self._fail,
+            "task.release": self._release,
+        }
+
+    def now(self, agent: LiveAgent, call: Call) -> Any | None:
+        """Answer from memory; None for a call that must wait."""
+        known = self._now.get(call.method)
+        return None if known is None else known(agent, call.params)
+
+    async def later(self, agent: LiveAgent, call: Call) -> Any:
+        """Answer with the store's help."""
+        return await self._later[call.method](agent, call.params)
+
+    def notified(self, agent: LiveAgent, method: str, params: Any) -> None:
+        """Take a notification; what only a request can ask for is ignored."""
+        if method in ("flow.credit", "task.progress"):
+            self._now[method](agent, params)
+
+    def _find(self, agent: LiveAgent, said: Find) -> Found:
+        query = AgentFilter(
+            capability=said.capability,
+            state=said.state,
+            limit=said.limit,
+            cursor=said.cursor,
+        )
+        page = self._sight.agents(query, namespace=agent.namespace)
+        found = tuple(
+            each
+            for each in page.items
+            if not said.labels
+            or any(
+                said.labels.items() <= one.labels.items()
+                for one in each.capabilities
+                if said.capability in (None, one.name)
+            )
+        )
+        return Found(agents=found, cursor=page.next_cursor)
+
+    def _list(self, agent: LiveAgent, said: TaskQuery) -> TaskList:
+        query = TaskFilter(
+            status=said.status, type=said.type, limit=said.limit, cursor=said.cursor
+        )
+        page = self._sight.tasks(query, namespace=agent.namespace)
+        return TaskList(tasks=page.items, cursor=page.next_cursor)
+
+    def _credit(self, agent: LiveAgent, said: Credit) -> Empty:
+        if said.scope == "tasks":
+            self._dispatch.grant(agent, said.n)
+        else:
+            self._messages.grant(agent, said.n)
+        return Empty()
+
+    async def _send(self, agent: LiveAgent, said: NewMessage) -> Sent:
+        return await self._messages.send(
+            said, sender=agent.id, namespace=agent.namespace
+        )
+
+    async def _ack(self, agent: LiveAgent, said: Ack) -> Empty:
+        await self._messages.ack(agent, said)
+        return Empty()
+
+    async def _submit(self, agent: LiveAgent, said: NewTask) -> Submitted:
+        return await self._tasks.submit(
+            said, submitter=agent.id, namespace=agent.namespace
+        )
+
+    async def _get(self, agent: LiveAgent, said: TaskRef) -> Task:
+        return await self._tasks.get(said.id, namespace=agent.namespace)
+
+    async def _cancel(self, agent: LiveAgent, said: TaskRef) -> Empty:
+        await self._tasks.cancel(said.id, by=agent.id, namespace=agent.namespace)
+        return Empty()
+
+    async def _complete(self, agent: LiveAgent, said: Complete) -> Empty:
+        await self._work.complete(agent, said)
+        return Empty()
+
+    async def _fail(self, agent: LiveAgent, said: Fail) -> Empty:
+        await self._work.fail(agent, said)
+        return Empty()
+
+    async def _release(self, agent: LiveAgent, said: Release) -> Empty:
+        await self._work.release(agent, said)
+        return Empty()

@@ -1,0 +1,299 @@
+"""Custody: the tasks in this node's hand, from their claim to its end.
+
+What stays true, wherever the node, the store or the agent stops:
+
+- a message of the queue is acknowledged only when its record is finished; any other
+  ending gives it back, or leaves it to come again;
+- a claim ends by its agent, by its lease or by a newer record, and counts for its agent
+  as long as it lasts: an agent's room is derived from the claims, never kept by hand;
+- what an earlier run of this node had is taken in hand again, for one lease.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Any
+
+from nexa_node.contract.errors import Conflict, NexaError, NotFound
+from nexa_node.contract.frames import CancelledNotice
+from nexa_node.contract.ids import TaskId
+from nexa_node.contract.tasks import FINISHED, Task
+from nexa_node.core import tasks
+from nexa_node.core.leases import Ended, Leases
+from nexa_node.core.policies import LeasePolicy
+from nexa_node.core.tasks import Claim, Moved
+from nexa_node.ports import Clock, Delivery
+from nexa_node.services.claims import Claims, Held
+from nexa_node.services.ledger import Ledger
+from nexa_node.services.live import AgentKey, LiveAgent
+from nexa_node.services.sight import Sight
+
+RETRY_S = 0.5
+"""Before the store is asked again that did not answer."""
+AT_ONCE = 32
+"""Store calls of one beat in parallel."""
+
+
+class Custody:
+    """All claims of this node."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        sight: Sight,
+        clock: Clock,
+        node: str,
+        policy: LeasePolicy,
+        rng: random.Random,
+    ) -> None:
+        """Start with empty hands.
+
+        Args:
+            ledger: The records.
+            sight: Tells of records that others write, and of an earlier run's claims.
+            clock: Leases are counted by its monotonic time.
+            node: This node's name, as records hold it.
+            policy: Leases and grace.
+            rng: Jitter of the back-off.
+        """
+        self.claims = Claims(ledger)
+        self.agents: dict[AgentKey, LiveAgent] = {}
+        """Agents with a session here, as dispatch knows them."""
+        self.leases = Leases(
+            lease_s=policy.lease_ms / 1000, grace_s=policy.grace_ms / 1000
+        )
+        self._ledger = ledger
+        self._sight = sight
+        self._clock = clock
+        self._node = node
+        self._rng = rng
+        self._dirty: set[Held] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._counted: list[Callable[[LiveAgent], None]] = []
+        ledger.on_write(self.seen)
+        sight.on_task(self.seen)
+
+    def on_count(self, listener: Callable[[LiveAgent], None]) -> None:
+        """Have `listener` told of each agent whose number of tasks changes."""
+        self._counted.append(listener)
+
+    async def begin(self, group: asyncio.TaskGroup, *, keep_every_s: float) -> None:
+        """Take an earlier run's claims in hand, and keep what is in hand from now on."""
+        await self._sight.caught_up()
+        self._group = group
+        for task in self._sight.unfinished():
+            mine = tasks.is_claimed(task) and task.node == self._node
+            if mine and self.claims.get(task.id) is None:
+                self.adopt(Held(task.id), task)
+        group.create_task(self._keep(keep_every_s))
+
+    def halt(self) -> None:
+        """Start nothing any more: the group is ending."""
+        self._group = None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have `work` done soon; not at all when the node is ending."""
+        if self._group is None:
+            work.close()
+            return
+        self._group.create_task(work)
+
+    # -- counting --------------------------------------------------------------
+
+    def bind(self, held: Held, key: AgentKey | None) -> None:
+        """Count a claim for an agent, and for nobody else."""
+        before = held.agent
+        if before == key:
+            return
+        self.claims.bind(held, key)
+        self._count(before)
+        self._count(key)
+
+    def drop(self, held: Held) -> None:
+        """Have a task in hand no more."""
+        key = held.agent
+        self.leases.drop(held.id)
+        self._dirty.discard(held)
+        self.claims.drop(held)
+        self._count(key)
+
+    def begin_work(self, held: Held) -> None:
+        """Note that its agent is at it: the lease is renewed."""
+        now = self._clock.monotonic()
+        if held.accepted_at is None:
+            held.accepted_at = now
+        self.leases.renew(held.id, now)
+
+    def change(self, held: Held, task: Task) -> None:
+        """Note progress; the next beat stores it."""
+        held.task, held.dirty = task, True
+        self._dirty.add(held)
+
+    def lease(self, held: Held, task: Task) -> None:
+        """Begin a claim's lease; it ends at the task's deadline at the latest."""
+        now = self._clock.monotonic()
+        latest = None
+        if task.deadline is not None:
+            latest = now + (task.deadline - self._clock.now()).total_seconds()
+        self.leases.hold(held.id, now, latest=latest)
+
+    def adopt(self, held: Held, task: Task) -> None:
+        """Give a claim that its record tells of a lease to be taken up in."""
+        held.epoch = task.claim_epoch
+        held.accepted_at = self._clock.monotonic()
+        self.claims.add(held)
+        if task.agent is not None:
+            self.bind(held, (task.namespace, task.agent))
+        self.lease(held, task)
+
+    # -- ends ------------------------------------------------------------------
+
+    def seen(self, task: Task) -> None:
+        """Take in a record, whoever wrote it: our claim may be over by it."""
+        held = self.claims.get(task.id)
+        if held is None or held.moving or held.epoch == 0:
+            return
+        newer = task.claim_epoch > held.epoch
+        over = task.claim_epoch == held.epoch and not tasks.is_claimed(task)
+        if newer or over:
+            self.spawn(self._over(held, task))
+
+    async def end(self, held: Held, moved: Moved) -> None:
+        """Let a claim go whose end is stored, and tell the queue."""
+        self.drop(held)
+        if moved.task.status in FINISHED:
+            await self.ack(held)
+        else:
+            await self.give_back(held, moved.delay_s)
+
+    async def lose(self, held: Held, loss: tasks.Loss) -> None:
+        """End a claim whose lease is over or whose agent is gone; the attempt counts."""
+        epoch, key = held.epoch, held.agent
+        try:
+            verdict = await self.claims.decide(
+                held,
+                lambda task: tasks.lose(
+                    task, epoch, loss, now=self._clock.now(), rng=self._rng
+                ),
+            )
+        except NotFound:
+            self.drop(held)
+            await self.ack(held)
+            return
+        except NexaError:
+            if self.claims.has(held):
+                now = self._clock.monotonic()
+                self.leases.hold(held.id, now, lease_s=RETRY_S)
+            return
+        if not self.claims.has(held):
+            return
+        if isinstance(verdict, Moved):
+            self.tell_cancelled(key, held.id, epoch)
+            await self.end(held, verdict)
+        elif held.task is not None:
+            await self._over(held, held.task)
+
+    async def take_back(self, held: Held) -> None:
+        """Return what an agent that said bye still had: no attempt is counted."""
+        if held.agent is None:
+            return
+        claim = Claim(held.agent[1], held.epoch)
+        try:
+            verdict = await self.claims.decide(
+                held, lambda task: tasks.release(task, claim, now=self._clock.now())
+            )
+        except NexaError:
+            return  # the lease will end it
+        if isinstance(verdict, Moved) and self.claims.has(held):
+            await self.end(held, verdict)
+
+    def tell_cancelled(self, key: AgentKey | None, task: TaskId, epoch: int) -> None:
+        """Tell an agent to stop working on a claim."""
+        agent = None if key is None else self.agents.get(key)
+        if agent is not None:
+            notice = CancelledNotice(id=task, claim_epoch=epoch)
+            agent.tell("task.cancelled", notice)
+
+    async def ack(self, held: Held) -> None:
+        """Have the queue forget it. If that fails it comes again and is dropped."""
+        if held.delivery is not None:
+            with suppress(NexaError):
+                await held.delivery.ack()
+
+    async def give_back(self, held: Held, delay_s: float) -> None:
+        """Have it handed out again. If that fails it is, but later."""
+        if held.delivery is not None:
+            with suppress(NexaError):
+                await held.delivery.give_back(delay_s=delay_s)
+
+    async def _over(self, held: Held, task: Task) -> None:
+        """Let a claim go that a newer record ended; its agent should stop."""
+        if not self.claims.has(held):
+            return
+        self.tell_cancelled(held.agent, held.id, held.epoch)
+        self.drop(held)
+        if task.status in FINISHED:
+            await self.ack(held)
+        elif task.status == "pending":
+            await self.give_back(held, 0.0)
+
+    # -- time ------------------------------------------------------------------
+
+    async def beat(self) -> None:
+        """End the leases that are over, store what changed."""
+        now = self._clock.monotonic()
+        await do_all(self._lease_ended(ended) for ended in self.leases.ended(now))
+        dirty, self._dirty = self._dirty, set()
+        await do_all(self._flush(held) for held in dirty if self.claims.has(held))
+
+    async def _lease_ended(self, ended: Ended) -> None:
+        held = self.claims.get(ended.task)
+        if held is not None:
+            await self.lose(held, "agent_lost" if ended.agent_lost else "lease_expired")
+
+    async def _flush(self, held: Held) -> None:
+        try:
+            await self.claims.flush(held)
+        except Conflict:
+            with suppress(NexaError):
+                seen = await self._ledger.get(held.id)
+                if seen is not None:
+                    self.seen(seen.value)
+        except NexaError:
+            self._dirty.add(held)  # tried again with the next beat
+
+    async def _keep(self, every_s: float) -> None:
+        """Say to the queue what is still in hand."""
+        while True:
+            await self._clock.sleep(every_s)
+            deliveries = [held.delivery for held in self.claims if held.delivery]
+            await do_all(_kept(delivery) for delivery in deliveries)
+
+    def _count(self, key: AgentKey | None) -> None:
+        """Derive an agent's tasks from its claims."""
+        agent = None if key is None else self.agents.get(key)
+        if agent is None:
+            return
+        agent.seat.inflight = self.claims.count(agent.key)
+        for counted in self._counted:
+            counted(agent)
+
+
+async def do_all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do them all, `AT_ONCE` at a time; one alone needs no task."""
+    left = list(works)
+    while left:
+        some, left = left[:AT_ONCE], left[AT_ONCE:]
+        if len(some) == 1:
+            await some[0]
+            continue
+        async with asyncio.TaskGroup() as group:
+            for work in some:
+                group.create_task(work)
+
+
+async def _kept(delivery: Delivery) -> None:
+    with suppress(NexaError):
+        await delivery.keep()

@@ -1,0 +1,105 @@
+"""What the facade needs of the services beside it, as narrow as it needs it."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from nexa_node.contract.access import Identity
+from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
+from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.tasks import NewTask, Submitted, Task
+from nexa_node.services.api import AgentConnection
+
+Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
+"""`Supervisor.spawn`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCard:
+    """Who this node is."""
+
+    id: NodeId
+    name: str
+    cluster: str
+    pid: int
+    started: datetime
+
+
+class SessionDesk(Protocol):
+    """Agents' connections."""
+
+    def connect(
+        self, identity: Identity | None, *, text: bool, address: str
+    ) -> AgentConnection:
+        """Begin one."""
+        ...
+
+    def connected(self) -> int:
+        """How many agents are connected."""
+        ...
+
+    def disconnect(self, namespace: Namespace, agent_id: AgentId) -> None:
+        """Close an agent's; NotFound if it is not connected here."""
+        ...
+
+    def revoked(self, identity_id: str, why: str) -> None:
+        """End all of an identity that is no more."""
+        ...
+
+    def go_away(self, reason: str) -> None:
+        """Ask all agents to move, and take no new ones."""
+        ...
+
+    def close_all(self, reason: str) -> None:
+        """End all."""
+        ...
+
+
+class DispatchDesk(Protocol):
+    """Handing out tasks."""
+
+    def stop_taking(self) -> None:
+        """Take nothing more from the queue."""
+        ...
+
+    def in_hand(self) -> int:
+        """How many tasks this node's agents have."""
+        ...
+
+
+class TaskDesk(Protocol):
+    """Taking tasks in, and calling them off."""
+
+    async def submit(self, submitter: str, new: NewTask) -> Submitted:
+        """Store a task for dispatch."""
+        ...
+
+    async def cancel(self, task_id: TaskId, *, by: str) -> Task:
+        """Call a task off."""
+        ...
+
+
+class MessageDesk(Protocol):
+    """Passing messages on."""
+
+    async def send(self, sender: str, message: NewMessage) -> Sent:
+        """Store or pass on a message."""
+        ...
+
+
+class SelfTestDesk(Protocol):
+    """The self-test."""
+
+    def latest(self) -> SelfTest | None:
+        """The latest whole run."""
+        ...
+
+    def run(self, only: str | None) -> AsyncIterator[CheckResult]:
+        """Run all checks, or one."""
+        ...
+
+    def required_failures(self) -> tuple[str, ...]:
+        """Ids of failed checks without which the node cannot work."""
+        ...

@@ -1,0 +1,213 @@
+"""The node's figures at the moment of a scrape, and the metrics they become.
+
+`Readings` holds plain numbers; `families` gives them the names under which they are
+scraped. No agent, task or user id is a label, and every label child is there from the
+start: a rule is blind to a counter that does not exist yet.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from nexa_node.contract.agents import Agent, AgentState
+from nexa_node.contract.checks import SelfTest
+from nexa_node.contract.nodes import Health, HostSample, TaskCounts
+from nexa_node.core.exposition import (
+    Buckets,
+    Counter,
+    Family,
+    Gauge,
+    Histogram,
+    Sample,
+)
+from nexa_node.core.series import Buckets as Observed
+from nexa_node.ports import StoreHealth
+
+AGENT_STATES: tuple[str, ...] = get_args(AgentState)
+HEALTHS: tuple[str, ...] = get_args(Health)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything `/metrics` tells, before it has names."""
+
+    version: str
+    node: str
+    cluster: str
+    started: float
+    """When the node started, seconds since 1970."""
+    health: Health
+    store: StoreHealth
+    counts: TaskCounts
+    agents: Mapping[str, int]
+    """Of the whole registry, by state; every state is there."""
+    connected: int
+    """Agents connected to this node."""
+    consoles: int
+    outcomes: Mapping[str, int]
+    """Tasks this node saw finish, by status."""
+    durations: Observed
+    """Submit to result of completed tasks, seconds."""
+    in_hand: int
+    """Tasks this node's agents have."""
+    messages: int
+    lags: Observed
+    """Of the event loop, seconds."""
+    auth_failures: Mapping[str, int]
+    auth_limited: int
+    denied: int
+    events_dropped: int
+    crashes: int
+    host: HostSample | None
+    selftest: SelfTest | None
+
+
+def agents_by_state(agents: Iterable[Agent]) -> dict[str, int]:
+    """Count agents; every state is there."""
+    counted = dict.fromkeys(AGENT_STATES, 0)
+    for agent in agents:
+        counted[agent.state] += 1
+    return counted
+
+
+def families(readings: Readings) -> tuple[Family, ...]:
+    """Name all figures, as `core.exposition.render` takes them."""
+    return (
+        *_of_node(readings),
+        *_of_work(readings),
+        *_of_access(readings),
+        *_of_host(readings.host),
+        *_of_selftest(readings.selftest),
+    )
+
+
+def _of_node(it: Readings) -> tuple[Family, ...]:
+    python = platform.python_version()
+    health = tuple(Sample(it.health == one, {"state": one}) for one in HEALTHS)
+    return (
+        _info("nexa_build_info", "Build.", version=it.version, python_version=python),
+        _info("nexa_node_info", "Who answers.", node=it.node, cluster=it.cluster),
+        _gauge("nexa_node_up", "1 while the node answers.", 1),
+        _gauge(
+            "nexa_node_start_timestamp_seconds", "When the node started.", it.started
+        ),
+        Gauge("nexa_node_health", "1 for the node's health, else 0.", health),
+        _gauge("nexa_store_up", "1 while the store is connected.", it.store.connected),
+        _counter(
+            "nexa_store_restarts_total", "Restarts of nats-server.", it.store.restarts
+        ),
+        _histogram(
+            "nexa_event_loop_lag_seconds", "How late the loop woke up.", it.lags
+        ),
+        _counter("nexa_service_crashes_total", "Crashes of services.", it.crashes),
+        _counter(
+            "nexa_events_dropped_total", "Events never stored.", it.events_dropped
+        ),
+    )
+
+
+def _of_work(it: Readings) -> tuple[Family, ...]:
+    connections = (
+        Sample(it.connected, {"kind": "agent"}),
+        Sample(it.consoles, {"kind": "console"}),
+    )
+    statuses = TaskCounts.__struct_fields__
+    counts = {status: int(getattr(it.counts, status)) for status in statuses}
+    return (
+        Gauge("nexa_connections", "Open connections.", connections),
+        Gauge("nexa_agents", "Agents, by state.", _labelled("state", it.agents)),
+        Gauge("nexa_tasks", "Tasks in the store.", _labelled("status", counts)),
+        _gauge("nexa_tasks_in_progress", "Tasks this node has out.", it.in_hand),
+        Counter(
+            "nexa_tasks_total",
+            "Tasks this node saw finish.",
+            _labelled("outcome", it.outcomes),
+        ),
+        _histogram(
+            "nexa_task_duration_seconds",
+            "Submit to result of completed tasks.",
+            it.durations,
+        ),
+        _counter(
+            "nexa_messages_received_total", "Messages taken in to send.", it.messages
+        ),
+    )
+
+
+def _of_access(it: Readings) -> tuple[Family, ...]:
+    failures = _labelled("reason", it.auth_failures)
+    limited = (Sample(it.auth_limited, {"limit": "login", "scope": "address"}),)
+    return (
+        Counter("nexa_auth_failures_total", "Refused logins.", failures),
+        Counter("nexa_rate_limit_rejections_total", "Over a limit.", limited),
+        _counter("nexa_authz_denied_total", "Calls that were not allowed.", it.denied),
+    )
+
+
+def _of_host(host: HostSample | None) -> tuple[Family, ...]:
+    if host is None:
+        return ()
+    free = host.memory_total_bytes - host.memory_bytes
+    state = {"mountpoint": "state"}
+    return (
+        _gauge("nexa_node_cpu_ratio", "Of the whole machine, busy.", host.cpu),
+        _gauge("nexa_node_load1", "Load average of one minute.", host.load_1m),
+        _gauge(
+            "nexa_node_memory_total_bytes", "Of the machine.", host.memory_total_bytes
+        ),
+        _gauge("nexa_node_memory_available_bytes", "Of the machine, free.", free),
+        _gauge(
+            "nexa_node_memory_resident_bytes",
+            "Of the node and its nats-server.",
+            host.rss_bytes,
+        ),
+        Gauge(
+            "nexa_node_filesystem_avail_bytes",
+            "Free where the state folder is.",
+            (Sample(host.disk_free_bytes, state),),
+        ),
+        Gauge(
+            "nexa_node_filesystem_used_ratio",
+            "Used where the state folder is.",
+            (Sample(host.disk, state),),
+        ),
+    )
+
+
+def _of_selftest(selftest: SelfTest | None) -> tuple[Family, ...]:
+    if selftest is None:
+        return ()
+    told = tuple(
+        Sample(check.status in ("pass", "warn"), {"check": check.id})
+        for check in selftest.checks
+        if check.status in ("pass", "warn", "fail")
+    )
+    return (
+        Gauge("nexa_selftest_success", "1 unless the check failed.", told),
+        _gauge(
+            "nexa_selftest_last_run_timestamp_seconds",
+            "When the latest run began.",
+            selftest.started.timestamp(),
+        ),
+    )
+
+
+def _labelled(label: str, values: Mapping[str, int]) -> tuple[Sample, ...]:
+    return tuple(Sample(value, {label: name}) for name, value in values.items())
+
+
+def _info(name: str, text: str, **labels: str) -> Gauge:
+    return Gauge(name, text, (Sample(1, labels),))
+
+
+def _gauge(name: str, text: str, value: float) -> Gauge:
+    return Gauge(name, text, (Sample(float(value)),))
+
+
+def _counter(name: str, text: str, value: float) -> Counter:
+    return Counter(name, text, (Sample(float(value)),))
+
+
+def _histogram(name: str, text: str, seen: Observed) -> Histogram:
+    return Histogram(name, text, (Buckets(seen.bounds, seen.counts, seen.total),))

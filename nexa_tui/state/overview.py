@@ -1,0 +1,185 @@
+"""The Overview in figures and sentences: what is wrong first, and nothing that lies.
+
+A verdict that can't be known any more is not shown as if it were: a lost feed comes
+before what the node last said, and says how old that is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.nodes import HostSample
+from nexa_tui.state.formats import age
+from nexa_tui.state.severity import Mark, mark
+from nexa_tui.state.store import (
+    BEAT_S,
+    ClusterState,
+    Denied,
+    Gone,
+    Live,
+    NoNode,
+    Opening,
+)
+from nexa_tui.state.text import clean
+
+PanelName = Literal["agents", "tasks", "host", "flow", "events"]
+_GAP = 2.5
+"""Beats between two samples, over which something is missing between them."""
+_GAP_MAX = 300
+_TOUCHES: tuple[tuple[str, tuple[PanelName, ...]], ...] = (
+    ("node.store", ("tasks", "agents", "events")),
+    ("node.jetstream", ("tasks", "agents", "events")),
+    ("node.nats", ("tasks", "agents", "events")),
+    ("node.kv", ("tasks", "agents")),
+    ("node.agents", ("agents",)),
+    ("node.websocket", ("agents",)),
+    ("machine.", ("host",)),
+)
+"""Which failed check makes which panel doubtful, by the beginning of its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What matters most, in one line, and why."""
+
+    mark: Mark
+    title: str
+    """The verdict as a sentence."""
+    reasons: tuple[str, ...] = ()
+    remedy: str | None = None
+    """The command that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFigures:
+    """How many agents there are, and what they have to do."""
+
+    connected: int = 0
+    known: int = 0
+    working: int = 0
+    slots: int = 0
+    used: int = 0
+    wrong: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Of all slots, how many are taken; None without any."""
+        return self.used / self.slots if self.slots else None
+
+
+def headline(state: ClusterState, now: float, *, ascii_only: bool = False) -> Headline:
+    """Say the one thing that should be read first."""
+    match state.link:
+        case Denied(error):
+            return Headline(
+                mark("feed", "lost", ascii_only=ascii_only),
+                clean(error.message, 300),
+                remedy=error.remedy,
+            )
+        case NoNode():
+            return Headline(
+                mark("health", "unknown", ascii_only=ascii_only), "no node yet"
+            )
+        case Gone() as gone:
+            return _lost(state, gone, now, ascii_only=ascii_only)
+        case Opening(url) if state.empty:
+            return Headline(
+                mark("feed", "connecting", ascii_only=ascii_only),
+                f"connecting to {clean(url)}",
+            )
+        case Opening() | Live():
+            return _verdict(state, now, ascii_only=ascii_only)
+
+
+def countdown(gone: Gone, now: float) -> str:
+    """Say when it is tried again."""
+    left = max(0, round(gone.retry_at - now))
+    return f"trying again in {left} s" if left else "trying again now"
+
+
+def affected(state: ClusterState) -> Mapping[PanelName, str]:
+    """Say which panels can't be trusted wholly, and why."""
+    found: dict[PanelName, str] = {}
+    for check in state.selftest.checks if state.selftest else ():
+        if check.status != "fail":
+            continue
+        for prefix, panels in _TOUCHES:
+            if check.id.startswith(prefix):
+                for panel in panels:
+                    found.setdefault(panel, _told(check))
+    return found
+
+
+def agent_figures(state: ClusterState) -> AgentFigures:
+    """Count the agents."""
+    agents = state.agents.values()
+    here = [agent for agent in agents if agent.connected]
+    return AgentFigures(
+        connected=len(here),
+        known=len(agents),
+        working=sum(agent.inflight > 0 for agent in here),
+        slots=sum(agent.slots for agent in here),
+        used=sum(agent.inflight for agent in here),
+        wrong=sum(agent.state == "error" for agent in agents),
+    )
+
+
+def series(
+    state: ClusterState, value: Callable[[HostSample], float | None]
+) -> list[float | None]:
+    """One figure over time, the newest last; missed beats are None, not a line."""
+    values: list[float | None] = []
+    before: HostSample | None = None
+    for sample in state.history:
+        if before is not None:
+            pause = (sample.time - before.time).total_seconds()
+            if pause > _GAP * BEAT_S:
+                values.extend([None] * min(_GAP_MAX, int(pause / BEAT_S) - 1))
+        values.append(value(sample))
+        before = sample
+    return values
+
+
+def _lost(state: ClusterState, gone: Gone, now: float, *, ascii_only: bool) -> Headline:
+    reasons = [f"{clean(gone.why, 300)}; {countdown(gone, now)}"]
+    heard = state.age(now)
+    if heard is not None and state.cluster is not None:
+        was = state.cluster.verdict
+        reasons.append(f"what is shown is {age(heard).strip()} old; it was {was} then")
+    return Headline(
+        mark("feed", "lost", ascii_only=ascii_only),
+        "node is gone" if state.received is not None else "no node answers",
+        tuple(reasons),
+        gone.remedy,
+    )
+
+
+def _verdict(state: ClusterState, now: float, *, ascii_only: bool) -> Headline:
+    assert state.cluster is not None
+    reasons = tuple(clean(reason, 300) for reason in state.cluster.reasons)
+    if state.stale(now):
+        heard = age(state.age(now)).strip()
+        return Headline(
+            mark("feed", "stale", ascii_only=ascii_only),
+            f"nothing heard for {heard}",
+            (f"it was {state.cluster.verdict} then", *reasons),
+        )
+    verdict = clean(state.cluster.verdict, 20)
+    shown = mark("health", verdict, ascii_only=ascii_only)
+    return Headline(shown, verdict, reasons, _mends(state))
+
+
+def _mends(state: ClusterState) -> str | None:
+    """The command that mends the worst thing the self-test found."""
+    if state.selftest is None:
+        return None
+    for status in ("fail", "warn"):
+        for check in state.selftest.checks:
+            if check.status == status and check.remedy:
+                return clean(check.remedy, 200)
+    return None
+
+
+def _told(check: CheckResult) -> str:
+    return clean(check.cause or check.detail or f"{check.title} failed", 200)

@@ -1,0 +1,93 @@
+"""Tasks as rows."""
+
+from nexa_node.contract.tasks import FINISHED, PRIORITIES, TaskSummary
+from nexa_tui.state.formats import age, duration, percent
+from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, since, stamp
+from nexa_tui.state.severity import StyleKey, mark
+from nexa_tui.state.text import clean
+
+_PROBLEMS = frozenset(("failed", "expired", "dead_lettered"))
+_PRIORITY_STYLES: dict[str, StyleKey] = {
+    "critical": "crit", "high": "warn", "normal": "muted", "low": "muted",
+}  # fmt: skip
+_TAIL = 8
+
+
+def is_problem(task: TaskSummary) -> bool:
+    """Say whether somebody should look at it."""
+    if task.status in _PROBLEMS:
+        return True
+    return task.attempts > 1 and task.status not in FINISHED
+
+
+def short_id(task_id: str) -> str:
+    """The end of an id: the beginning is the time, and alike for all of a minute."""
+    shown = clean(task_id, 64)
+    return shown if len(shown) <= _TAIL + 1 else f"…{shown[-_TAIL:]}"
+
+
+def took_ms(task: TaskSummary, look: Look) -> float | None:
+    """From the start to the end, or to now; None before the start."""
+    seconds = since(task.started, task.finished or look.now)
+    return None if seconds is None else seconds * 1000
+
+
+def says(task: TaskSummary) -> str:
+    """What there is to say: progress while it runs, else how it ended."""
+    if task.status not in FINISHED:
+        done = "" if task.pct is None else percent(task.pct / 100).strip()
+        return clean(" ".join(part for part in (done, task.note or "") if part))
+    return clean(task.summary or "")
+
+
+def _state(task: TaskSummary, look: Look) -> Cell:
+    shown = mark("task", clean(task.status, 20), ascii_only=look.ascii_only)
+    return Cell(shown.text, shown.style)
+
+
+def _attempts(task: TaskSummary, _: Look) -> Cell:
+    return Cell(str(task.attempts), "warn" if task.attempts > 1 else "muted")
+
+
+def _says(task: TaskSummary, _: Look) -> Cell:
+    bad = task.status in _PROBLEMS
+    return Cell(says(task), "text" if bad else "muted")
+
+
+TASKS: Listing[TaskSummary] = Listing(
+    title="Tasks",
+    columns=(
+        Column("state", "state", 13, _state, lambda t: mark("task", t.status).order),
+        Column("type", "type", 10, lambda t, _: Cell(clean(t.type), "strong"),
+               lambda t: t.type, grows=2),
+        Column("agent", "agent", 11, lambda t, _: Cell(clean(t.agent or "-")),
+               lambda t: t.agent or "", grows=2),
+        Column("took", "took", 8, lambda t, look: Cell(duration(took_ms(t, look))),
+               lambda t: took_ms(t, Look()) or 0.0, right=True, descending=True),
+        Column("age", "age", 7,
+               lambda t, look: Cell(age(since(t.submitted, look.now)), "muted"),
+               lambda t: stamp(t.submitted), right=True, descending=True),
+        Column("says", "says", 10, _says, says, grows=4),
+        Column("tries", "tries", 5, _attempts, lambda t: t.attempts, right=True,
+               rank=2, descending=True),
+        Column("priority", "priority", 9,
+               lambda t, _: Cell(t.priority, _PRIORITY_STYLES.get(t.priority, "text")),
+               lambda t: _urgency(t.priority), rank=3),
+        Column("id", "id", 10, lambda t, _: Cell(short_id(t.id), "muted"),
+               lambda t: t.id, rank=2),
+    ),
+    key=lambda task: task.id,
+    problem=is_problem,
+    address=lambda task: f"nexa://tasks/{task.id}",
+    first=Order("age", descending=True),
+    empty=(
+        "No task yet. Submit one, in another terminal:",
+        "nexa task submit wc --data @README.md --wait",
+    ),
+)  # fmt: skip
+"""The list of tasks: the newest first."""
+
+
+def _urgency(priority: str) -> int:
+    known: tuple[str, ...] = PRIORITIES
+    return known.index(priority) if priority in known else len(known)
