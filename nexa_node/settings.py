@@ -4,6 +4,7 @@ import msgspec
 
 from nexa_node.core.policies import (
     CheckSpec,
+    HttpPolicy,
     LeasePolicy,
     LogPolicy,
     NodePolicy,
@@ -20,6 +21,7 @@ class Settings(Policy, frozen=True, kw_only=True):
     """All of `nexa.toml`."""
 
     node: NodePolicy = NodePolicy()
+    http: HttpPolicy = HttpPolicy()
     store: StorePolicy = StorePolicy()
     sessions: SessionPolicy = SessionPolicy()
     leases: LeasePolicy = LeasePolicy()

@@ -12,6 +12,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -41,6 +42,24 @@ class ConsoleSettings(
     """How often live data is repainted."""
     keys: dict[str, str] = {}
     """Actions' ids to keys, separated by commas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOptions:
+    """What the command line says; it goes before the file."""
+
+    environ: Mapping[str, str]
+    context: str | None = None
+    """A cluster the operator knows by name."""
+    attach: str | None = None
+    """A node's URL."""
+    start: bool = False
+    """Start a node here, unasked, if none is found."""
+    read_only: bool = False
+    theme: str | None = None
+    ascii: bool = False
+    no_splash: bool = False
+    mouse: bool = True
 
 
 def settings_path(environ: Mapping[str, str]) -> Path:

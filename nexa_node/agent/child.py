@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,7 +69,9 @@ async def run(
         TooMuchOutput: See there.
         TookTooLong: See there.
     """
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, ears = await loop.subprocess_exec(
+        lambda: _Ears(limit=_CHUNK, loop=loop),
         *command,
         stdin=PIPE,
         stdout=PIPE,
@@ -78,33 +80,56 @@ async def run(
         start_new_session=True,
         preexec_fn=_bind_to_parent(),  # one system call, see there
     )
+    process = Process(transport, ears, loop)
     try:
         async with asyncio.timeout(timeout):
-            return await _attend(process, given, on_line)
+            return await _attend(process, ears.exited, given, on_line)
     except TimeoutError:
         raise TookTooLong from None
     finally:
-        await _end(process)
+        await _end(process, ears.exited)
+        transport.close()
+
+
+class _Ears(SubprocessStreamProtocol):
+    """Hears when the program itself exits.
+
+    `Process.wait` returns only when its pipes are closed too, and whatever it left
+    running may hold those open.
+    """
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
 
 
 async def _attend(
-    process: Process, given: bytes, on_line: Callable[[str], None]
+    process: Process,
+    has_exited: asyncio.Event,
+    given: bytes,
+    on_line: Callable[[str], None],
 ) -> Ended:
     loop = asyncio.get_running_loop()
     feeding = loop.create_task(_feed(process, given))
-    output = loop.create_task(_collect(process))
-    complaint = loop.create_task(_listen(process, on_line))
-    exited = loop.create_task(process.wait())
+    printed, complained = bytearray(), bytearray()
+    output = loop.create_task(_collect(process, printed))
+    complaint = loop.create_task(_listen(process, complained, on_line))
+    exited = loop.create_task(has_exited.wait())
     tasks = (feeding, output, complaint, exited)
     try:
         await asyncio.wait((exited, output), return_when=asyncio.FIRST_COMPLETED)
         if output.done():
             output.result()
-        code = await exited
+        await exited
         _signal_group(process, signal.SIGKILL)
         await asyncio.wait((output, complaint), timeout=_PIPE_PATIENCE_S)
-        told = complaint.result() if complaint.done() else ""
-        return Ended(code, output.result() if output.done() else b"", told)
+        if output.done():
+            output.result()
+        return Ended(_code_of(process), bytes(printed), _text(complained).strip())
     finally:
         for task in tasks:
             task.cancel()
@@ -119,19 +144,18 @@ async def _feed(process: Process, given: bytes) -> None:
     process.stdin.close()
 
 
-async def _collect(process: Process) -> bytes:
+async def _collect(process: Process, output: bytearray) -> None:
     assert process.stdout is not None
-    output = bytearray()
     while chunk := await process.stdout.read(_CHUNK):
         output += chunk
         if len(output) > OUTPUT_LIMIT:
             raise TooMuchOutput
-    return bytes(output)
 
 
-async def _listen(process: Process, on_line: Callable[[str], None]) -> str:
+async def _listen(
+    process: Process, kept: bytearray, on_line: Callable[[str], None]
+) -> None:
     assert process.stderr is not None
-    kept = bytearray()
     pending = bytearray()
     while chunk := await process.stderr.read(LINE_LIMIT):
         kept += chunk
@@ -146,22 +170,26 @@ async def _listen(process: Process, on_line: Callable[[str], None]) -> str:
             on_line(_text(line))
     if pending:
         on_line(_text(pending))
-    return _text(kept).strip()
 
 
 def _text(data: bytes | bytearray) -> str:
     return data.decode("utf-8", errors="replace").rstrip("\r\n")
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Process, has_exited: asyncio.Event) -> None:
     """End what is left of the program: politely, then certainly."""
-    if process.returncode is None:
+    if not has_exited.is_set():
         _signal_group(process, signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(TERM_PATIENCE_S):
-                await process.wait()
+                await has_exited.wait()
     _signal_group(process, signal.SIGKILL)
-    await process.wait()
+    await has_exited.wait()
+
+
+def _code_of(process: Process) -> int:
+    assert process.returncode is not None, "it has exited"
+    return process.returncode
 
 
 def _signal_group(process: Process, number: int) -> None:

@@ -69,6 +69,8 @@ class Claim:
     news: News | None = None
     settling: bool = False
     """The handler is done and the node is being told."""
+    credited: bool = False
+    """The node was granted a credit in its place."""
     cancellation: Cancellation = field(default_factory=Cancellation)
 
     @property
@@ -103,7 +105,7 @@ Offer = Taken | Again | Refused
 
 
 class Claims:
-    """All tasks in hand; at most `slots` of them."""
+    """All tasks in hand; at most `slots` of them with a handler."""
 
     def __init__(self, *, slots: int, types: frozenset[str]) -> None:
         """Start with none.
@@ -122,9 +124,21 @@ class Claims:
         return len(self._claims)
 
     @property
+    def working(self) -> int:
+        """How many have a handler that runs."""
+        return sum(not claim.settling for claim in self._claims.values())
+
+    @property
     def free(self) -> int:
-        """How many more would be taken."""
-        return 0 if self.draining else max(0, self.slots - len(self._claims))
+        """How many more would be taken.
+
+        A slot is free when its handler is done, but results that no node accepts yet
+        do not pile up beyond the number of slots.
+        """
+        if self.draining:
+            return 0
+        room = 2 * self.slots - len(self._claims)
+        return max(0, min(self.slots - self.working, room))
 
     def all(self) -> list[Claim]:
         """All that are in hand."""

@@ -61,13 +61,12 @@ class Reporter:
         state: AgentState = "idle"
         if claims.draining:
             state = "draining"
-        elif len(claims) >= claims.slots:
+        elif claims.working >= claims.slots:
             state = "busy"
         elif len(claims):
             state = "active"
-        return Report(
-            state=state, load=round(len(claims) / claims.slots, 3), slots=claims.slots
-        )
+        load = round(claims.working / claims.slots, 3)
+        return Report(state=state, load=load, slots=claims.slots)
 
     async def tell_now(self) -> None:
         """Report at once; best effort."""

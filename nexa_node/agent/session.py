@@ -9,8 +9,8 @@ from nexa_node.contract.frames import AgentInfo, Gap, Hello, Resume, Welcome
 from nexa_node.contract.ids import AgentId, Namespace
 from nexa_node.contract.version import PROTOCOL
 
-CREDIT_FEATURE = "flow.credit"
-"""Named by both sides: the node sends no task without a credit."""
+CREDIT_FEATURE = "credits"
+"""Named by both sides: the agent grants credits, and gets no task without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ class Session:
         self._resume = (welcome.session, welcome.resume_token)
         self._ahead = welcome.server_time - now if _aware(welcome) else timedelta()
         self.features = welcome.features
+        known = welcome.epoch == self.inbox.epoch
         self.inbox.enter(welcome.epoch, welcome.next_seq)
-        if welcome.gap is not None:
+        if welcome.gap is not None and known:
             self.inbox.skip(welcome.gap.last)
         return welcome.gap
 

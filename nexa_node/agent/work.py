@@ -102,8 +102,11 @@ class Work:
                 self._touch()
                 await peer.answer(request, ACCEPTED)
             case Again():
+                self._refund()
                 await peer.answer(request, ACCEPTED)
             case Refused(reason, message):
+                if reason == "unable":
+                    self._refund()
                 refusal = Rejected(
                     message,
                     retry_after_ms=BUSY_RETRY_MS if reason == "busy" else None,
@@ -153,6 +156,8 @@ class Work:
             self._drop(claim)
             return
         claim.settling = True
+        self._touch()
+        self._credit(claim)
         self._spawn(self._settle(claim, outcome))
 
     async def idle(self) -> None:
@@ -268,6 +273,16 @@ class Work:
     def _drop(self, claim: Claim) -> None:
         self.claims.drop(claim)
         self._touch()
+        self._credit(claim)
+
+    def _credit(self, claim: Claim) -> None:
+        """Grant one more task in the place of this one, once."""
+        if claim.credited:
+            return
+        claim.credited = True
+        self._refund()
+
+    def _refund(self) -> None:
         if self._session.credits and not self.claims.draining:
             self._spawn(self._grant(1))
 

@@ -5,7 +5,7 @@ come out as the Struct of their method, checked; an id that can be read is kept.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -73,7 +73,7 @@ class _Salvage(msgspec.Struct):
 
     id: Any = None
     method: Any = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 def read(codec: Codec, data: bytes, *, data_bytes: int) -> Frame:
@@ -135,9 +135,21 @@ def _salvaged(codec: Codec, data: bytes | msgspec.Raw, why: str) -> Item:
         told if isinstance(told, (int, str)) and not isinstance(told, bool) else None
     )
     if salvage.method is None and salvage.error is not None and known is not None:
-        unreadable = ErrorObject(code=errors.INTERNAL_ERROR, message="no valid error")
-        return Reply(known, msgspec.Raw(), unreadable)
+        return Reply(known, msgspec.Raw(), _nearest_error(salvage.error))
     return Mistake(known, _invalid(why))
+
+
+def _nearest_error(told: Any) -> ErrorObject:
+    """Make the best of an error that is none: it is still an answer."""
+    nearest = ErrorObject(code=errors.INTERNAL_ERROR, message="no valid error")
+    if not isinstance(told, dict):
+        return nearest
+    members = cast("dict[str, object]", told)
+    code, message = members.get("code"), members.get("message")
+    return ErrorObject(
+        code=code if isinstance(code, int) else nearest.code,
+        message=message if isinstance(message, str) else nearest.message,
+    )
 
 
 def _call(codec: Codec, envelope: Envelope, size: int, data_bytes: int) -> Incoming:

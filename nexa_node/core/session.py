@@ -288,7 +288,8 @@ class Session:
     def _take_incoming(self, item: rpc.Incoming, batch: Batch | None) -> None:
         call = Call(item.id, item.method, item.params, batch)
         if not item.wants_answer:
-            if item.error is None and self._is_open:
+            is_heard = self._is_open and item.method != "session.hello"
+            if item.error is None and is_heard:
                 self._events.append(Notified(item.method, item.params))
             return
         if batch is not None:

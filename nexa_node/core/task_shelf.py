@@ -15,6 +15,9 @@ from nexa_node.contract.tasks import FINISHED, TaskStatus, TaskSummary
 from nexa_node.core.cursors import decode_cursor, encode_cursor, page_size
 from nexa_node.core.ordering import Key, Order
 
+IndexName = tuple[str, str]
+"""A member of a summary, and its value."""
+
 _OPEN: tuple[TaskStatus, ...] = ("running", "assigned", "pending")
 """States of unfinished tasks, in the order a screen would miss them."""
 
@@ -29,7 +32,7 @@ class TaskShelf:
         self._tasks: dict[TaskId, TaskSummary] = {}
         self._all = Order()
         self._finished = Order()
-        self._indexes: dict[tuple[str, str | None], Order] = {}
+        self._indexes: dict[IndexName, Order] = {}
 
     def __len__(self) -> int:
         """How many there are."""
@@ -44,31 +47,44 @@ class TaskShelf:
         return iter(self._tasks)
 
     def put(self, task: TaskSummary) -> None:
-        """Store the newest summary of a task."""
-        self.remove(task.id)
-        key = _key(task)
+        """Store the newest summary of a task; what stays as it was is not moved."""
+        old = self._tasks.get(task.id)
+        if old is not None and _key(old) != _key(task):
+            self.remove(task.id)
+            old = None
         self._tasks[task.id] = task
-        self._all.add(key)
-        for name in _indexes(task):
-            self._indexes.setdefault(name, Order()).add(key)
-        if task.status in FINISHED:
-            self._finished.add(_finished_key(task))
+        if old is None:
+            self._all.add(_key(task))
+        self._move(old, task)
 
     def remove(self, task_id: TaskId) -> bool:
         """Forget a task; False if it was not there."""
         task = self._tasks.pop(task_id, None)
         if task is None:
             return False
-        key = _key(task)
-        self._all.discard(key)
-        for name in _indexes(task):
-            index = self._indexes[name]
-            index.discard(key)
-            if not index:
-                del self._indexes[name]
-        if task.status in FINISHED:
-            self._finished.discard(_finished_key(task))
+        self._all.discard(_key(task))
+        self._move(task, None)
         return True
+
+    def _move(self, old: TaskSummary | None, new: TaskSummary | None) -> None:
+        """Take a task from the indexes it leaves to those it joins."""
+        before = set(_indexes(old)) if old else set[IndexName]()
+        after = set(_indexes(new)) if new else set[IndexName]()
+        if old:
+            for name in before - after:
+                index = self._indexes[name]
+                index.discard(_key(old))
+                if not index:
+                    del self._indexes[name]
+        if new:
+            for name in after - before:
+                self._indexes.setdefault(name, Order()).add(_key(new))
+        left, joined = _finished_key(old), _finished_key(new)
+        if left != joined:
+            if left:
+                self._finished.discard(left)
+            if joined:
+                self._finished.add(joined)
 
     def get(self, task_id: TaskId) -> TaskSummary | None:
         """One task."""
@@ -145,7 +161,7 @@ class TaskShelf:
             surplus.append(TaskId(task_id))
         return surplus
 
-    def _index(self, kind: str, value: str | None) -> Order:
+    def _index(self, kind: str, value: str) -> Order:
         return self._indexes.get((kind, value), _NOTHING)
 
     def _at(self, keys: Iterator[Key]) -> Iterator[TaskSummary]:
@@ -156,14 +172,16 @@ def _key(task: TaskSummary) -> Key:
     return task.submitted.timestamp(), task.id
 
 
-def _finished_key(task: TaskSummary) -> Key:
+def _finished_key(task: TaskSummary | None) -> Key | None:
+    if task is None or task.status not in FINISHED:
+        return None
     return (task.finished or task.submitted).timestamp(), task.id
 
 
-def _indexes(task: TaskSummary) -> tuple[tuple[str, str | None], ...]:
-    return (
+def _indexes(task: TaskSummary) -> tuple[IndexName, ...]:
+    names = (
         ("status", task.status),
         ("type", task.type),
-        ("agent", task.agent),
         ("namespace", task.namespace),
     )
+    return (*names, ("agent", task.agent)) if task.agent else names

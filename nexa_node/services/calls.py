@@ -116,18 +116,14 @@ class AgentCalls:
         return Empty()
 
     async def _send(self, agent: LiveAgent, said: NewMessage) -> Sent:
-        return await self._messages.send(
-            said, sender=agent.id, namespace=agent.namespace
-        )
+        return await self._messages.send(agent.id, said, namespace=agent.namespace)
 
     async def _ack(self, agent: LiveAgent, said: Ack) -> Empty:
         await self._messages.ack(agent, said)
         return Empty()
 
     async def _submit(self, agent: LiveAgent, said: NewTask) -> Submitted:
-        return await self._tasks.submit(
-            said, submitter=agent.id, namespace=agent.namespace
-        )
+        return await self._tasks.submit(agent.id, said, namespace=agent.namespace)
 
     async def _get(self, agent: LiveAgent, said: TaskRef) -> Task:
         return await self._tasks.get(said.id, namespace=agent.namespace)

@@ -5,6 +5,7 @@ listens: the console's feed.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.checks import SelfTest
@@ -42,52 +43,40 @@ _SEVERITY = {
 }
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Condition:
-    """This node, as it is now."""
+    """This node, as it is now; `starting` at first. Listens to the sampler's beat."""
 
-    def __init__(
-        self,
-        *,
-        card: NodeCard,
-        url: Callable[[], str],
-        clock: Clock,
-        store_health: Callable[[], StoreHealth],
-        directory: Directory,
-        sampler: Sampler,
-        sessions: SessionDesk,
-        selftest: SelfTestDesk,
-        limits: SelfTestPolicy,
-        journal: Journal,
-    ) -> None:
-        """Begin in the state `starting`; listens to the beat of `sampler`.
+    card: NodeCard
+    """Who it is."""
+    url: Callable[[], str]
+    """Where it answers; asked each time, since port 0 is known late."""
+    clock: Clock
+    """Stamps what is told."""
+    store_health: Callable[[], StoreHealth]
+    """How the store is, from memory."""
+    directory: Directory
+    """What there is."""
+    sampler: Sampler
+    """The machine's figures."""
+    sessions: SessionDesk
+    """Counts connected agents."""
+    selftest: SelfTestDesk
+    """The self-test's latest outcome."""
+    limits: SelfTestPolicy
+    """From which free disk on a node is unwell."""
+    journal: Journal
+    """Told when the verdict changes."""
+    _state: NodeState = field(default="starting", init=False)
+    _told: "tuple[NodeState, Assessment] | None" = field(default=None, init=False)
+    _told_selftest: SelfTest | None = field(default=None, init=False)
+    _listeners: list[Callable[[Change], None]] = field(
+        default_factory=list[Callable[[Change], None]], init=False
+    )
 
-        Args:
-            card: Who it is.
-            url: Where it answers; asked each time, since port 0 is known late.
-            clock: Stamps what is told.
-            store_health: How the store is, from memory.
-            directory: What there is.
-            sampler: The machine's figures.
-            sessions: Counts connected agents.
-            selftest: The self-test's latest outcome.
-            limits: From which free disk on a node is unwell.
-            journal: Told when the verdict changes.
-        """
-        self.card = card
-        self._url = url
-        self._clock = clock
-        self._store_health = store_health
-        self._directory = directory
-        self._sampler = sampler
-        self._sessions = sessions
-        self._selftest = selftest
-        self._limits = limits
-        self._journal = journal
-        self._state: NodeState = "starting"
-        self._told: tuple[NodeState, Assessment] | None = None
-        self._told_selftest: SelfTest | None = None
-        self._listeners: list[Callable[[Change], None]] = []
-        sampler.on_sample(self._beat)
+    def __post_init__(self) -> None:
+        """Listen."""
+        self.sampler.on_sample(self._beat)
 
     @property
     def state(self) -> NodeState:
@@ -105,17 +94,17 @@ class Condition:
 
     def assess(self) -> Assessment:
         """Say how the node is."""
-        store = self._store_health()
+        store = self.store_health()
         facts = Facts(
             state=self._state,
             store_connected=store.connected,
             store_detail=store.detail,
-            caught_up=self._directory.is_caught_up,
-            selftest=self._selftest.latest(),
-            required_failures=self._selftest.required_failures(),
-            host=self._sampler.newest,
+            caught_up=self.directory.is_caught_up,
+            selftest=self.selftest.latest(),
+            required_failures=self.selftest.required_failures(),
+            host=self.sampler.newest,
         )
-        return assess(facts, limits=self._limits)
+        return assess(facts, limits=self.limits)
 
     def status(self, identity: Identity) -> NodeStatus:
         """This node, as `identity` is told."""
@@ -124,7 +113,7 @@ class Condition:
             id=self.card.id,
             name=self.card.name,
             state=self._state,
-            url=self._url(),
+            url=self.url(),
             pid=self.card.pid,
             version=VERSION,
             started=self.card.started,
@@ -134,9 +123,9 @@ class Condition:
             console_protocol=CONSOLE_PROTOCOL,
             whoami=identity.id,
             role=identity.role,
-            tasks=self._directory.counts(),
-            agents=self._sessions.connected(),
-            host=self._sampler.newest,
+            tasks=self.directory.counts(),
+            agents=self.sessions.connected(),
+            host=self.sampler.newest,
         )
 
     def cluster(self) -> Cluster:
@@ -147,15 +136,15 @@ class Condition:
         """All a console needs to draw its first complete frame."""
         return Snapshot(
             seq=0,
-            time=self._clock.now(),
+            time=self.clock.now(),
             node=self.status(identity),
             cluster=self.cluster(),
-            agents=self._directory.all_agents(),
-            tasks=self._directory.newest_tasks(SNAPSHOT_TASKS),
-            counts=self._directory.counts(),
-            events=self._directory.newest_events(SNAPSHOT_EVENTS),
-            history=self._sampler.history(),
-            selftest=self._selftest.latest(),
+            agents=self.directory.all_agents(),
+            tasks=self.directory.newest_tasks(SNAPSHOT_TASKS),
+            counts=self.directory.counts(),
+            events=self.directory.newest_events(SNAPSHOT_EVENTS),
+            history=self.sampler.history(),
+            selftest=self.selftest.latest(),
         )
 
     def look(self) -> None:
@@ -166,17 +155,17 @@ class Condition:
             self._told = self._state, found
             if found.health != before:
                 self._note(found)
-            now = self._clock.now()
+            now = self.clock.now()
             cluster = self._cluster(found)
             self._tell(ClusterChanged(seq=0, time=now, cluster=cluster))
-        latest = self._selftest.latest()
+        latest = self.selftest.latest()
         if latest is not None and latest is not self._told_selftest:
             self._told_selftest = latest
-            now = self._clock.now()
+            now = self.clock.now()
             self._tell(SelfTested(seq=0, time=now, selftest=latest))
 
     def _beat(self, sample: HostSample) -> None:
-        counts = self._directory.counts()
+        counts = self.directory.counts()
         self._tell(Sampled(seq=0, time=sample.time, sample=sample, counts=counts))
         self.look()
 
@@ -184,15 +173,15 @@ class Condition:
         node = Node(
             id=self.card.id,
             name=self.card.name,
-            url=self._url(),
+            url=self.url(),
             state=self._state,
             health=found.health,
             role="single",
-            agents=self._sessions.connected(),
+            agents=self.sessions.connected(),
             version=VERSION,
             reasons=found.reasons,
             started=self.card.started,
-            host=self._sampler.newest,
+            host=self.sampler.newest,
         )
         quorum = Quorum(have=1, need=1)
         verdict = assess_cluster((node,), quorum)
@@ -207,7 +196,7 @@ class Condition:
 
     def _note(self, found: Assessment) -> None:
         told = "; ".join(found.reasons) or "nothing is wrong"
-        self._journal.record(
+        self.journal.record(
             f"node.{found.health}",
             subject=f"node/{self.card.name}",
             message=f"{self.card.name} is {found.health}: {told}",

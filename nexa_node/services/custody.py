@@ -83,6 +83,9 @@ class Custody:
         """Take an earlier run's claims in hand, and keep what is in hand from now on."""
         await self._sight.caught_up()
         self._group = group
+        for held in self.claims:
+            if held.epoch == 0:
+                self.drop(held)  # whoever routed it is gone; it comes again
         for task in self._sight.unfinished():
             mine = tasks.is_claimed(task) and task.node == self._node
             if mine and self.claims.get(task.id) is None:
@@ -98,7 +101,26 @@ class Custody:
         if self._group is None:
             work.close()
             return
-        self._group.create_task(work)
+        self._group.create_task(self._guarded(work))
+
+    async def do_all(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Do them all, `AT_ONCE` at a time; one alone needs no task."""
+        left = list(works)
+        while left:
+            some, left = left[:AT_ONCE], left[AT_ONCE:]
+            if len(some) == 1:
+                await self._guarded(some[0])
+                continue
+            async with asyncio.TaskGroup() as group:
+                for work in some:
+                    group.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a fault of ours end the work on one task, and nothing else."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - noted, and the lease ends the claim
+            self._ledger.note_fault("dispatch", error)
 
     # -- counting --------------------------------------------------------------
 
@@ -244,9 +266,9 @@ class Custody:
     async def beat(self) -> None:
         """End the leases that are over, store what changed."""
         now = self._clock.monotonic()
-        await do_all(self._lease_ended(ended) for ended in self.leases.ended(now))
+        await self.do_all(self._lease_ended(ended) for ended in self.leases.ended(now))
         dirty, self._dirty = self._dirty, set()
-        await do_all(self._flush(held) for held in dirty if self.claims.has(held))
+        await self.do_all(self._flush(held) for held in dirty if self.claims.has(held))
 
     async def _lease_ended(self, ended: Ended) -> None:
         held = self.claims.get(ended.task)
@@ -269,7 +291,7 @@ class Custody:
         while True:
             await self._clock.sleep(every_s)
             deliveries = [held.delivery for held in self.claims if held.delivery]
-            await do_all(_kept(delivery) for delivery in deliveries)
+            await self.do_all(_kept(delivery) for delivery in deliveries)
 
     def _count(self, key: AgentKey | None) -> None:
         """Derive an agent's tasks from its claims."""
@@ -279,19 +301,6 @@ class Custody:
         agent.seat.inflight = self.claims.count(agent.key)
         for counted in self._counted:
             counted(agent)
-
-
-async def do_all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do them all, `AT_ONCE` at a time; one alone needs no task."""
-    left = list(works)
-    while left:
-        some, left = left[:AT_ONCE], left[AT_ONCE:]
-        if len(some) == 1:
-            await some[0]
-            continue
-        async with asyncio.TaskGroup() as group:
-            for work in some:
-                group.create_task(work)
 
 
 async def _kept(delivery: Delivery) -> None:

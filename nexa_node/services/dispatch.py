@@ -29,7 +29,7 @@ from nexa_node.core.strategies import Candidate, Strategy, least_loaded
 from nexa_node.core.tasks import Claim, Moved, Verdict
 from nexa_node.ports import Clock, Delivery, TaskQueue, Versioned
 from nexa_node.services.claims import Held
-from nexa_node.services.custody import RETRY_S, Custody, do_all
+from nexa_node.services.custody import RETRY_S, Custody
 from nexa_node.services.lanes import Lane, Lanes
 from nexa_node.services.ledger import Ledger
 from nexa_node.services.live import LiveAgent
@@ -94,6 +94,7 @@ class Dispatch:
         async with asyncio.TaskGroup() as group:
             await self._custody.begin(group, keep_every_s=self._queue.keep_every_s)
             self._running = True
+            self._lanes.clear()
             for agent in list(self._custody.agents.values()):
                 self._seat(agent)
             try:
@@ -183,7 +184,7 @@ class Dispatch:
             except Unavailable:
                 await self._clock.sleep(RETRY_S)
                 continue
-            await do_all(self._place(delivery) for delivery in deliveries)
+            await self._custody.do_all(self._place(delivery) for delivery in deliveries)
 
     async def _place(self, delivery: Delivery) -> None:
         """Find the record of what was handed out, and do what it asks for."""
@@ -194,7 +195,11 @@ class Dispatch:
             return
         held = Held(task.id, delivery)
         self._claims.add(held)
-        await self._route(held, task, excluded=frozenset())
+        try:
+            await self._route(held, task, excluded=frozenset())
+        except BaseException:
+            self._custody.drop(held)  # nobody keeps it, so it comes again
+            raise
 
     async def _route(
         self, held: Held, submitted: Task, *, excluded: frozenset[AgentId]

@@ -82,6 +82,10 @@ class Lanes:
             else:
                 lane.free.pop(agent.id, None)
 
+    def clear(self) -> None:
+        """Forget all lanes: those who took for them are gone."""
+        self._lanes.clear()
+
     def close(self, lane: Lane) -> bool:
         """Drop a lane that has no candidates; False when it has some again."""
         if lane.candidates:

@@ -105,6 +105,15 @@ class Ledger:
             return verdict
         raise Conflict(f"task {task_id} changes too fast: try again")
 
+    def note_fault(self, where: str, error: Exception) -> None:
+        """Note a fault of ours that ended the work on one task."""
+        self._journal.record(
+            "node.fault",
+            subject=f"service/{where}",
+            message=f"{where} failed: {type(error).__name__}: {error}",
+            severity="critical",
+        )
+
     def _tell(self, task: Task) -> None:
         for listener in self._listeners:
             listener(task)

@@ -18,7 +18,12 @@ from nexa_node.contract.errors import (
     Unavailable,
 )
 from nexa_node.contract.frames import Ack, Deliver
-from nexa_node.contract.ids import AgentId, Namespace, time_ordered_id
+from nexa_node.contract.ids import (
+    DEFAULT_NAMESPACE,
+    AgentId,
+    Namespace,
+    time_ordered_id,
+)
 from nexa_node.contract.messages import Message, NewMessage, Sent
 from nexa_node.core import intake
 from nexa_node.core.flow import Bucket, Credits
@@ -96,6 +101,8 @@ class Messages:
 
     async def run(self) -> None:
         """Deliver, for ever."""
+        for box in self._boxes.values():
+            self._mark_behind(box)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_inboxes())
             group.create_task(self._follow_signals())
@@ -103,12 +110,18 @@ class Messages:
 
     # -- sending ---------------------------------------------------------------
 
-    async def send(self, new: NewMessage, *, sender: str, namespace: Namespace) -> Sent:
+    async def send(
+        self,
+        sender: str,
+        message: NewMessage,
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+    ) -> Sent:
         """Send a message; a durable one is in the store when this returns.
 
         Args:
-            new: What is said, to whom; checked here.
             sender: An agent's id, or `token:<id>`: never what the sender says.
+            message: What is said, to whom; checked here.
             namespace: The sender's; a message does not leave it.
 
         Raises:
@@ -118,23 +131,24 @@ class Messages:
             NoAgentAvailable: Nobody connected has the capability.
             Unavailable: The store does not answer; with the same id it may be sent again.
         """
-        intake.check_message(new)
-        intake.check_size("data", new.data, self._policy.data_bytes)
+        intake.check_message(message)
+        intake.check_size("data", message.data, self._policy.data_bytes)
         self._pace(f"{namespace}/{sender}")
-        message = self._message(new, sender)
-        receivers = self._receivers(new, sender, namespace)
+        stamped = self._stamped(message, sender)
+        receivers = self._receivers(message, sender, namespace)
         self.sent += 1
-        if not new.durable:
+        if not message.durable:
             for receiver in receivers:
-                await self._signals.send(namespace, receiver, message)
-            return Sent(id=message.id)
-        ttl_s = None if new.ttl_ms is None else max(1, -(-new.ttl_ms // 1000))
+                await self._signals.send(namespace, receiver, stamped)
+            return Sent(id=stamped.id)
+        ttl_ms = message.ttl_ms
+        ttl_s = None if ttl_ms is None else -(-ttl_ms // 1000)
         if len(receivers) == 1:
             seq, duplicate = await self._inboxes.append(
-                namespace, receivers[0], message, ttl_s=ttl_s
+                namespace, receivers[0], stamped, ttl_s=ttl_s
             )
-            return Sent(id=message.id, seq=seq, duplicate=duplicate)
-        return await self._send_to_all(message, receivers, namespace, ttl_s)
+            return Sent(id=stamped.id, seq=seq, duplicate=duplicate)
+        return await self._send_to_all(stamped, receivers, namespace, ttl_s)
 
     async def ack(self, agent: LiveAgent, said: Ack) -> None:
         """Drop what an agent has dealt with."""
@@ -176,7 +190,7 @@ class Messages:
 
     # -- sending, in parts -----------------------------------------------------
 
-    def _message(self, new: NewMessage, sender: str) -> Message:
+    def _stamped(self, new: NewMessage, sender: str) -> Message:
         now = self._clock.now()
         millis = int(now.timestamp() * 1000)
         return Message(

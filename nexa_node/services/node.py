@@ -5,6 +5,7 @@ call is authorized here, whoever made it.
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent
@@ -48,117 +49,90 @@ from nexa_node.services.permissions import Permissions
 from nexa_node.services.readings import Readings, families
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Node:
-    """`api.NodeApi`."""
+    """`api.NodeApi`. Its fields are the services it joins."""
 
-    def __init__(
-        self,
-        *,
-        condition: Condition,
-        readings: Callable[[], Readings],
-        permissions: Permissions,
-        access: Access,
-        directory: Directory,
-        records: TaskRecords,
-        sessions: SessionDesk,
-        tasks: TaskDesk,
-        messages: MessageDesk,
-        selftest: SelfTestDesk,
-        feed: Feed,
-        drain: Drain,
-        journal: Journal,
-    ) -> None:
-        """Join the services.
-
-        Args:
-            condition: How this node is, and who.
-            readings: The figures of a scrape.
-            permissions: Who may do what.
-            access: Who holds which token.
-            directory: What there is.
-            records: Whole tasks, payloads included.
-            sessions: Agents' connections.
-            tasks: Taking tasks in.
-            messages: Passing messages on.
-            selftest: The self-test.
-            feed: The consoles that watch.
-            drain: Ending in order.
-            journal: Told what operators do.
-        """
-        self._condition = condition
-        self._readings = readings
-        self._permissions = permissions
-        self._access = access
-        self._directory = directory
-        self._records = records
-        self._sessions = sessions
-        self._tasks = tasks
-        self._messages = messages
-        self._selftest = selftest
-        self._feed = feed
-        self._drain = drain
-        self._journal = journal
+    condition: Condition
+    """How this node is, and who."""
+    readings: Callable[[], Readings]
+    """The figures of a scrape."""
+    permissions: Permissions
+    access: Access
+    directory: Directory
+    """What there is, from memory."""
+    records: TaskRecords
+    """Whole tasks, payloads included."""
+    sessions: SessionDesk
+    desk: TaskDesk
+    """Takes tasks in, and calls them off."""
+    messages: MessageDesk
+    checks: SelfTestDesk
+    consoles: Feed
+    way_out: Drain
+    journal: Journal
+    """Told what operators do."""
 
     # Who, and how it is
 
     async def authenticate(self, token: str | None, *, address: str) -> Identity:
         """Say who holds `token`; see `Access.authenticate`."""
-        return self._access.authenticate(token, address=address)
+        return self.access.authenticate(token, address=address)
 
     def ready(self) -> Ready:
         """Say whether the node can do its work, from what is known now."""
-        return self._condition.assess().ready
+        return self.condition.assess().ready
 
     def status(self, identity: Identity) -> NodeStatus:
         """This node."""
-        self._permissions.allow(identity, "status")
-        return self._condition.status(identity)
+        self.permissions.allow(identity, "status")
+        return self.condition.status(identity)
 
     def cluster(self, identity: Identity) -> Cluster:
         """The cluster, this node included."""
-        self._permissions.allow(identity, "cluster")
-        return self._condition.cluster()
+        self.permissions.allow(identity, "cluster")
+        return self.condition.cluster()
 
     def metrics(self, identity: Identity) -> bytes:
         """Prometheus' text format."""
-        self._permissions.allow(identity, "metrics")
-        return render(families(self._readings()))
+        self.permissions.allow(identity, "metrics")
+        return render(families(self.readings()))
 
     def selftest(self, identity: Identity) -> SelfTest | None:
         """The latest run; None before the first."""
-        self._permissions.allow(identity, "selftest")
-        return self._selftest.latest()
+        self.permissions.allow(identity, "selftest")
+        return self.checks.latest()
 
     def run_selftest(
         self, identity: Identity, *, only: str | None = None
     ) -> AsyncIterator[CheckResult]:
         """Run all checks, or one, now; consoles are told the outcome."""
-        self._permissions.allow(identity, "run_selftest")
+        self.permissions.allow(identity, "run_selftest")
         return self._run_selftest(only)
 
     async def _run_selftest(self, only: str | None) -> AsyncIterator[CheckResult]:
-        async for result in self._selftest.run(only):
+        async for result in self.checks.run(only):
             yield result
-        self._condition.look()
+        self.condition.look()
 
     # Agents
 
     def agents(self, identity: Identity, query: AgentFilter) -> Page[Agent]:
         """List agents, connected or not."""
-        self._permissions.allow(identity, "agents")
-        return self._directory.agents(query)
+        self.permissions.allow(identity, "agents")
+        return self.directory.agents(query)
 
     def agent(self, identity: Identity, agent_id: AgentId) -> Agent:
         """One agent; NotFound if there is none."""
-        self._permissions.allow(identity, "agent")
-        return self._directory.find_agent(agent_id)
+        self.permissions.allow(identity, "agent")
+        return self.directory.find_agent(agent_id)
 
     async def disconnect(self, identity: Identity, agent_id: AgentId) -> None:
         """Close an agent's connection; NotFound if it is not connected here."""
-        self._permissions.allow(identity, "disconnect")
-        agent = self._directory.find_agent(agent_id)
-        self._sessions.disconnect(agent.namespace, agent.id)
-        self._journal.record(
+        self.permissions.allow(identity, "disconnect")
+        agent = self.directory.find_agent(agent_id)
+        self.sessions.disconnect(agent.namespace, agent.id)
+        self.journal.record(
             "agent.disconnected",
             subject=f"agent/{agent.id}",
             message=f"{identity.id} closed the connection of {agent.id}",
@@ -171,103 +145,103 @@ class Node:
     ) -> AgentConnection:
         """Begin an agent's connection; without an identity, hello must bring a token."""
         if identity is not None:
-            self._permissions.allow(identity, "connect_agent")
+            self.permissions.allow(identity, "connect_agent")
         self._check_open()
-        return self._sessions.connect(identity, text=text, address=address)
+        return self.sessions.connect(identity, text=text, address=address)
 
     # Tasks and messages
 
     async def submit(self, identity: Identity, task: NewTask) -> Submitted:
         """Take a task; answered when it is safe in the store."""
-        self._permissions.allow(identity, "submit")
+        self.permissions.allow(identity, "submit")
         self._check_open()
-        return await self._tasks.submit(identity.id, task)
+        return await self.desk.submit(identity.id, task)
 
     def tasks(self, identity: Identity, query: TaskFilter) -> Page[TaskSummary]:
         """List tasks, newest first."""
-        self._permissions.allow(identity, "tasks")
-        return self._directory.tasks(query)
+        self.permissions.allow(identity, "tasks")
+        return self.directory.tasks(query)
 
     async def task(
         self, identity: Identity, task_id: TaskId, *, wait_s: float = 0.0
     ) -> Task:
         """One task, payloads included; with `wait_s`, wait so long for it to finish."""
-        self._permissions.allow(identity, "task")
+        self.permissions.allow(identity, "task")
         task = await self._read(task_id)
         if wait_s <= 0 or task.status in FINISHED:
             return task
-        await self._directory.finished(task_id, wait_s=wait_s)
+        await self.directory.finished(task_id, wait_s=wait_s)
         return await self._read(task_id)
 
     def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
         """Why the task is where it is."""
-        self._permissions.allow(identity, "explain")
-        task = self._directory.task(task_id)
+        self.permissions.allow(identity, "explain")
+        task = self.directory.task(task_id)
         if task is None:
             raise _no_task(task_id)
-        return explain(task, self._directory.every_agent(task.namespace))
+        return explain(task, self.directory.every_agent(task.namespace))
 
     async def cancel(self, identity: Identity, task_id: TaskId) -> Task:
         """Call a task off, pending or running."""
-        self._permissions.allow(identity, "cancel")
-        return await self._tasks.cancel(task_id, by=identity.id)
+        self.permissions.allow(identity, "cancel")
+        return await self.desk.cancel(task_id, by=identity.id)
 
     async def send(self, identity: Identity, message: NewMessage) -> Sent:
         """Send a message."""
-        self._permissions.allow(identity, "send")
+        self.permissions.allow(identity, "send")
         self._check_open()
-        return await self._messages.send(identity.id, message)
+        return await self.messages.send(identity.id, message)
 
     # What happened, and what changes
 
     def events(self, identity: Identity, query: EventFilter) -> Page[Event]:
         """List events, newest first."""
-        self._permissions.allow(identity, "events")
-        return self._directory.events(query)
+        self.permissions.allow(identity, "events")
+        return self.directory.events(query)
 
     def feed(self, identity: Identity) -> AsyncIterator[FeedFrame]:
         """One `Snapshot`, then changes; ends when the caller falls too far behind."""
-        self._permissions.allow(identity, "feed")
+        self.permissions.allow(identity, "feed")
         self._check_open()
-        if not self._directory.is_caught_up:
+        if not self.directory.is_caught_up:
             raise Unavailable(
                 "the node is still reading what is in the store", retry_after_ms=500
             )
-        return self._feed.stream(identity)
+        return self.consoles.stream(identity)
 
     # Access, and the end
 
     async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
         """Make a token."""
-        self._permissions.allow(identity, "create_token")
-        return await self._access.create(wanted, by=identity)
+        self.permissions.allow(identity, "create_token")
+        return await self.access.create(wanted, by=identity)
 
     def list_tokens(self, identity: Identity) -> Page[TokenView]:
         """List tokens, without their secrets."""
-        self._permissions.allow(identity, "list_tokens")
-        return Page(items=self._access.views())
+        self.permissions.allow(identity, "list_tokens")
+        return Page(items=self.access.views())
 
     async def revoke_token(self, identity: Identity, token_id: str) -> None:
         """End a token, and what is connected by it."""
-        self._permissions.allow(identity, "revoke_token")
-        await self._access.revoke(token_id, by=identity)
+        self.permissions.allow(identity, "revoke_token")
+        await self.access.revoke(token_id, by=identity)
 
     async def drain(self, identity: Identity) -> None:
         """Begin to stop gracefully; answered at once, before the process ends."""
-        self._permissions.allow(identity, "drain")
-        self._drain.begin(f"drained by {identity.id}")
+        self.permissions.allow(identity, "drain")
+        self.way_out.begin(f"drained by {identity.id}")
 
     # Helpers
 
     def _check_open(self) -> None:
-        if self._drain.begun:
+        if self.way_out.begun:
             raise Draining(
                 "the node is draining and takes nothing new",
                 remedy="use another node of the cluster, or nexa node start",
             )
 
     async def _read(self, task_id: TaskId) -> Task:
-        found = await self._records.get(task_id)
+        found = await self.records.get(task_id)
         if found is None:
             raise _no_task(task_id)
         return found.value

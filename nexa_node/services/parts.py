@@ -72,19 +72,29 @@ class DispatchDesk(Protocol):
 class TaskDesk(Protocol):
     """Taking tasks in, and calling them off."""
 
-    async def submit(self, submitter: str, new: NewTask) -> Submitted:
+    async def submit(
+        self, submitter: str, new: NewTask, *, namespace: Namespace | None = None
+    ) -> Submitted:
         """Store a task for dispatch."""
         ...
 
-    async def cancel(self, task_id: TaskId, *, by: str) -> Task:
+    async def cancel(
+        self, task_id: TaskId, *, by: str, namespace: Namespace | None = None
+    ) -> Task:
         """Call a task off."""
+        ...
+
+    def stop_taking(self) -> None:
+        """Refuse new tasks."""
         ...
 
 
 class MessageDesk(Protocol):
     """Passing messages on."""
 
-    async def send(self, sender: str, message: NewMessage) -> Sent:
+    async def send(
+        self, sender: str, message: NewMessage, *, namespace: Namespace = ...
+    ) -> Sent:
         """Store or pass on a message."""
         ...
 

@@ -50,6 +50,7 @@ class Registry:
         self._later: dict[AgentKey, Presence] = {}
         self._here: set[AgentKey] = set()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def joined(self, agent: LiveAgent, *, restarted: bool) -> None:
         """Write it down at once."""
@@ -66,10 +67,13 @@ class Registry:
         """It is still there: the grace runs."""
 
     def left(self, agent: LiveAgent, *, in_order: bool) -> None:
-        """Write down that it is offline, at once."""
+        """Write down that it is offline, at once, unless it went to another node."""
         del in_order
         self._here.discard(agent.key)
-        self._write_now(Presence(agent, gone=True))
+        self._later.pop(agent.key, None)
+        known = self._sight.agent(*agent.key)
+        if known is None or known.node == self._node or not known.connected:
+            self._write_now(Presence(agent, gone=True))
 
     async def run(self) -> None:
         """Write, for ever."""
@@ -96,14 +100,21 @@ class Registry:
                 self._wake.set()
 
     async def _write(self, waiting: dict[AgentKey, Presence], most: int) -> bool:
-        """Write the oldest; False when the store did not take one, which then stays."""
+        """Write the oldest; False when the store did not take one, which then stays.
+
+        One record at a time, so that an older one never lands on a newer one.
+        """
         for key in list(waiting)[:most]:
-            presence = waiting.pop(key)
-            try:
-                await self._records.put(presence.record(self._node))
-            except Unavailable:
-                waiting.setdefault(key, presence)
-                return False
+            async with self._writing:
+                presence = waiting.pop(key, None)
+                if presence is None:
+                    continue
+                try:
+                    await self._records.put(presence.record(self._node))
+                except Unavailable:
+                    if key not in self._urgent:
+                        waiting.setdefault(key, presence)
+                    return False
         return True
 
     async def _tidy(self) -> None:

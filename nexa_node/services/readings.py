@@ -84,7 +84,7 @@ def families(readings: Readings) -> tuple[Family, ...]:
 
 def _of_node(it: Readings) -> tuple[Family, ...]:
     python = platform.python_version()
-    health = tuple(Sample(it.health == one, {"state": one}) for one in HEALTHS)
+    health = tuple(Sample(int(it.health == one), {"state": one}) for one in HEALTHS)
     return (
         _info("nexa_build_info", "Build.", version=it.version, python_version=python),
         _info("nexa_node_info", "Who answers.", node=it.node, cluster=it.cluster),
@@ -179,7 +179,7 @@ def _of_selftest(selftest: SelfTest | None) -> tuple[Family, ...]:
     if selftest is None:
         return ()
     told = tuple(
-        Sample(check.status in ("pass", "warn"), {"check": check.id})
+        Sample(int(check.status != "fail"), {"check": check.id})
         for check in selftest.checks
         if check.status in ("pass", "warn", "fail")
     )

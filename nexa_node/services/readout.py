@@ -1,6 +1,7 @@
 """Reading every instrument of the node at once, for a scrape."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nexa_node.contract.version import VERSION
 from nexa_node.ports import StoreHealth
@@ -16,63 +17,47 @@ from nexa_node.services.sampler import Sampler
 from nexa_node.services.supervisor import Supervisor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Readout:
     """Where each figure is kept."""
 
-    def __init__(
-        self,
-        *,
-        condition: Condition,
-        directory: Directory,
-        sampler: Sampler,
-        store_health: Callable[[], StoreHealth],
-        sessions: SessionDesk,
-        dispatch: DispatchDesk,
-        feed: Feed,
-        access: Access,
-        permissions: Permissions,
-        journal: EventJournal,
-        selftest: SelfTestDesk,
-        supervisor: Supervisor,
-    ) -> None:
-        """Remember where to look."""
-        self._condition = condition
-        self._directory = directory
-        self._sampler = sampler
-        self._store_health = store_health
-        self._sessions = sessions
-        self._dispatch = dispatch
-        self._feed = feed
-        self._access = access
-        self._permissions = permissions
-        self._journal = journal
-        self._selftest = selftest
-        self._supervisor = supervisor
+    condition: Condition
+    directory: Directory
+    sampler: Sampler
+    store_health: Callable[[], StoreHealth]
+    sessions: SessionDesk
+    dispatch: DispatchDesk
+    feed: Feed
+    access: Access
+    permissions: Permissions
+    journal: EventJournal
+    selftest: SelfTestDesk
+    supervisor: Supervisor
 
     def read(self) -> Readings:
         """Read all of them now."""
-        card = self._condition.card
+        card = self.condition.card
         return Readings(
             version=VERSION,
             node=card.name,
             cluster=card.cluster,
             started=card.started.timestamp(),
-            health=self._condition.assess().health,
-            store=self._store_health(),
-            counts=self._directory.counts(),
-            agents=agents_by_state(self._directory.all_agents()),
-            connected=self._sessions.connected(),
-            consoles=self._feed.subscribers,
-            outcomes=self._sampler.outcomes,
-            durations=self._sampler.durations,
-            in_hand=self._dispatch.in_hand(),
-            messages=self._sampler.messages,
-            lags=self._sampler.lags,
-            auth_failures=self._access.failures,
-            auth_limited=self._access.limited,
-            denied=self._permissions.denied,
-            events_dropped=self._journal.dropped,
-            crashes=self._supervisor.crashes,
-            host=self._sampler.newest,
-            selftest=self._selftest.latest(),
+            health=self.condition.assess().health,
+            store=self.store_health(),
+            counts=self.directory.counts(),
+            agents=agents_by_state(self.directory.all_agents()),
+            connected=self.sessions.connected(),
+            consoles=self.feed.subscribers,
+            outcomes=self.sampler.outcomes,
+            durations=self.sampler.durations,
+            in_hand=self.dispatch.in_hand(),
+            messages=self.sampler.messages,
+            lags=self.sampler.lags,
+            auth_failures=self.access.failures,
+            auth_limited=self.access.limited,
+            denied=self.permissions.denied,
+            events_dropped=self.journal.dropped,
+            crashes=self.supervisor.crashes,
+            host=self.sampler.newest,
+            selftest=self.selftest.latest(),
         )

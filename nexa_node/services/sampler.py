@@ -35,6 +35,7 @@ class Sampler:
         policy: SamplePolicy,
         counts: Callable[[], TaskCounts],
         agents: Callable[[], int],
+        messages: Callable[[], int],
     ) -> None:
         """Take no sample yet.
 
@@ -44,12 +45,14 @@ class Sampler:
             policy: How often, and how many are kept.
             counts: Of tasks, now.
             agents: Connected to this node, now.
+            messages: Taken since the start.
         """
         self._probe = probe
         self._clock = clock
         self._policy = policy
         self._counts = counts
         self._agents = agents
+        self._messages = messages
         self._history: Ring[HostSample] = Ring(policy.history)
         self._listeners: list[Listener] = []
         self._latencies = Window(60.0)
@@ -58,8 +61,6 @@ class Sampler:
         self._completed_rate = Rate(now)
         self._failed_rate = Rate(now)
         self._message_rate = Rate(now)
-        self.messages = 0
-        """Messages taken from anybody, since the start."""
         self.outcomes: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
         """Tasks that this node saw finish since the start, by status."""
         self.durations = Buckets(DURATION_BOUNDS_S)
@@ -71,9 +72,10 @@ class Sampler:
         """Have `listener` called with each sample."""
         self._listeners.append(listener)
 
-    def on_message(self, number: int = 1) -> None:
-        """Count messages."""
-        self.messages += number
+    @property
+    def messages(self) -> int:
+        """Messages taken from anybody, since the start."""
+        return self._messages()
 
     def on_task_finished(self, task: Task) -> None:
         """Count a task that has just finished, and how long it took.

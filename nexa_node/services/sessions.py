@@ -7,12 +7,8 @@ is told to everybody as offline. Nothing here waits for an agent.
 
 import asyncio
 import heapq
-import hmac
 import itertools
-import random
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from nexa_node.contract import errors
@@ -28,7 +24,6 @@ from nexa_node.contract.errors import (
 from nexa_node.contract.frames import (
     METHODS,
     Empty,
-    Gap,
     GoAway,
     Hello,
     Limits,
@@ -37,27 +32,24 @@ from nexa_node.contract.frames import (
     Report,
     Welcome,
 )
-from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, Namespace, SessionId
+from nexa_node.contract.ids import AgentId, Namespace
 from nexa_node.contract.version import PROTOCOL
 from nexa_node.core.access import authorize, demand
 from nexa_node.core.codec import JSON, MSGPACK
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.core.session import Call, Greeted, Session
 from nexa_node.core.strategies import Candidate, Seat
-from nexa_node.ports import Clock, Inboxes, SessionRecord, SessionRecords
+from nexa_node.ports import Clock
 from nexa_node.services.api import Journal
 from nexa_node.services.connection import Connection
+from nexa_node.services.door import Admission, Door
 from nexa_node.services.live import AgentKey, Audience, LiveAgent
 
 FEATURES = ("batch", "credits", "resume")
 TICK_S = 0.25
-SECRET_BYTES = 32
 CLOSE_NORMAL = 1000
 GO_AWAY_SPREAD_MS = 2000
 """Agents that are asked to move come back over so long a time, not all at once."""
-
-Authenticate = Callable[[str | None, str], Awaitable[Identity]]
-"""Says who holds a token, given it and the address; raises `Unauthorized`."""
 
 
 class Calls(Protocol):
@@ -76,49 +68,38 @@ class Calls(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What sessions need of the world."""
-
-    records: SessionRecords
-    inboxes: Inboxes
-    clock: Clock
-    journal: Journal
-    authenticate: Authenticate
-    entropy: Callable[[int], bytes]
-    """That many random bytes, fit for secrets."""
-
-
 class Sessions:
     """The registry of this node's sessions; also the desk of its connections."""
 
     def __init__(
         self,
-        ports: Ports,
+        door: Door,
         *,
+        clock: Clock,
+        journal: Journal,
         node: NodeRef,
         urls: Callable[[], tuple[str, ...]],
         policy: SessionPolicy,
         leases: LeasePolicy,
-        rng: random.Random,
     ) -> None:
         """Know nobody yet; `serve` and `listen` come before the first connection.
 
         Args:
-            ports: The world.
+            door: Admits agents.
+            clock: Time-outs and graces.
+            journal: Told who joins and who leaves.
             node: Who answers.
             urls: Where agents may connect, in the cluster, asked at each welcome.
             policy: Limits of a connection.
             leases: The grace, and the lease that is advertised.
-            rng: Spreads what should not happen at once.
         """
-        self._ports = ports
-        self._clock = ports.clock
+        self._door = door
+        self._clock = clock
+        self._journal = journal
         self._node = node
         self._urls = urls
         self._policy = policy
         self._leases = leases
-        self._rng = rng
         self._calls: Calls | None = None
         self._audience: list[Audience] = []
         self._live: dict[AgentKey, LiveAgent] = {}
@@ -213,8 +194,9 @@ class Sessions:
     def go_away(self, reason: str) -> None:
         """Ask all agents to move, and take no new ones."""
         self._draining = True
-        for live in self._live.values():
-            after_ms = self._rng.randrange(GO_AWAY_SPREAD_MS)
+        spread = GO_AWAY_SPREAD_MS / max(1, len(self._live))
+        for number, live in enumerate(list(self._live.values())):
+            after_ms = round(number * spread)
             told = GoAway(reason=reason, reconnect_after_ms=after_ms)
             live.tell("session.go_away", told)
 
@@ -288,117 +270,74 @@ class Sessions:
     async def _admit(self, connection: Connection, greeted: Greeted) -> None:
         hello = greeted.hello
         self._check_open()
-        identity = await self._identify(connection, hello)
-        demand(identity, "session.hello")
-        key = (hello.namespace or DEFAULT_NAMESPACE, hello.agent.id)
-        known = await self._ports.records.get(*key)
-        resumed = known is not None and _may_resume(hello, known.value)
-        fresh = self._ports.entropy(SECRET_BYTES).hex()
-        session = SessionId(fresh[:26])
-        token = self._ports.entropy(SECRET_BYTES).hex()
-        if resumed and hello.resume is not None:
-            session, token = SessionId(hello.resume.session), hello.resume.token
-        record = SessionRecord(
-            session=session,
-            token_sha256=_hash(token),
-            node=self._node.id,
-            incarnation=_incarnation(hello),
+        admission = await self._door.admit(
+            hello, connection.identity, connection.address
         )
-        restarted = _has_restarted(
-            hello, known.value if known else None, resumed=resumed
-        )
-        epoch, gap = await self._position(hello)
-        revision = await self._ports.records.put(*key, record)
+        connection.identity = admission.identity
         if connection.is_over:
             return
-        live = self._seat(connection, identity, hello, session, revision)
+        live = self._seat(connection, hello, admission)
         if live is None:
             connection.close(errors.CLOSE_TAKEN_OVER, "a newer connection was faster")
             return
-        resume = hello.resume
-        live.read_upto = resume.last_seq if resume and resumed and not gap else 0
-        connection.welcome(
-            greeted.call,
-            Welcome(
-                protocol=PROTOCOL,
-                session=session,
-                resume_token=token,
-                epoch=epoch,
-                resumed=resumed,
-                next_seq=live.read_upto + 1,
-                node=self._node,
-                cluster=self._urls(),
-                heartbeat_ms=self._policy.heartbeat_ms,
-                lease_ms=self._leases.lease_ms,
-                limits=Limits(
-                    frame=self._policy.frame_bytes,
-                    inflight=self._policy.inflight,
-                    outbound=self._policy.outbound_frames,
-                ),
-                server_time=self._clock.now(),
-                features=tuple(each for each in hello.features if each in FEATURES),
-                gap=gap,
+        connection.welcome(greeted.call, self._welcome(hello, admission))
+        self._announce(live, admission)
+
+    def _welcome(self, hello: Hello, admission: Admission) -> Welcome:
+        return Welcome(
+            protocol=PROTOCOL,
+            session=admission.session,
+            resume_token=admission.token,
+            epoch=admission.epoch,
+            resumed=admission.resumed,
+            next_seq=admission.read_upto + 1,
+            node=self._node,
+            cluster=self._urls(),
+            heartbeat_ms=self._policy.heartbeat_ms,
+            lease_ms=self._leases.lease_ms,
+            limits=Limits(
+                frame=self._policy.frame_bytes,
+                inflight=self._policy.inflight,
+                outbound=self._policy.outbound_frames,
             ),
+            server_time=self._clock.now(),
+            features=tuple(each for each in hello.features if each in FEATURES),
+            gap=admission.gap,
         )
-        self._announce(live, resumed=resumed, restarted=restarted)
-
-    async def _identify(self, connection: Connection, hello: Hello) -> Identity:
-        if connection.identity is None:
-            token = None if hello.auth is None else hello.auth.token
-            connection.identity = await self._ports.authenticate(
-                token, connection.address
-            )
-        return connection.identity
-
-    async def _position(self, hello: Hello) -> tuple[str, Gap | None]:
-        """Compare what the agent knows of its inbox with what there is."""
-        epoch = await self._ports.inboxes.epoch()
-        if hello.resume is None or hello.resume.epoch == epoch:
-            return epoch, None
-        first = hello.resume.last_seq + 1
-        last = max(first, await self._ports.inboxes.last_seq())
-        return epoch, Gap(first=first, last=last, reason="epoch_changed")
 
     def _seat(
-        self,
-        connection: Connection,
-        identity: Identity,
-        hello: Hello,
-        session: SessionId,
-        revision: int,
+        self, connection: Connection, hello: Hello, admission: Admission
     ) -> LiveAgent | None:
         """Register the agent, fencing an older connection; None if ours is the older."""
-        key = (hello.namespace or DEFAULT_NAMESPACE, hello.agent.id)
-        old = self._live.get(key)
-        if old is not None:
-            if old.revision > revision:
-                return None
-            self._take_over(old)
-        seat = Seat(
-            agent=hello.agent.id, slots=hello.slots, since=self._clock.monotonic()
-        )
+        namespace, agent_id = admission.key
+        old = self._live.get(admission.key)
+        if old is not None and old.revision > admission.revision:
+            return None
+        seat = Seat(agent=agent_id, slots=hello.slots, since=self._clock.monotonic())
         live = LiveAgent(
-            namespace=key[0],
-            id=key[1],
-            name=hello.agent.name or key[1],
+            namespace=namespace,
+            id=agent_id,
+            name=hello.agent.name or agent_id,
             version=hello.agent.version,
-            identity=identity,
-            session=session,
-            revision=revision,
+            identity=admission.identity,
+            session=admission.session,
+            revision=admission.revision,
             seat=seat,
             candidates={
                 each.name: Candidate(seat, each) for each in hello.capabilities
             },
             connection=connection,
-            methods=_allowed(identity),
+            methods=_allowed(admission.identity),
             since=self._clock.now(),
             last_seen=self._clock.now(),
-            incarnation=_incarnation(hello),
+            incarnation=admission.incarnation,
+            read_upto=admission.read_upto,
         )
         if old is not None:
             live.completed, live.failed = old.completed, old.failed
+            self._take_over(old)
         connection.owner = live
-        self._live[key] = live
+        self._live[admission.key] = live
         return live
 
     def _take_over(self, old: LiveAgent) -> None:
@@ -408,14 +347,14 @@ class Sessions:
         connection.close(errors.CLOSE_TAKEN_OVER, "taken_over")
         self._note("agent.taken_over", old, "a newer connection took its place")
 
-    def _announce(self, live: LiveAgent, *, resumed: bool, restarted: bool) -> None:
-        if resumed:
+    def _announce(self, live: LiveAgent, admission: Admission) -> None:
+        if admission.resumed:
             self._note("agent.resumed", live, "is back on its session")
         else:
             capabilities = ", ".join(live.candidates) or "nothing"
             self._note("agent.joined", live, f"joined; it can do {capabilities}")
         for audience in self._audience:
-            audience.joined(live, restarted=restarted)
+            audience.joined(live, restarted=admission.restarted)
 
     # -- calls of an open session ----------------------------------------------
 
@@ -453,8 +392,7 @@ class Sessions:
     async def _refresh(
         self, live: LiveAgent, connection: Connection, refresh: Refresh
     ) -> Empty:
-        identity = await self._ports.authenticate(refresh.token, connection.address)
-        demand(identity, "session.hello")
+        identity = await self._door.identify(refresh.token, connection.address)
         connection.identity = live.identity = identity
         live.methods = _allowed(identity)
         return Empty()
@@ -519,7 +457,7 @@ class Sessions:
     def _note(
         self, kind: str, live: LiveAgent, how: str, severity: str = "info"
     ) -> None:
-        self._ports.journal.record(
+        self._journal.record(
             kind,
             subject=f"agent/{live.id}",
             message=f"{live.id} {how}",
@@ -528,7 +466,7 @@ class Sessions:
         )
 
     def _note_fault(self, live: LiveAgent, call: Call, error: Exception) -> None:
-        self._ports.journal.record(
+        self._journal.record(
             "node.fault",
             subject=f"agent/{live.id}",
             message=f"{call.method} of {live.id} failed: {type(error).__name__}: {error}",
@@ -540,30 +478,6 @@ def _allowed(identity: Identity) -> frozenset[str]:
     return frozenset(
         method for method in METHODS if authorize(identity, method).allowed
     )
-
-
-def _incarnation(hello: Hello) -> str | None:
-    told = hello.agent.incarnation
-    return None if told is None else str(told)
-
-
-def _may_resume(hello: Hello, known: SessionRecord) -> bool:
-    if hello.resume is None or hello.resume.session != known.session:
-        return False
-    return hmac.compare_digest(_hash(hello.resume.token), known.token_sha256)
-
-
-def _has_restarted(hello: Hello, known: SessionRecord | None, *, resumed: bool) -> bool:
-    """Say whether the agent's process is another than before: it has no tasks then."""
-    told = _incarnation(hello)
-    before = None if known is None else known.incarnation
-    if told is not None and before is not None:
-        return told != before
-    return not resumed
-
-
-def _hash(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
 
 
 def _close_code(error: NexaError) -> int:

@@ -165,10 +165,16 @@ def apply_all(
 
 
 def relink(state: ClusterState, link: Link) -> ClusterState:
-    """Take news of the connection in; what was heard stays."""
-    if isinstance(link, Gone) and isinstance(state.link, Gone | Opening):
-        since = getattr(state.link, "since", link.since)
-        link = replace(link, since=since)
+    """Take news of the connection in; what was heard stays.
+
+    A feed that is opened again stays gone until it is open: no flicker between words.
+    """
+    before = state.link
+    if isinstance(before, Gone):
+        if isinstance(link, Opening):
+            return state
+        if isinstance(link, Gone):
+            link = replace(link, since=before.since)
     return replace(state, link=link)
 
 

@@ -34,6 +34,8 @@ def took_ms(task: TaskSummary, look: Look) -> float | None:
 
 def says(task: TaskSummary) -> str:
     """What there is to say: progress while it runs, else how it ended."""
+    if task.status == "pending":
+        return clean(f"waits for {task.type}")
     if task.status not in FINISHED:
         done = "" if task.pct is None else percent(task.pct / 100).strip()
         return clean(" ".join(part for part in (done, task.note or "") if part))

@@ -96,8 +96,14 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
         write_private(self.path / "node.json", msgspec.json.encode(told))
 
     def withdraw(self) -> None:
-        """Take the announcement back: the node is gone."""
-        (self.path / "node.json").unlink(missing_ok=True)
+        """Take the announcement back, if it is this process's own."""
+        path = self.path / "node.json"
+        try:
+            told = msgspec.json.decode(path.read_bytes(), type=NodeFile)
+        except (OSError, msgspec.DecodeError):
+            return
+        if told.pid == os.getpid():
+            path.unlink(missing_ok=True)
 
 
 def process_started() -> float:

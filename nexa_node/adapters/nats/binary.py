@@ -47,6 +47,7 @@ class Binary:
 
     path: Path
     version: str
+    sha256: str
 
 
 async def trusted_binary(policy: StorePolicy) -> Binary:
@@ -71,7 +72,7 @@ def _trusted(policy: StorePolicy) -> Binary:
             f"(SHA-256 {found}): it was altered or replaced",
             remedy=f"{_REINSTALL}; or set [store] nats_server and sha256 to your own",
         )
-    return Binary(path, BUNDLED_VERSION)
+    return Binary(path, BUNDLED_VERSION, found)
 
 
 def _own(path: Path, expected: str) -> Binary:
@@ -93,7 +94,7 @@ def _own(path: Path, expected: str) -> Binary:
         )
     version = _ask_version(path)
     check_version(version, path)
-    return Binary(path, version)
+    return Binary(path, version, found)
 
 
 def check_version(version: str, where: object) -> None:

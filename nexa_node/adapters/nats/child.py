@@ -63,9 +63,7 @@ async def spawn(path: Path, layout: Layout) -> asyncio.subprocess.Process:
     Raises:
         BinaryMissing: It can't be run.
     """
-    output = os.open(
-        layout.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
-    )
+    output = await asyncio.to_thread(_open_output, layout.output)
     try:
         process = await asyncio.create_subprocess_exec(
             path,
@@ -86,7 +84,11 @@ async def spawn(path: Path, layout: Layout) -> asyncio.subprocess.Process:
         ) from error
     finally:
         os.close(output)
-    await asyncio.to_thread(_note, layout.pid_file, process.pid, path)
+    try:
+        await asyncio.to_thread(_note, layout.pid_file, process.pid, path)
+    except BaseException:
+        await stop(process)
+        raise
     return process
 
 
@@ -117,6 +119,14 @@ def end_survivor(layout: Layout) -> int | None:
         _end(survivor)
     layout.pid_file.unlink(missing_ok=True)
     return None if survivor is None else note.pid
+
+
+def _open_output(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise private.refused(path, error) from error
 
 
 def _note(pid_file: Path, pid: int, path: Path) -> None:

@@ -109,9 +109,9 @@ class Connection:
 
         Raises:
             StoreFailed: The store is not what it should be.
-            Unavailable: No connection within ten time-outs.
+            Unavailable: No connection in time.
         """
-        deadline = asyncio.get_running_loop().time() + 10 * self.timeout_s
+        deadline = self.deadline()
         while True:
             try:
                 await self._connect()

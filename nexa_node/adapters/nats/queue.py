@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 
 from nexa_node.adapters.nats import topology, wire
 from nexa_node.adapters.nats.connection import Connection, Refused
+from nexa_node.adapters.nats.reader import parse
 from nexa_node.adapters.nats.session import (
     NO_RESPONDERS,
     Inbox,
@@ -32,8 +33,8 @@ from nexa_node.ports import Delivery
 
 REDELIVER_S = 12.0
 """What is neither acknowledged nor kept for so long is delivered again."""
-MARGIN_S = 1.0
-"""We consider a delivery lost a little before the server does."""
+OURS = 11 / 12
+"""For this part of it we consider a delivery ours: we give up before the server does."""
 LONGEST_WAIT_S = 3600.0
 
 _ACK, _NAK, _KEEP, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
@@ -55,12 +56,23 @@ class NatsDelivery:
     `-NAK` for the one who has the task now.
     """
 
-    def __init__(self, connection: Connection, reply: str, task: Task) -> None:
-        """Keep where to answer; it is held from now on."""
+    def __init__(
+        self,
+        connection: Connection,
+        session: Session,
+        message: Msg,
+        task: Task,
+        *,
+        held_s: float,
+    ) -> None:
+        """Keep where to answer; it is held for `held_s` from now on."""
         self._connection = connection
-        self._reply = reply
+        self._session = session
+        self._reply = message.reply
+        self._position = parse(message)[0].seq
         self._task = task
-        self._held_until = _now() + REDELIVER_S - MARGIN_S
+        self._held_s = held_s
+        self._held_until = _now() + held_s
 
     @property
     def task(self) -> Task:
@@ -68,8 +80,27 @@ class NatsDelivery:
         return self._task
 
     async def ack(self) -> None:
-        """Take it off the queue for good; returns when the server has done it."""
-        await self._connection.request(self._reply, _ACK)
+        """Take it off the queue for good; returns when the server has done it.
+
+        A server that was killed forgets what it had just delivered, ignores its
+        acknowledgement and does not even say so: then the task is removed by its place.
+        """
+        try:
+            async with asyncio.timeout(self._connection.timeout_s / 2):
+                await self._session.request(self._reply, _ACK)
+        except (Lost, NoResponders, TimeoutError):
+            await self._remove()
+
+    async def _remove(self) -> None:
+        try:
+            await self._connection.call(
+                f"STREAM.MSG.DELETE.{topology.TASKQ}",
+                wire.DeleteMessage(seq=self._position),
+                wire.Answer,
+            )
+        except Refused as refused:
+            if refused.error.err_code not in wire.NO_MESSAGE:
+                raise Unavailable(f"acknowledging failed: {refused}") from refused
 
     async def give_back(self, *, delay_s: float = 0.0) -> None:
         """Put it back, to be handed out again after `delay_s`."""
@@ -83,15 +114,22 @@ class NatsDelivery:
         if asked < self._held_until:
             await self._connection.request(self._reply, _KEEP)
             if self._held_until:
-                self._held_until = asked + REDELIVER_S - MARGIN_S
+                self._held_until = asked + self._held_s
 
 
 class NatsQueue:
     """`ports.TaskQueue`."""
 
-    def __init__(self, connection: Connection, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        spawn: Spawn,
+        *,
+        redeliver_s: float = REDELIVER_S,
+    ) -> None:
         """Use `connection`; `spawn` gives back what a cancelled caller left."""
-        self.keep_every_s = REDELIVER_S / 3
+        self.keep_every_s = redeliver_s / 3
+        self._redeliver_s = redeliver_s
         self._connection = connection
         self._spawn = spawn
         self._made: set[str] = set()
@@ -128,7 +166,7 @@ class NatsQueue:
                     raise Unavailable("the queue does not answer") from error
                 await asyncio.sleep(0.05)
             else:
-                taken = await self._deliveries(found)
+                taken = self._deliveries(session, found)
                 if taken or _now() >= end:
                     return taken
 
@@ -167,15 +205,15 @@ class NatsQueue:
 
     async def _give_back(self, messages: list[Msg]) -> None:
         for message in messages:
-            try:
-                await self._connection.request(message.reply, _NAK)
-            except NexaError as error:
-                _log.warning(
-                    "a task was not given back; it comes again by itself",
-                    cause=error.message,
-                )
+            await self._answer(message.reply, _NAK)
 
-    async def _deliveries(self, messages: list[Msg]) -> list[Delivery]:
+    async def _answer(self, reply: str, word: bytes) -> None:
+        try:
+            await self._connection.request(reply, word)
+        except NexaError as error:
+            _log.warning("a task comes again by itself, later", cause=error.message)
+
+    def _deliveries(self, session: Session, messages: list[Msg]) -> list[Delivery]:
         found: list[Delivery] = []
         for message in messages:
             try:
@@ -186,18 +224,20 @@ class NatsQueue:
                     subject=message.subject,
                     cause=str(error),
                 )
-                await self._connection.request(message.reply, _TERM)
+                self._spawn(self._answer(message.reply, _TERM))
             else:
-                found.append(NatsDelivery(self._connection, message.reply, task))
+                held_s = self._redeliver_s * OURS
+                found.append(
+                    NatsDelivery(
+                        self._connection, session, message, task, held_s=held_s
+                    )
+                )
         return found
 
     async def _make_consumers(self, kind: "_Kind") -> None:
-        missing: list[Priority] = []
-        for priority in PRIORITIES:
-            if kind.consumer(priority) not in self._made:
-                missing.append(priority)
-        if missing:
-            await asyncio.gather(*(self._make_consumer(kind, one) for one in missing))
+        wanted = [kind.consumer(priority) for priority in PRIORITIES]
+        if not self._made.issuperset(wanted):
+            await asyncio.gather(*(self._make_consumer(kind, p) for p in PRIORITIES))
 
     async def _make_consumer(self, kind: "_Kind", priority: Priority) -> None:
         name, subjects = kind.consumer(priority), f"{kind.prefix(priority)}.*"
@@ -206,7 +246,7 @@ class NatsQueue:
             durable_name=name,
             ack_policy="explicit",
             filter_subject=subjects,
-            ack_wait=int(REDELIVER_S * wire.SECOND),
+            ack_wait=int(self._redeliver_s * wire.SECOND),
             max_deliver=-1,
             max_ack_pending=-1,
         )

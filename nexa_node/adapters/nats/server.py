@@ -118,7 +118,7 @@ class Server:
         self._up.clear()
         if self._process is not None:
             await child.stop(self._process)
-            self.layout.pid_file.unlink(missing_ok=True)
+            await asyncio.to_thread(self.layout.pid_file.unlink, missing_ok=True)
         self.detail = "stopped"
 
     async def _relaunch(self) -> None:
@@ -147,7 +147,7 @@ class Server:
 
     async def _try(self, binary: Binary) -> bool:
         """Start it once; False if somebody else has the port."""
-        self._tail = serverlog.Tail(self.layout.log)
+        await asyncio.to_thread(self._tail.skip)
         process = await child.spawn(binary.path, self.layout)
         self._process = process
         try:
@@ -170,7 +170,7 @@ class Server:
 
     async def _until_listening(self, process: asyncio.subprocess.Process) -> bool:
         deadline = time.monotonic() + START_S
-        while not _listens(self.layout.ports, process.pid):
+        while not await asyncio.to_thread(_listens, self.layout.ports, process.pid):
             if process.returncode is not None:
                 return False
             if time.monotonic() > deadline:
@@ -203,10 +203,9 @@ class Server:
         self._up.clear()
         said = await asyncio.to_thread(self._said)
         cause = serverlog.fatal(said) if process.returncode > 0 else None
-        self._tell(
-            f"nats-server (pid {process.pid}) ended: {_how(process.returncode)}"
-            + (f": {cause}" if cause else "")
-        )
+        how = _how(process.returncode) + (f": {cause}" if cause else "")
+        self.detail = f"nats-server (pid {process.pid}) ended: {how}"
+        self._tell(self.detail)
 
     async def _look(self, process: asyncio.subprocess.Process) -> None:
         """Notice a full disk, and start anew a server that a full disk has stopped."""
@@ -247,13 +246,13 @@ class Server:
             app=self._keys[0],
             system=self._keys[1],
         )
-        private.write(self.layout.conf, text.encode())
+        if private.read(self.layout.conf) != text.encode():
+            private.write(self.layout.conf, text.encode())
 
     def _said(self) -> list[str]:
         return serverlog.whole(self.layout.output) + self._tail.lines()
 
     def _tell(self, text: str) -> None:
-        self.detail = text
         _log.warning("store changed", detail=text)
         self._on_change(text)
 

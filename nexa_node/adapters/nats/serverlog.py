@@ -15,10 +15,14 @@ class Tail:
     """The lines of a log that came since the last look, rotation included."""
 
     def __init__(self, path: Path) -> None:
-        """Begin at the end of what is there now."""
+        """Begin with the first line."""
         self._path = path
+        self._at = (0, 0)
+
+    def skip(self) -> None:
+        """Go on from the end of what is there now."""
         try:
-            found = path.stat()
+            found = self._path.stat()
         except OSError:
             self._at = (0, 0)
         else:

@@ -21,6 +21,8 @@ from nexa_node.contract.errors import PayloadTooLarge
 CONNECT_S = 2
 PING_S = 1
 """With two missed answers a server that hangs is noticed after three seconds."""
+PENDING_BYTES = 64 * 1024**2
+"""Unsent bytes after which publishing waits for the socket."""
 STATUS = "Status"
 NO_RESPONDERS = "503"
 
@@ -90,8 +92,10 @@ class Inbox:
         # Private, because nothing public sends UNSUB and goes on listening.
         await client._send_unsubscribe(subscription._id)  # pyright: ignore[reportPrivateUsage]
         await self._session.barrier()
-        while subscription.pending_msgs and not self._session.is_lost:
-            await asyncio.sleep(0)  # noqa: ASYNC110  nats-py has no event for it
+        while subscription.pending_msgs:
+            if self._session.is_lost:
+                break
+            await asyncio.sleep(0)
         await self.close()
         return self.rest()
 
@@ -131,21 +135,33 @@ class Session:
             OSError, NatsError, TimeoutError: It does not work.
         """
         session = cls()
-        async with asyncio.timeout(2 * CONNECT_S):
-            await session.client.connect(
-                url,
-                name="nexa",
-                nkeys_seed_str=seed,
-                allow_reconnect=False,
-                connect_timeout=CONNECT_S,
-                ping_interval=PING_S,
-                max_outstanding_pings=2,
-                error_cb=_note_error,
-                closed_cb=session._closed,
-            )
-            session._prefix = session.client.new_inbox()
-            await session.client.subscribe(f"{session._prefix}.*", cb=session._answered)
+        try:
+            async with asyncio.timeout(2 * CONNECT_S):
+                await session._connect(url, seed)
+        except BaseException:
+            await session.close()
+            raise
         return session
+
+    async def _connect(self, url: str, seed: str) -> None:
+        await self.client.connect(
+            url,
+            name="nexa",
+            nkeys_seed_str=seed,
+            allow_reconnect=False,
+            connect_timeout=CONNECT_S,
+            # By default a refused connection is tried for two minutes.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            # By default a server that hangs is noticed after six minutes.
+            ping_interval=PING_S,
+            max_outstanding_pings=2,
+            pending_size=PENDING_BYTES,
+            error_cb=_note_error,
+            closed_cb=self._closed,
+        )
+        self._prefix = self.client.new_inbox()
+        await self.client.subscribe(f"{self._prefix}.*", cb=self._answered)
 
     @property
     def is_lost(self) -> bool:
@@ -155,7 +171,8 @@ class Session:
     @property
     def version(self) -> str:
         """Of the server, as it says itself."""
-        return repr(self.client.connected_server_version)
+        told = self.client.connected_server_version
+        return f"{told.major}.{told.minor}.{told.patch}"
 
     async def ended(self) -> None:
         """Wait until the session is lost.
@@ -210,10 +227,15 @@ class Session:
                 f"{len(payload)} bytes are too many for one record of the store "
                 f"({self.client.max_payload})"
             )
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
         try:
             await self.client.publish(subject, payload, reply=reply, headers=headers)
         except (NatsError, OSError) as error:
             raise Lost from error
+        if task and task.cancelling() > before:
+            # nats-py swallows a cancellation that comes while it waits for its buffer.
+            raise asyncio.CancelledError
 
     async def inbox(self, subject: str | None = None) -> Inbox:
         """Listen on `subject`; without one, on an address of its own and all below.

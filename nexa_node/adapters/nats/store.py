@@ -147,9 +147,10 @@ async def open_store(
     loops, small_things = Background(), Background()
     try:
         await server.start()
+        loops.spawn(server.run())
         await connection.open()
-        for loop in (server.run(), connection.keep(), _note(connection, streams)):
-            loops.spawn(loop)
+        loops.spawn(connection.keep())
+        loops.spawn(_note(connection, streams))
         yield NatsStore(server, connection, signals, streams, small_things)
     finally:
         await small_things.settle(SETTLE_S if connection.is_up else 0)

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from nexa_node.adapters.nats import private, wire
 from nexa_node.adapters.nats.failures import RECORD_NAME, StoreFailed, damaged
@@ -35,6 +36,8 @@ INBOX_DAYS = 7
 """How long an inbox keeps what nobody fetches."""
 PROBE_S = 60
 _HOUR_S = 3600
+
+_log = structlog.get_logger("nexa.store")
 
 
 def subject(*tokens: str) -> str:
@@ -145,14 +148,23 @@ class Topology:
             )
         )
         self.epochs = {name: mark.epoch for name, mark in made}
-        await asyncio.to_thread(self._write, dict(made))
+        if noted != dict(made):
+            await self._keep(dict(made), needed=noted is None)
 
     async def note(self, session: Session) -> None:
         """Note how far the streams have come, to find out later what was lost."""
         found = await _streams(session)
         marks = {name: _mark(info) for name, info in found.items()}
         if set(marks) >= {wanted.name for wanted in self._plan}:
+            await self._keep(marks, needed=False)
+
+    async def _keep(self, marks: dict[str, Mark], *, needed: bool) -> None:
+        try:
             await asyncio.to_thread(self._write, marks)
+        except StoreFailed as error:
+            if needed:
+                raise
+            _log.warning("positions were not noted", cause=error.message)
 
     def _verify(
         self, noted: dict[str, Mark], found: dict[str, wire.StreamInfo]

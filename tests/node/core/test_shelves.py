@@ -50,6 +50,29 @@ def test_keys_come_back_in_order(keys: list[tuple[float, str]]) -> None:
         assert list(order.newest_first(before=left[-1])) == left[:-1][::-1]
 
 
+def test_order_holds_over_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexa_node.core.ordering.CHUNK_MAX", 8)
+    chance, order, model = random.Random(3), Order(), set()
+    for _ in range(4000):
+        key = (float(chance.randrange(400)), "")
+        if chance.random() < 0.6 and key not in model:
+            order.add(key)
+            model.add(key)
+        else:
+            order.discard(key)
+            model.discard(key)
+
+    keys = sorted(model)
+    assert list(order.oldest_first()) == keys
+    assert len(order) == len(keys)
+    for before in (-1.0, 0.0, 17.5, 200.0, 399.0, 1e9):
+        older = [key for key in keys if key < (before, "")]
+        assert list(order.newest_first(before=(before, ""))) == older[::-1]
+    for key in keys:
+        order.discard(key)
+    assert (len(order), order._chunks, order._lasts) == (0, [], [])
+
+
 @given(st.floats(0, 4e9), st.text(max_size=63))
 def test_a_cursor_says_where_a_page_ended(time: float, name: str) -> None:
     cursor = encode_cursor((time, name))
@@ -122,6 +145,28 @@ def test_a_task_moves_between_states_and_is_counted_once() -> None:
     assert (counts.pending, counts.running, counts.completed) == (0, 0, 1)
     assert (len(shelf), "t001" in shelf, list(shelf)) == (1, True, ["t001"])
     assert shelf.get("t001").status == "completed"
+
+
+def test_a_task_that_was_submitted_anew_moves_to_its_new_place() -> None:
+    shelf = TaskShelf()
+    shelf.put(task(1))
+    shelf.put(task(2))
+    later = NOW + timedelta(seconds=9)
+    shelf.put(msgspec.structs.replace(task(1), submitted=later))
+
+    assert ids(shelf.page(limit=9)) == ["t001", "t002"]
+    assert ids(shelf.page(status="pending", limit=9)) == ["t001", "t002"]
+    assert shelf.counts().pending == 2
+
+
+def test_a_finished_task_that_finishes_otherwise_is_kept_by_its_new_time() -> None:
+    shelf = TaskShelf()
+    shelf.put(task(1, status="completed", finished=NOW))
+    shelf.put(task(1, status="failed", finished=NOW + timedelta(hours=1)))
+
+    assert shelf.surplus(finished_before=(NOW.timestamp() + 60), keep=9) == []
+    shelf.put(task(1))
+    assert shelf.surplus(finished_before=1e12, keep=0) == []
 
 
 def test_a_removed_task_leaves_nothing_behind() -> None:

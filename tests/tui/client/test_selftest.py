@@ -41,7 +41,7 @@ async def test_one_check_is_asked_for_by_its_id() -> None:
 async def test_a_child_that_says_nothing_is_told_in_its_last_words() -> None:
     program = "import sys; print('no nexa.toml', file=sys.stderr); sys.exit(2)"
 
-    with pytest.raises(NexaError, match="no nexa.toml") as raised:
+    with pytest.raises(NexaError, match=r"no nexa\.toml") as raised:
         _ = [one async for one in run_here(os.environ, command=child(program))]
 
     assert raised.value.remedy

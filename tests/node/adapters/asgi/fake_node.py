@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -268,17 +268,28 @@ async def opened(
                 stop.set()
 
 
-async def raw(port: int, request: bytes) -> bytes:
-    """Send bytes to a port, and read until it closes."""
+@asynccontextmanager
+async def dialled(
+    port: int,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare connection to a port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(request)
-        await writer.drain()
-        return await reader.read()
-    except ConnectionResetError:
-        return b""
+        yield reader, writer
     finally:
-        writer.close()
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def raw(port: int, request: bytes) -> bytes:
+    """Send bytes to a port, and read until it closes."""
+    async with dialled(port) as (reader, writer):
+        writer.write(request)
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -66,7 +66,7 @@ def test_the_announcement_comes_and_goes(tmp_path: Path) -> None:
         cluster="c",
         state="running",
         url="http://h:1",
-        pid=1,
+        pid=os.getpid(),
         pid_started=process_started(),
         version="0",
         started=datetime(2026, 1, 1, tzinfo=UTC),
@@ -79,6 +79,14 @@ def test_the_announcement_comes_and_goes(tmp_path: Path) -> None:
 
     assert kept == told
     assert not (tmp_path / "node.json").exists()
+
+
+def test_another_nodes_announcement_is_left_alone(tmp_path: Path) -> None:
+    with NodeFolder(tmp_path) as folder:
+        (tmp_path / "node.json").write_text('{"pid": 1}')
+        folder.withdraw()
+
+    assert (tmp_path / "node.json").exists()
 
 
 def test_a_secret_others_can_read_is_no_secret(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""`python -m nexa_node run|check|config`: the node, its self-test, its settings."""
+
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Do one of the verbs; answer its exit code."""
+    verb, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if verb == "run":
+        from nexa_node.wiring.run import main as run
+
+        return run(rest)
+    if verb == "check":
+        from nexa_node.wiring.check import main as check
+
+        return check(rest)
+    if verb == "config":
+        from nexa_node.wiring.config import main as config
+
+        return config(rest)
+    sys.stderr.write("usage: python -m nexa_node run|check|config\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

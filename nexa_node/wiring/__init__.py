@@ -1,0 +1,1 @@
+"""The composition root: knows every adapter and every service; nobody knows it."""

@@ -1,0 +1,205 @@
+"""The self-test's checks, put together for a node that runs, or for a trial of one."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexa_node.adapters.checks import machine, node
+from nexa_node.adapters.files.config import Loaded
+from nexa_node.adapters.nats.binary import trusted_binary
+from nexa_node.contract.checks import CheckGroup
+from nexa_node.contract.errors import NexaError
+from nexa_node.core.policies import CheckSpec
+from nexa_node.ports import RoundTrip
+from nexa_node.services.self_test import Check, Outcome
+
+_LONG_S = 20.0
+"""For checks that wait for a trial node to start first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A running node, as its users reach it."""
+
+    url: str
+    token: str
+    round_trip: Callable[[], Awaitable[RoundTrip]]
+
+
+Ask = Callable[[], Awaitable[Asked]]
+"""Answers with the node to look at; a trial one is started first, once."""
+
+
+def all_checks(
+    loaded: Loaded,
+    *,
+    state: Path,
+    ask: Ask,
+    trial: bool,
+    port: int | None,
+    broken: NexaError | None = None,
+) -> list[Check]:
+    """List every check there is.
+
+    Args:
+        loaded: The settings, and with them what is outside.
+        state: The folder of all nodes' state.
+        ask: The node to look at.
+        trial: It is a trial one: nothing runs here yet.
+        port: The port our own node listens on, if it runs.
+        broken: What is wrong with the settings; `loaded` is then all defaults.
+    """
+    return [
+        *_machine(loaded, state=state, port=port),
+        _configuration(loaded, broken),
+        *_node(loaded, ask=ask, trial=trial),
+        *(_connectivity(spec, loaded.path) for spec in loaded.settings.checks),
+        _cluster(),
+    ]
+
+
+def _machine(loaded: Loaded, *, state: Path, port: int | None) -> list[Check]:
+    policy, listen = loaded.settings.selftest, loaded.settings.node
+    config = loaded.path.parent
+
+    def check(
+        name: str,
+        title: str,
+        look: Callable[[], Awaitable[Outcome]],
+        *,
+        required: bool = False,
+    ) -> Check:
+        return Check(
+            id=f"machine.{name}",
+            group="machine",
+            title=title,
+            look=look,
+            timeout_s=policy.timeout_ms / 1000,
+            late_remedy="the machine is very busy: top; then nexa selftest",
+            required=required,
+        )
+
+    return [
+        check("python", "Python", machine.python, required=True),
+        check("cores", "cores", machine.cores),
+        check("memory", "memory", lambda: machine.memory(policy)),
+        check("disk", "disk space", lambda: machine.disk(state, policy), required=True),
+        check(
+            "fsync", "disk fsync", lambda: machine.fsync(state, policy), required=True
+        ),
+        check("clock", "clock", machine.clock),
+        check("locale", "locale", lambda: machine.locale_and_terminal(os.environ)),
+        check(
+            "port",
+            "port",
+            lambda: machine.port(listen.host, listen.port, ours=port),
+        ),
+        check("modes", "file modes", lambda: machine.file_modes((config, state))),
+    ]
+
+
+def _configuration(loaded: Loaded, broken: NexaError | None) -> Check:
+    async def look() -> Outcome:
+        if broken is not None:
+            raise broken
+        path = loaded.path if loaded.exists else "no file"
+        origins = loaded.origins.values()
+        in_file = sum(origin.startswith(str(loaded.path)) for origin in origins)
+        in_variables = sum(origin.startswith("NEXA_") for origin in origins)
+        flags = len(loaded.origins) - in_file - in_variables
+        return Outcome(
+            "pass",
+            detail=f"{path}: {in_file} set there, {in_variables} by variables,"
+            f" {flags} by flags, the rest default",
+        )
+
+    return Check(
+        id="configuration.settings",
+        group="configuration",
+        title="settings",
+        look=look,
+        timeout_s=1.0,
+        late_remedy="nexa config validate",
+        required=True,
+    )
+
+
+def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
+    async def describe() -> tuple[str, str, str]:
+        found = await trusted_binary(loaded.settings.store)
+        return str(found.path), found.version, found.sha256
+
+    async def starts() -> Outcome:
+        asked = await ask()
+        kind = "a trial node, in a throw-away folder" if trial else "running"
+        return Outcome("pass", detail=f"{kind}, {asked.url}")
+
+    async def stores() -> Outcome:
+        return await node.store((await ask()).round_trip)
+
+    async def answers() -> Outcome:
+        asked = await ask()
+        return await node.rest(asked.url, asked.token)
+
+    async def takes_agents() -> Outcome:
+        asked = await ask()
+        return await node.agent_socket(asked.url, asked.token)
+
+    rows = (
+        ("binary", "nats-server", lambda: node.binary(describe)),
+        ("start", "starts", starts),
+        ("store", "store round trip", stores),
+        ("rest", "REST round trip", answers),
+        ("agents", "agent WebSocket", takes_agents),
+    )
+    return [
+        Check(
+            id=f"node.{name}",
+            group="node",
+            title=title,
+            look=look,
+            timeout_s=_LONG_S if trial else loaded.settings.selftest.timeout_ms / 1000,
+            late_remedy="nexa logs; nexa node restart",
+            required=True,
+        )
+        for name, title, look in rows
+    ]
+
+
+def _connectivity(spec: CheckSpec, path: Path) -> Check:
+    async def look() -> Outcome:
+        # The drivers are imported only where there is such a check.
+        from nexa_node.adapters.checks.connectivity import probe
+
+        return await probe(spec, environ=os.environ)
+
+    return Check(
+        id=f"connectivity.{spec.name}",
+        group="connectivity",
+        title=f"{spec.name} ({spec.kind})",
+        look=look,
+        timeout_s=spec.timeout_ms / 1000,
+        late_remedy=(
+            f"see that {spec.target or spec.command[0]} answers; or raise timeout_ms of"
+            f' [[check]] name = "{spec.name}" in {path}'
+        ),
+        required=spec.required,
+    )
+
+
+def _cluster() -> Check:
+    async def look() -> Outcome:
+        return Outcome(
+            "skipped", detail="one node: complete, and without fault tolerance"
+        )
+
+    group: CheckGroup = "cluster"
+    return Check(
+        id="cluster.peers",
+        group=group,
+        title="peers",
+        look=look,
+        timeout_s=1.0,
+        late_remedy="nexa cluster status",
+    )

@@ -1,0 +1,71 @@
+"""`python -m nexa_node config show|path|validate|init`: the settings, as the node reads them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from nexa_node.adapters.files.config import load_settings
+from nexa_node.adapters.files.config_text import example, listing
+from nexa_node.adapters.files.places import base_folders
+from nexa_node.adapters.files.private import make_private_folder, write_private
+from nexa_node.contract import places
+from nexa_node.contract.errors import Conflict, NexaError
+
+
+def main(arguments: list[str]) -> int:
+    """Do one of the verbs."""
+    parser = argparse.ArgumentParser(
+        prog="nexa config",
+        description="The node's settings, and where each comes from.",
+    )
+    parser.add_argument("verb", choices=("show", "path", "validate", "init"))
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    options = parser.parse_args(arguments)
+    path = Path(places.node_config(base_folders()[0]))
+    try:
+        return _do(options.verb, path, as_json=options.json)
+    except NexaError as error:
+        mend = f" — mend: {error.remedy}" if error.remedy else ""
+        sys.stderr.write(f"nexa: {error.message}{mend}\n")
+        return 1
+
+
+def _do(verb: str, path: Path, *, as_json: bool) -> int:
+    if verb == "path":
+        _say({"path": str(path)} if as_json else f"{path}")
+        return 0
+    if verb == "init":
+        if path.exists():
+            raise Conflict(
+                f"{path} is there already", remedy=f"edit it: $EDITOR {path}"
+            )
+        make_private_folder(path.parent)
+        write_private(path, example().encode())
+        _say({"path": str(path)} if as_json else f"wrote {path}")
+        return 0
+    loaded = load_settings(path, environ=os.environ)
+    if verb == "validate":
+        told = {"path": str(path), "exists": loaded.exists, "valid": True}
+        where = path if loaded.exists else "no file, all defaults"
+        _say(told if as_json else f"valid: {where}, {len(loaded.origins)} values set")
+        return 0
+    rows = listing(loaded)
+    if as_json:
+        _say({"items": rows})
+    else:
+        wide = max(len(row["key"]) for row in rows)
+        _say(
+            "\n".join(
+                f"{row['key']:<{wide}}  {row['value']!s:<24}  {row['origin']}"
+                for row in rows
+            )
+        )
+    return 0
+
+
+def _say(told: object) -> None:
+    text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+    sys.stdout.write(text + "\n")

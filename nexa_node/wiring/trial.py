@@ -1,0 +1,40 @@
+"""A trial node: a whole node in a throw-away folder, for the self-test to look at."""
+
+import secrets
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from nexa_node.adapters.asgi.server import bind, url_of
+from nexa_node.adapters.files.config import Loaded
+from nexa_node.adapters.files.node_folder import Identity, NodeFolder
+from nexa_node.adapters.host.clock import SystemClock
+from nexa_node.wiring.checks import Asked
+from nexa_node.wiring.composition import Place
+from nexa_node.wiring.running import running
+
+
+@asynccontextmanager
+async def trial_node(loaded: Loaded) -> AsyncGenerator[Asked]:
+    """Run a node on a free port of loopback; on leaving nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="nexa-trial-") as home:
+        node = msgspec.structs.replace(
+            loaded.settings.node, host="127.0.0.1", port=0, name="trial"
+        )
+        settings = msgspec.structs.replace(loaded.settings, node=node, checks=())
+        sock = bind("127.0.0.1", 0)
+        with NodeFolder(Path(home) / "trial") as folder, sock:
+            place = Place(
+                folder=folder,
+                identity=Identity(id=secrets.token_hex(13), name="trial"),
+                url=url_of(sock),
+                state=Path(home),
+                loaded=Loaded(settings, {}, loaded.path, exists=False),
+                started=SystemClock().now(),
+            )
+            async with running(place, sock) as composition:
+                composition.condition.enter("running")
+                yield await composition.asked()

@@ -1,0 +1,214 @@
+"""One list of the dashboard: a table in a panel, with filter, order and problems only.
+
+The record under the cursor is known by its key, so that what is opened, copied or
+cancelled is what was looked at, wherever it has moved since.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+
+from nexa_tui.actions import Place
+from nexa_tui.screens.keys import bindings
+from nexa_tui.screens.rows import Rows, table_columns
+from nexa_tui.screens.session import Session
+from nexa_tui.state.filters import NOTHING, Filter
+from nexa_tui.state.listing import Arranged, Choice, Listing, Look, Order, arrange
+from nexa_tui.state.store import ClusterState
+from nexa_tui.widgets.ink import terminal_of
+from nexa_tui.widgets.lines import LineView, Piece
+from nexa_tui.widgets.panel import Panel
+from nexa_tui.widgets.table import Table
+
+R = TypeVar("R")
+
+
+class ListView(Container, Generic[R]):
+    """A list with everything a list has."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("list")
+
+    class Opened(Message):
+        """A record was chosen."""
+
+        def __init__(self, place: Place, key: str) -> None:
+            """Say which one, of which list."""
+            super().__init__()
+            self.place: Place = place
+            self.key = key
+
+    def __init__(
+        self,
+        listing: Listing[R],
+        records: Callable[[ClusterState], Iterable[R]],
+        *,
+        place: Place,
+        number: int,
+        session: Session,
+    ) -> None:
+        """Show a list.
+
+        Args:
+            listing: What its rows are.
+            records: Where they are in the state.
+            place: Its name among the places.
+            number: The key that leads to it.
+            session: Where the state is.
+        """
+        super().__init__(id=f"view-{place}", classes="view")
+        self._listing = listing
+        self._records = records
+        self.place: Place = place
+        self._number = number
+        self._session = session
+        self._choice = Choice(listing.first)
+        self._arranged: Arranged[R] = Arranged()
+        self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """A table in a panel; the line for the filter comes when it is asked for."""
+        text, hint = self._listing.empty
+        table = Table(
+            table_columns(self._listing),
+            empty=text,
+            hint=hint,
+            id=f"table-{self.place}",
+        )
+        yield Panel(
+            table,
+            title=self._listing.title,
+            key=str(self._number),
+            id=f"panel-{self.place}",
+        )
+        self.table.update_rows(Rows(self._listing, self._arranged.records, look))
+        self._say_counts()
+
+    def climb(self) -> bool:
+        """Go one step up: the entry, the filter, problems only. False at the top."""
+        if self._choice.filter:
+            self.filter_by("")
+            return True
+        if self._choice.problems:
+            self.choose(problems=False)
+            return True
+        return False
+
+    def choose(
+        self,
+        *,
+        order: Order | None = None,
+        filter: Filter | None = None,  # noqa: A002  it is one
+        problems: bool | None = None,
+    ) -> None:
+        """Want something else of the list; what is not given stays."""
+        old = self._choice
+        self._choice = Choice(
+            old.order if order is None else order,
+            old.filter if filter is None else filter,
+            old.problems if problems is None else problems,
+        )
+        self._mark_order()
+        self._say_when_empty()
+        self.show()
+
+    def filter_by(self, text: str) -> None:
+        """Filter by words that were typed elsewhere."""
+        if self._bar is not None:
+            self._bar.set_text(text)
+        else:
+            self.choose(filter=parse(text, self._listing.keys))
+
+    def action_filter(self) -> None:
+        """Open the line for the filter; it is made when it is first wanted."""
+        if self._bar is None:
+            from nexa_tui.widgets.filterbar import FilterBar
+
+            self._bar = FilterBar(keys=self._listing.keys)
+            self.query_one(Panel).mount(self._bar)
+        self._bar.open()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self.choose(order=self._listing.next_order(self._choice.order))
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        order = self._choice.order
+        self.choose(order=Order(order.column, not order.descending))
+
+    def action_problems(self) -> None:
+        """Show only what is wrong, or everything."""
+        self.choose(problems=not self._choice.problems)
+
+    def on_filter_bar_changed(self, message: "FilterBar.Changed") -> None:
+        """Filter by what is typed, while it is typed."""
+        message.stop()
+        self.choose(filter=message.filter)
+
+    def on_filter_bar_closed(self, message: "FilterBar.Closed") -> None:
+        """Back to the rows."""
+        message.stop()
+        self.focus_content()
+
+    @on(Table.HeaderClicked)
+    def _title_clicked(self, message: Table.HeaderClicked) -> None:
+        order = self._choice.order
+        column = self._listing.column(message.column)
+        again = order.column == column.key
+        descending = not order.descending if again else column.descending
+        self.choose(order=Order(column.key, descending))
+
+    @on(LineView.Selected)
+    def _selected(self, message: LineView.Selected) -> None:
+        message.stop()
+        self.post_message(self.Opened(self.place, message.key))
+
+    def _look(self, state: ClusterState, now: float) -> Look:
+        return Look(
+            None if (at := state.node_time(now)) is None else at.replace(microsecond=0),
+            ascii_only=terminal_of(self).ascii_only,
+        )
+
+    def _find(self, key: str) -> R | None:
+        for record in self._arranged.records:
+            if self._listing.key(record) == key:
+                return record
+        return None
+
+    def _mark_order(self) -> None:
+        order = self._choice.order
+        self.table.sorted_by(order.column, reverse=order.descending)
+
+    def _say_counts(self) -> None:
+        shown, total = len(self._arranged.records), self._arranged.total
+        wanted = self._choice
+        note: list[Piece] = []
+        if wanted.filter.error:
+            note.append((wanted.filter.error, "crit"))
+        elif wanted.filter:
+            note.append((f"/{wanted.filter.text}", "accent"))
+        if wanted.problems:
+            note.append(("! problems only", "warn"))
+        narrowed = bool(wanted.filter or wanted.problems)
+        count = f"{shown} of {total}" if narrowed else str(total)
+        self.query_one(Panel).say(count=count, note=note)
+
+    def _say_when_empty(self) -> None:
+        if self._choice.filter:
+            self.table.say_when_empty(
+                "Nothing fits the filter.", "Esc clears it; ! before a word inverts it"
+            )
+        elif self._choice.problems:
+            self.table.say_when_empty("Nothing is wrong here.", "! shows everything")
+        else:
+            self.table.say_when_empty(*self._listing.empty)
+
+
+def newest(records: Sequence[R]) -> Sequence[R]:
+    """Turn a sequence that grows at its end round."""
+    return records[::-1]

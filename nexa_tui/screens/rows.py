@@ -1,0 +1,69 @@
+"""Records as a table's rows, formatted only when a row is looked at."""
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar, overload
+
+from nexa_tui.state.listing import Column as Described, Listing, Look
+from nexa_tui.widgets.columns import Column
+from nexa_tui.widgets.table import Row
+
+R = TypeVar("R")
+
+
+class Rows(Sequence[Row], Generic[R]):
+    """Rows for `Table.update_rows`, of any length at the cost of those on the screen.
+
+    Iterating gives rows without cells: that is for finding a key.
+    """
+
+    def __init__(self, listing: Listing[R], records: Sequence[R], look: Look) -> None:
+        """Format nothing yet."""
+        self._listing = listing
+        self.records = records
+        self._look = look
+        self._made: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Keys alone."""
+        key = self._listing.key
+        return (Row(key(record), ()) for record in self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        """Format one row."""
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        row = self._made.get(index)
+        if row is None:
+            row = self._make(self.records[index])
+            self._made[index] = row
+        return row
+
+    def _make(self, record: R) -> Row:
+        cells = (column.cell(record, self._look) for column in self._listing.columns)
+        return Row(
+            self._listing.key(record), tuple((cell.text, cell.style) for cell in cells)
+        )
+
+
+def table_columns(listing: Listing[R]) -> tuple[Column, ...]:
+    """The same columns, as the widget wants them."""
+    return tuple(_column(column) for column in listing.columns)
+
+
+def _column(column: Described[R]) -> Column:
+    return Column(
+        key=column.key,
+        title=column.title,
+        width=column.width,
+        align="right" if column.right else "left",
+        priority=column.rank - 1,
+        flexible=column.grows > 0,
+    )

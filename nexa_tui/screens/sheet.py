@@ -1,0 +1,85 @@
+"""A record in full: labelled lines, folded to the width, with a cursor to read along."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, chop_cells
+from textual import events
+
+from nexa_tui.state.detail import Heading, Line
+from nexa_tui.widgets.columns import filled
+from nexa_tui.widgets.lines import LineView, Piece
+
+_LABEL_MAX = 14
+_WIDTH_MIN = 8
+
+
+class Sheet(LineView):
+    """Labelled lines."""
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002  as Textual calls it
+        empty: str = "Loading…",
+    ) -> None:
+        """Start empty."""
+        super().__init__(empty=empty, id=id)
+        self._told: tuple[Line, ...] = ()
+        self._folded: list[tuple[Piece, ...]] = []
+        self._folded_for = 0
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Show these; the cursor stays where it is."""
+        if tuple(lines) == self._told:
+            return
+        self._told = tuple(lines)
+        self._fold()
+
+    def on_resize(self, _event: events.Resize | None = None) -> None:
+        """Fold for the new width."""
+        if self.size.width != self._folded_for:
+            self._fold()
+        super().on_resize()
+
+    def line_count(self) -> int:
+        """How many lines there are after folding."""
+        return len(self._folded)
+
+    def line_state(self, index: int) -> object:
+        """The line itself."""
+        return self._folded[index]
+
+    def line_pieces(self, index: int, width: int) -> list[Piece]:
+        """A label and its text."""
+        pieces = list(self._folded[index])
+        used = sum(cell_len(text) for text, _ in pieces)
+        return [*pieces, (" " * max(0, width - used), "text")]
+
+    def _fold(self) -> None:
+        self._folded_for = self.size.width
+        room = self.size.width - 2
+        if room < _WIDTH_MIN:
+            return
+        label = min(_LABEL_MAX, max(0, room // 4))
+        self._folded = [
+            folded for line in self._told for folded in _folded(line, label, room)
+        ]
+        self.lines_changed()
+        self.move_to(self.cursor, tell=False)
+        self.refresh()
+
+
+def _folded(line: Line, label: int, room: int) -> list[tuple[Piece, ...]]:
+    if isinstance(line, Heading):
+        return [(), ((filled(line.title, room), "accent"),)]
+    width = max(1, room - label - 2)
+    parts = chop_cells(line.text, width) or [""]
+    first = (
+        (filled(line.label, label, right=True) + "  ", "muted"),
+        (filled(parts[0], width), line.style),
+    )
+    rest = [
+        ((" " * (label + 2), "muted"), (filled(part, width), line.style))
+        for part in parts[1:]
+    ]
+    return [first, *rest]

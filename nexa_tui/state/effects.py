@@ -1,0 +1,101 @@
+"""What a destructive action would do, in sentences, before it is done.
+
+Arithmetic over what is known; the node decides in the end and its answer is shown.
+"""
+
+from dataclasses import dataclass
+
+from nexa_node.contract.agents import Agent
+from nexa_node.contract.nodes import Node
+from nexa_node.contract.tasks import FINISHED, TaskSummary
+from nexa_tui.state.formats import age
+from nexa_tui.state.listing import since
+from nexa_tui.state.store import ClusterState
+from nexa_tui.state.text import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a dialog says before something is destroyed."""
+
+    title: str
+    """Verb and target, as a question."""
+    lines: tuple[str, ...]
+    """What follows from it."""
+    verb: str
+    """On the button that does it."""
+    type_name: str | None = None
+    """What must be typed first: when writes would stop."""
+    refused: str | None = None
+    """Why it can't be done at all; then there is nothing to confirm."""
+
+
+def cancel_task(state: ClusterState, task: TaskSummary, now: float) -> Effect:
+    """Cancel a task."""
+    title = f"Cancel task {clean(task.id)} ({clean(task.type)})?"
+    if task.status in FINISHED:
+        refused = f"it is {task.status} already; there is nothing to cancel"
+        return Effect(title, (), "Cancel task", refused=refused)
+    if task.agent is None:
+        lines = ("It waits for an agent; nothing has been done yet.",)
+        return Effect(title, lines, "Cancel task")
+    ran = age(since(task.started, state.node_time(now))).strip()
+    lines = (
+        f"Agent {clean(task.agent)} has worked on it for {ran}; that work is lost.",
+        "The agent is told to stop. The task is not tried again.",
+    )
+    return Effect(title, lines, "Cancel task")
+
+
+def disconnect_agent(agent: Agent) -> Effect:
+    """Disconnect an agent."""
+    title = f"Disconnect agent {clean(agent.id)}?"
+    if not agent.connected:
+        refused = "it is not connected"
+        return Effect(title, (), "Disconnect", refused=refused)
+    tasks = _count(agent.inflight, "task")
+    lines = (
+        f"{tasks} in its hands: back to the queue, one attempt spent."
+        if agent.inflight
+        else "It has no task in its hands.",
+        "It may connect again by itself: to keep it away, revoke its token.",
+    )
+    return Effect(title, lines, "Disconnect")
+
+
+def drain_node(state: ClusterState, node: Node) -> Effect:
+    """Drain a node."""
+    title = f"Drain node {clean(node.name)}?"
+    if node.state in {"stopping", "stopped"}:
+        return Effect(title, (), "Drain", refused=f"it is {node.state} already")
+    mine = [one for one in state.agents.values() if one.node == node.name]
+    connected = sum(one.connected for one in mine)
+    inflight = sum(one.inflight for one in mine if one.connected)
+    are = "is" if connected == 1 else "are"
+    moved = f"{_count(connected, 'agent')} {are} asked to move"
+    lines = [
+        f"{moved}; {_count(inflight, 'task')} in hand go back to the queue.",
+        "It takes nothing new, then its process ends. The store keeps what it has.",
+    ]
+    breaks = _quorum(state, node, lines)
+    name = node.name if breaks else None
+    return Effect(title, tuple(lines), "Drain", type_name=name)
+
+
+def _quorum(state: ClusterState, node: Node, lines: list[str]) -> bool:
+    """Say what it does to the quorum; whether writes would stop."""
+    cluster = state.cluster
+    if cluster is None or len(cluster.nodes) <= 1:
+        lines.append("It is the only node: nothing takes tasks until nexa node start.")
+        return False
+    left = cluster.quorum.have - (1 if node.state == "running" else 0)
+    need = cluster.quorum.need
+    if left < need:
+        lines.append(f"QUORUM BREAKS: {left} of {need} needed nodes left; writes stop.")
+        return True
+    lines.append(f"Quorum holds: {left} nodes left, {need} needed.")
+    return False
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

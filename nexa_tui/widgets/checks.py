@@ -1,0 +1,207 @@
+"""The self-test as a list: groups, and a line for every check.
+
+The check in focus opens by itself: cause, and the exact command that mends it. What
+changed is repainted, nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nexa_tui.state.formats import DURATION_WIDTH, duration
+from nexa_tui.state.severity import mark
+from nexa_tui.state.text import clean
+from nexa_tui.widgets.columns import filled
+from nexa_tui.widgets.lines import LineView, Piece
+
+_WORD_WIDTH = 8
+_TITLE_WIDTH = 26
+_INDENT = 13
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One check as it is shown. Foreign text is cleaned here."""
+
+    id: str
+    group: str
+    title: str
+    status: str
+    duration_ms: float | None = None
+    """What it took, or takes already."""
+    detail: str = ""
+    cause: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One line on the screen."""
+
+    check: str
+    """The check it belongs to; empty for the line of a group."""
+    pieces: tuple[Piece, ...]
+
+
+class Checks(LineView):
+    """All checks of a run, group by group."""
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002  as Textual calls it
+        classes: str | None = None,
+    ) -> None:
+        """Start without checks."""
+        super().__init__(empty="The self-test starts.", hint="", id=id, classes=classes)
+        self._checks: tuple[CheckLine, ...] = ()
+        self._open: str | None = None
+        self._shown: list[_Shown] = []
+
+    @property
+    def current(self) -> CheckLine | None:
+        """The check in focus."""
+        return next((one for one in self._checks if one.id == self._open), None)
+
+    def update_checks(self, checks: Sequence[CheckLine]) -> None:
+        """Show these checks; those of one group stand together."""
+        self._checks = tuple(checks)
+        if self._open is None and self._checks:
+            self._open = self._checks[0].id
+        self._arrange()
+
+    def focus_check(self, check: str) -> None:
+        """Put the cursor on a check and open it."""
+        for index, line in enumerate(self._shown):
+            if line.check == check:
+                self.move_to(index)
+                return
+
+    # What the base asks.
+
+    def line_count(self) -> int:
+        """Lines on the screen, all kinds."""
+        return len(self._shown)
+
+    def line_key(self, index: int) -> str:
+        """The check's identity."""
+        return self._shown[index].check
+
+    def line_state(self, index: int) -> object:
+        """What is on the line."""
+        return self._shown[index]
+
+    def line_pieces(self, index: int, width: int) -> list[Piece]:
+        """What is on the line, cut and filled to the width."""
+        pieces = list(self._shown[index].pieces)
+        text, key = pieces.pop()
+        used = sum(len(before) for before, _ in pieces)
+        mark_ = "~" if self.ascii_only else "…"
+        pieces.append((filled(text, max(0, width - used), mark=mark_), key))
+        return pieces
+
+    def move_to(self, index: int, *, tell: bool = True) -> None:
+        """Move to the nearest check in that direction and open it."""
+        target = self._nearest(max(0, min(index, len(self._shown) - 1)))
+        if target is None:
+            return
+        check = self._shown[target].check
+        if check != self._open:
+            self._open = check
+            self._arrange()
+            target = self._first_line_of(check)
+        super().move_to(target, tell=tell)
+
+    def on_resize(self) -> None:
+        """Long causes break elsewhere."""
+        self._arrange()
+
+    # Inside.
+
+    def _arrange(self) -> None:
+        old = self._shown
+        self._shown = self._lines()
+        self.lines_changed()
+        if self._open is not None and self._shown:
+            super().move_to(self._first_line_of(self._open), tell=False)
+        changed = [
+            region
+            for index in range(max(len(old), len(self._shown)))
+            if old[index : index + 1] != self._shown[index : index + 1]
+            for region in self._line_regions(index)
+        ]
+        if changed and self.is_mounted:
+            self.refresh(*changed)
+
+    def _lines(self) -> list[_Shown]:
+        lines: list[_Shown] = []
+        group = None
+        for check in self._checks:
+            if check.group != group:
+                group = check.group
+                if lines:
+                    lines.append(_Shown("", (("", "text"),)))
+                lines.append(self._group_line(group))
+            lines.append(_Shown(check.id, self._check_line(check)))
+            if check.id == self._open:
+                lines.extend(self._opened(check))
+        return lines
+
+    def _group_line(self, group: str) -> _Shown:
+        mine = [check for check in self._checks if check.group == group]
+        done = sum(check.status not in {"pending", "running"} for check in mine)
+        return _Shown(
+            "", ((f" {clean(group, 30)}", "strong"), (f"  {done}/{len(mine)}", "muted"))
+        )
+
+    def _check_line(self, check: CheckLine) -> tuple[Piece, ...]:
+        shown = mark("check", clean(check.status, 10), ascii_only=self.ascii_only)
+        calm = check.status in {"pending", "skipped"}
+        wide = self.size.width >= 100
+        title = filled(clean(check.title, 60), _TITLE_WIDTH + (8 if wide else 0))
+        took = duration(check.duration_ms) if check.duration_ms is not None else ""
+        return (
+            (f"  {shown.glyph} {filled(shown.word, _WORD_WIDTH)}", shown.style),
+            (f" {title}", "muted" if calm else "text"),
+            (f" {took:>{DURATION_WIDTH}}  ", "muted"),
+            (clean(check.detail, 200), "muted"),
+        )
+
+    def _opened(self, check: CheckLine) -> list[_Shown]:
+        width = max(20, self.size.width - _INDENT - 12)
+        lines: list[_Shown] = []
+        for label, text, key in (
+            ("why", check.cause, "text"),
+            ("mend", check.remedy, "strong"),
+        ):
+            for number, part in enumerate(_wrapped(clean(text, 600), width)):
+                lead = label if number == 0 else ""
+                pieces = ((f"{'':{_INDENT}}{lead:<6}", "muted"), (part, key))
+                lines.append(_Shown("", pieces))
+        return lines
+
+    def _nearest(self, index: int) -> int | None:
+        """The check nearest to a line, further in the direction of the move first."""
+        if not self._shown:
+            return None
+        down = index >= self._cursor
+        ahead = range(index, len(self._shown)) if down else range(index, -1, -1)
+        behind = range(index, -1, -1) if down else range(index, len(self._shown))
+        for one in (*ahead, *behind):
+            if self._shown[one].check:
+                return one
+        return None
+
+    def _first_line_of(self, check: str) -> int:
+        return next((i for i, line in enumerate(self._shown) if line.check == check), 0)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    current = ""
+    for word in text.split():
+        if current and len(current) + 1 + len(word) > width:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}" if current else word
+    return [*lines, current] if current else lines

@@ -1,0 +1,95 @@
+"""The application's clothes: theme, terminal, and the wall before it.
+
+`DressedApp` is what the console, the gallery and the benchmarks share, so that what is
+looked at and what is measured is what runs.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from textual.app import App
+from textual.filter import LineFilter
+
+from nexa_tui.theming import (
+    DEFAULT_THEME,
+    Terminal,
+    ThemeProblem,
+    Themes,
+    tidy_environment,
+    variable_defaults,
+)
+from nexa_tui.theming.terminal import terminal as judged
+from nexa_tui.widgets.wall import Wall
+
+R = TypeVar("R")
+
+
+class DressedApp(App[R], inherit_bindings=False):
+    """An application that wears our themes and writes nothing a terminal obeys."""
+
+    CSS_PATH = Path(__file__).parents[1] / "nexa.tcss"
+    ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  Textual declares it so
+        (0, "-narrow"),
+        (80, "-normal"),
+        (120, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012  Textual declares it so
+        (0, "-low"),
+        (24, "-high"),
+    ]
+
+    def __init__(
+        self,
+        *,
+        themes: Themes | None = None,
+        theme: str = DEFAULT_THEME,
+        terminal: Terminal | None = None,
+    ) -> None:
+        """Dress for the terminal.
+
+        Args:
+            themes: Where themes come from; our own if not given.
+            theme: The theme wanted; NO_COLOR and 16 colours overrule it.
+            terminal: What the terminal can show; judged by the environment if not
+                given. NO_COLOR itself is read by Textual, from the environment.
+        """
+        tidy_environment(os.environ)
+        self.terminal = terminal or judged(os.environ)
+        self.themes = themes or Themes()
+        self.theme_problem: ThemeProblem | None = None
+        self._wall = Wall()
+        no_colour = bool(os.environ.get("NO_COLOR"))
+        super().__init__(ansi_color=True if no_colour else None)
+        if not self.wear(theme):
+            self.wear(DEFAULT_THEME)
+        if self.terminal.ascii_only:
+            self.add_class("-ascii")
+
+    def wear(self, name: str) -> bool:
+        """Put a theme on; the one worn stays if it is not right.
+
+        Returns:
+            Whether it was put on; if not, `theme_problem` says why, for a notice.
+        """
+        worn = self.terminal.wears(name)
+        try:
+            look = self.themes.load(worn)
+        except ThemeProblem as problem:
+            self.theme_problem = problem
+            return False
+        self.register_theme(look.theme())
+        if self.theme == worn:
+            self._watch_theme(worn)  # the file was written again
+        self.theme = worn
+        return True
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """A value for every variable, whatever theme is worn."""
+        return variable_defaults()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, then the wall."""
+        return [*super().get_line_filters(), self._wall]

@@ -1,0 +1,242 @@
+"""A whole node over a store in memory, with stand-ins for what agents are behind."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.errors import NotFound
+from nexa_node.contract.messages import Sent
+from nexa_node.contract.tasks import Submitted
+from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
+from nexa_node.services.access import Access
+from nexa_node.services.condition import Condition
+from nexa_node.services.directory import Directory
+from nexa_node.services.draining import Drain
+from nexa_node.services.feed import Feed
+from nexa_node.services.journal import EventJournal
+from nexa_node.services.node import Node
+from nexa_node.services.parts import NodeCard
+from nexa_node.services.permissions import Permissions
+from nexa_node.services.readout import Readout
+from nexa_node.services.sampler import Sampler
+from nexa_node.services.supervisor import Supervisor
+from tests import builders
+from tests.fakes import CountingEntropy, FakeProbe, MemoryStore, settle
+
+
+class Desk:
+    """Sessions, dispatch, tasks and messages: keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.here = {"wc-1"}
+        self.held = 0
+        self.sent = 0
+
+    def connect(self, identity: Any, *, text: bool, address: str) -> str:
+        self.asked.append(("connect", identity and identity.id, text, address))
+        return "connection"
+
+    def connected(self) -> int:
+        return len(self.here)
+
+    def disconnect(self, namespace: str, agent_id: str) -> None:
+        if agent_id not in self.here:
+            raise NotFound(f"agent {agent_id} is not connected")
+        self.asked.append(("disconnect", namespace, agent_id))
+
+    def revoked(self, identity_id: str, why: str) -> None:
+        self.asked.append(("revoked", identity_id, why))
+
+    def go_away(self, reason: str) -> None:
+        self.asked.append(("go_away", reason))
+
+    def close_all(self, reason: str) -> None:
+        self.asked.append(("close_all", reason))
+
+    def stop_taking(self) -> None:
+        self.asked.append(("stop_taking",))
+
+    def in_hand(self) -> int:
+        return self.held
+
+    async def submit(self, submitter: str, new: Any, *, namespace: Any = None) -> Any:
+        self.asked.append(("submit", submitter, new.type, namespace))
+        return Submitted(id=builders.TASK_ID, status="pending", duplicate=False)
+
+    async def cancel(self, task_id: str, *, by: str, namespace: Any = None) -> Any:
+        self.asked.append(("cancel", task_id, by))
+        return builders.task(task_id, status="cancelled")
+
+    async def send(self, sender: str, message: Any, *, namespace: Any = None) -> Sent:
+        self.sent += 1
+        self.asked.append(("send", sender, message.type))
+        return Sent(id="m-1")
+
+    def did(self) -> list[str]:
+        return [asked[0] for asked in self.asked]
+
+
+class Checks:
+    """The self-test that finds what the test says."""
+
+    def __init__(self, *checks: CheckResult) -> None:
+        self.checks = checks
+        self.result: SelfTest | None = None
+        self.required: tuple[str, ...] = ()
+
+    def latest(self) -> SelfTest | None:
+        return self.result
+
+    def required_failures(self) -> tuple[str, ...]:
+        return self.required
+
+    async def run(self, only: str | None) -> AsyncIterator[CheckResult]:
+        for check in self.checks:
+            if only in (None, check.id):
+                yield check
+        self.result = builders.selftest(*self.checks)
+
+
+class Scene:
+    """The services, put together as the wiring does."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
+        self.clock = self.store.clock
+        self.rng = random.Random(1)
+        entropy = CountingEntropy()
+        self.desk = Desk()
+        self.checks = Checks(builders.check("node.store"), builders.check("node.rest"))
+        self.journal = EventJournal(
+            events=self.store.events, clock=self.clock, node="alpha", entropy=entropy
+        )
+        self.supervisor = Supervisor(clock=self.clock, journal=self.journal)
+        self.access = Access(
+            tokens=self.store.tokens,
+            clock=self.clock,
+            journal=self.journal,
+            entropy=entropy,
+        )
+        self.directory = Directory(
+            tasks=self.store.tasks,
+            agents=self.store.agents,
+            events=self.store.events,
+            clock=self.clock,
+            retention=RetentionPolicy(),
+        )
+        self.sampler = Sampler(
+            probe=FakeProbe(),
+            clock=self.clock,
+            policy=SamplePolicy(),
+            counts=self.directory.counts,
+            agents=self.desk.connected,
+            messages=lambda: self.desk.sent,
+        )
+        self.condition = Condition(
+            card=NodeCard(
+                id=builders.NODE_ID,
+                name="alpha",
+                cluster="nexa",
+                pid=4242,
+                started=self.clock.now(),
+            ),
+            url=lambda: "http://127.0.0.1:6392",
+            clock=self.clock,
+            store_health=self.store.health,
+            directory=self.directory,
+            sampler=self.sampler,
+            sessions=self.desk,
+            selftest=self.checks,
+            limits=SelfTestPolicy(),
+            journal=self.journal,
+        )
+        self.feed = Feed(snapshot=self.condition.snapshot, counts=self.directory.counts)
+        self.directory.subscribe(self.feed.tell)
+        self.condition.on_change(self.feed.tell)
+        self.access.on_ended(self.desk.revoked)
+        self.access.on_ended(self.feed.end)
+        self.permissions = Permissions(journal=self.journal, clock=self.clock)
+        self.drain = Drain(
+            sessions=self.desk,
+            dispatch=self.desk,
+            tasks=self.desk,
+            feed=self.feed,
+            condition=self.condition,
+            clock=self.clock,
+            journal=self.journal,
+            spawn=self.supervisor.spawn,
+        )
+        self.readout = Readout(
+            condition=self.condition,
+            directory=self.directory,
+            sampler=self.sampler,
+            store_health=self.store.health,
+            sessions=self.desk,
+            dispatch=self.desk,
+            feed=self.feed,
+            access=self.access,
+            permissions=self.permissions,
+            journal=self.journal,
+            selftest=self.checks,
+            supervisor=self.supervisor,
+        )
+        self.node = Node(
+            condition=self.condition,
+            readings=self.readout.read,
+            permissions=self.permissions,
+            access=self.access,
+            directory=self.directory,
+            records=self.store.tasks,
+            sessions=self.desk,
+            desk=self.desk,
+            messages=self.desk,
+            checks=self.checks,
+            consoles=self.feed,
+            way_out=self.drain,
+            journal=self.journal,
+        )
+        for name, loop in self.loops():
+            self.supervisor.add(name, loop)
+
+    def loops(self) -> list[tuple[str, Any]]:
+        return [
+            ("journal", self.journal.run),
+            ("tokens", self.access.watch),
+            ("token-expiry", self.access.expire),
+            ("tasks-watch", self.directory.watch_tasks),
+            ("agents-watch", self.directory.watch_agents),
+            ("events-watch", self.directory.watch_events),
+            ("retention", self.directory.retire),
+            ("sampler", self.sampler.run),
+        ]
+
+    def kinds(self) -> list[str]:
+        """What the store's event log was told."""
+        return [event.kind for event in self.store.events.stored]
+
+
+@asynccontextmanager
+async def running(store: MemoryStore | None = None) -> AsyncIterator[Scene]:
+    """A node that is up."""
+    scene = Scene(store)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(scene.supervisor.run())
+        await settle()
+        scene.condition.enter("running")
+        await settle()
+        try:
+            yield scene
+        finally:
+            scene.supervisor.stop()
+
+
+async def take(stream: AsyncIterator[Any], kind: type) -> Any:
+    """The next frame of that kind."""
+    async for frame in stream:
+        if isinstance(frame, kind):
+            return frame
+    raise AssertionError(f"no {kind.__name__} came")

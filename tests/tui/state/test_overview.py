@@ -1,0 +1,112 @@
+from datetime import timedelta
+
+import pytest
+
+from nexa_node.contract.errors import Unauthorized
+from nexa_tui.state.overview import (
+    affected,
+    agent_figures,
+    countdown,
+    headline,
+    series,
+)
+from nexa_tui.state.store import ClusterState, Denied, Gone, Opening, apply, relink
+from tests.builders import NOW, agent, check, cluster, sample, selftest, snapshot
+
+AT = 100.0
+
+
+def live(**overrides: object) -> ClusterState:
+    return apply(ClusterState(), snapshot(**overrides), at=AT)
+
+
+def test_a_healthy_cluster_says_so_and_nothing_else() -> None:
+    told = headline(live(), AT + 1)
+
+    assert told.title == "healthy"
+    assert told.reasons == ()
+
+
+def test_a_degraded_cluster_says_why_and_what_mends_it() -> None:
+    failed = check(status="fail", cause="disk full", remedy="free some space")
+    state = live(
+        cluster=cluster(verdict="degraded", reasons=("alpha: disk full",)),
+        selftest=selftest(failed, status="fail"),
+    )
+    told = headline(state, AT + 1)
+
+    assert told.title == "degraded"
+    assert told.reasons == ("alpha: disk full",)
+    assert told.remedy == "free some space"
+
+
+def test_a_lost_feed_comes_before_what_the_node_last_said() -> None:
+    gone = Gone("nothing listens there", "nexa node start", AT + 9, since=AT)
+    told = headline(relink(live(), gone), AT + 5)
+
+    assert told.title == "node is gone"
+    assert told.mark.word == "lost"
+    assert told.reasons == (
+        "nothing listens there; trying again in 4 s",
+        "what is shown is 5s old; it was healthy then",
+    )
+    assert told.remedy == "nexa node start"
+
+
+def test_a_node_that_was_never_reached_is_not_called_gone() -> None:
+    gone = Gone("no route", None, AT, since=AT)
+    told = headline(relink(ClusterState(), gone), AT)
+
+    assert told.title == "no node answers"
+    assert countdown(gone, AT + 1) == "trying again now"
+
+
+def test_silence_is_told_before_the_verdict() -> None:
+    told = headline(live(), AT + 60)
+
+    assert told.title == "nothing heard for 1m00s"
+    assert told.reasons == ("it was healthy then",)
+
+
+def test_no_node_a_refusal_and_a_beginning_have_their_own_words() -> None:
+    denied = relink(ClusterState(), Denied(Unauthorized("wrong", remedy="nexa login")))
+    opening = relink(ClusterState(), Opening("http://x:1"))
+
+    assert headline(ClusterState(), 0.0).title == "no node yet"
+    assert headline(denied, 0.0).remedy == "nexa login"
+    assert headline(opening, 0.0).title == "connecting to http://x:1"
+
+
+def test_a_failed_check_names_the_panels_it_touches() -> None:
+    failed = check("node.store", status="fail", cause="the store does not answer")
+    host = check("machine.disk", status="fail", cause=None, detail="full")
+    told = affected(live(selftest=selftest(failed, host)))
+
+    assert told["tasks"] == "the store does not answer"
+    assert told["host"] == "full"
+    assert "flow" not in told
+    assert affected(ClusterState()) == {}
+
+
+def test_agents_are_counted_by_what_they_do() -> None:
+    agents = (
+        agent("a", slots=2, inflight=1),
+        agent("b", slots=2, inflight=0),
+        agent("c", connected=False, state="offline"),
+        agent("d", state="error"),
+    )
+    figures = agent_figures(live(agents=agents))
+
+    assert (figures.connected, figures.known, figures.working) == (3, 4, 1)
+    assert figures.share == pytest.approx(1 / 6)
+    assert agent_figures(ClusterState()).share is None
+
+
+def test_missed_beats_are_holes_not_lines() -> None:
+    seconds = (0, 2, 4, 14, 16)
+    history = tuple(
+        sample(time=NOW + timedelta(seconds=s), cpu=s / 100) for s in seconds
+    )
+    values = series(live(history=history), lambda one: one.cpu)
+
+    assert values == [0.0, 0.02, 0.04, None, None, None, None, 0.14, 0.16]
