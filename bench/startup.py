@@ -85,7 +85,7 @@ def contestants(
         found[HARLEQUIN] = measure(
             series,
             HARLEQUIN,
-            [str(peer("harlequin", peers) / "harlequin"), "--no-download-tzdata"],
+            [str(peer("harlequin", peers) / "harlequin")],
             shows(r"Data Catalog", r"Run Query"),
             environ=home,
         )
@@ -94,15 +94,15 @@ def contestants(
 
 def goals(series: Series) -> list[Goal]:
     """What the console promises."""
-    first, complete = "first_ms", "complete_ms"
+    visible, complete = "visible_ms", "complete_ms"
 
     def ratio(who: str, what: str, other: str, of: str) -> float:
         return series.median(who, what) / series.median(other, of)
 
     kept = [
         Goal(
-            "splash, first frame / one Static, complete",
-            ratio(SPLASH, complete, MINIMAL, complete),
+            "splash, first frame / one Static, first frame",
+            ratio(SPLASH, visible, MINIMAL, visible),
             1.5,
         ),
         Goal(
@@ -118,11 +118,11 @@ def goals(series: Series) -> list[Goal]:
         Goal("memory / 60 MB", series.median(OVERVIEW, "rss_mb") / 60, 1.0),
     ]
     for rival in (POSTING, HARLEQUIN):
-        if series.has(rival, first):
+        if series.has(rival, visible):
             name = f"Overview, complete / {rival}, complete"
             kept.append(Goal(name, ratio(OVERVIEW, complete, rival, complete), 1.0))
-            name = f"splash, first frame / {rival}, first byte"
-            kept.append(Goal(name, ratio(SPLASH, complete, rival, first), 1.0))
+            name = f"splash, first frame / {rival}, first frame"
+            kept.append(Goal(name, ratio(SPLASH, visible, rival, visible), 1.0))
     if series.has(OVERVIEW, "idle_cpu"):
         idle = series.median(OVERVIEW, "idle_cpu") / 1.5
         kept.append(Goal("idle Overview, CPU / 1.5 % of a core", idle, 1.0))

@@ -118,7 +118,7 @@ def _rest(http: httpx.AsyncClient) -> Path:
     async def do() -> None:
         task_id = await submit()
         while True:
-            answer = await http.get(f"/v1/tasks/{task_id}", params={"wait": "30"})
+            answer = await http.get(f"/v1/tasks/{task_id}", params={"wait_s": "30"})
             answer.raise_for_status()
             if answer.json()["status"] == "completed":
                 return

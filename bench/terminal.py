@@ -72,6 +72,8 @@ class Started:
 
     first_ms: float
     """From exec to the first byte."""
+    visible_ms: float
+    """From exec to the first chunk that put anything on the screen."""
     complete_ms: float
     """From exec to the chunk of bytes that made the screen complete."""
     bytes: int
@@ -223,14 +225,18 @@ class Terminal:
         screen = Screen(self.columns, self.rows)
         data = b""
         at = self.chunks[-1][0]
+        visible: float | None = None
         for when, chunk in self.chunks:
             screen.feed(chunk)
             data += chunk
+            if visible is None and anything(screen.lines):
+                visible = when
             if predicate(screen.lines):
                 at = when
                 break
         return Started(
             first_ms=round((self.chunks[0][0] - self.began) * 1000, 1),
+            visible_ms=round(((visible or at) - self.began) * 1000, 1),
             complete_ms=round((at - self.began) * 1000, 1),
             bytes=len(data),
             zlib_bytes=len(zlib.compress(data)),

@@ -198,7 +198,7 @@ class ErrorData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands in `error.data` of a JSON-RPC error."""
 
     reason: str
-    retryable: bool = msgspec.field(default=False)
+    retryable: bool
     retry_after_ms: int | None = None
     remedy: str | None = None
     details: Any = None
@@ -266,7 +266,7 @@ def from_problem(told: Problem) -> NexaError:
 def from_error_object(told: ErrorObject) -> NexaError:
     """Make the error again that a node told us over JSON-RPC."""
     kind = BY_CODE.get(told.code, NexaError)
-    data = told.data or ErrorData(reason=kind.reason)
+    data = told.data or ErrorData(reason=kind.reason, retryable=kind.retryable)
     return kind(
         told.message,
         remedy=data.remedy,

@@ -267,10 +267,10 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class Accepted(Params, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """The agent took the task."""
 
-    accepted: bool = msgspec.field(default=True)
+    accepted: bool = True
 
 
 class Progress(Params, frozen=True, kw_only=True):

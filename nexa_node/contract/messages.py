@@ -45,9 +45,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: str | None = None
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `message.send`. A durable message is in the store by then."""
 
     id: str
-    duplicate: bool = msgspec.field(default=False)
+    duplicate: bool = False
     seq: int | None = None
+    """Its position in the inbox; None for one that is not stored, or went to many."""

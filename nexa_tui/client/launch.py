@@ -26,6 +26,9 @@ _KILL_WAIT_S = 5.0
 
 Say = Callable[[str], None]
 
+_DETACHED: list[subprocess.Popen[bytes]] = []
+"""Nodes this process started: they outlive it, so nobody waits for them here."""
+
 
 class Fatal(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a node that could not start, on its standard error."""
@@ -75,6 +78,7 @@ def start_node(
             cwd="/",
             start_new_session=True,
         )
+    _DETACHED.append(child)
     say(f"started process {child.pid}")
     return _wait_until_running(environ, child, before, errors, say, timeout_s)
 

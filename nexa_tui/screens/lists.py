@@ -5,7 +5,7 @@ cancelled is what was looked at, wherever it has moved since.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,13 +17,16 @@ from nexa_tui.actions import Place
 from nexa_tui.screens.keys import bindings
 from nexa_tui.screens.rows import Rows, table_columns
 from nexa_tui.screens.session import Session
-from nexa_tui.state.filters import NOTHING, Filter
+from nexa_tui.state.filters import Filter
 from nexa_tui.state.listing import Arranged, Choice, Listing, Look, Order, arrange
 from nexa_tui.state.store import ClusterState
 from nexa_tui.widgets.ink import terminal_of
 from nexa_tui.widgets.lines import LineView, Piece
 from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from nexa_tui.widgets.filterbar import FilterBar
 
 R = TypeVar("R")
 
@@ -69,6 +72,7 @@ class ListView(Container, Generic[R]):
         self._choice = Choice(listing.first)
         self._arranged: Arranged[R] = Arranged()
         self._drawn: tuple[object, ...] = ()
+        self._bar: FilterBar | None = None
 
     def compose(self) -> ComposeResult:
         """A table in a panel; the line for the filter comes when it is asked for."""
@@ -85,13 +89,54 @@ class ListView(Container, Generic[R]):
             key=str(self._number),
             id=f"panel-{self.place}",
         )
+
+    def on_mount(self) -> None:
+        """Mark the order."""
+        self._mark_order()
+
+    @property
+    def table(self) -> Table:
+        """The rows."""
+        return self.query_one(Table)
+
+    @property
+    def choice(self) -> Choice:
+        """What is wanted of the list."""
+        return self._choice
+
+    def current(self) -> R | None:
+        """The record under the cursor."""
+        key = self.table.cursor_key
+        return None if key is None else self._find(key)
+
+    def address(self) -> str | None:
+        """The address of the record under the cursor."""
+        record = self.current()
+        return None if record is None else self._listing.address(record)
+
+    def focus_content(self) -> None:
+        """Put the focus where the keys work."""
+        self.table.focus()
+
+    def show(self) -> None:
+        """Show what is known now; costs nothing when nothing changed."""
+        state, now = self._session.shown, self._session.now
+        look = self._look(state, now)
+        drawn = (state.version, self._choice, look)
+        if drawn == self._drawn:
+            return
+        if drawn[:2] != self._drawn[:2]:
+            self._arranged = arrange(
+                self._listing, self._records(state), self._choice, look
+            )
+        self._drawn = drawn
         self.table.update_rows(Rows(self._listing, self._arranged.records, look))
         self._say_counts()
 
     def climb(self) -> bool:
         """Go one step up: the entry, the filter, problems only. False at the top."""
-        if self._choice.filter:
-            self.filter_by("")
+        if self._bar is not None and self._choice.filter:
+            self._bar.action_close(clear=True)
             return True
         if self._choice.problems:
             self.choose(problems=False)
@@ -116,21 +161,18 @@ class ListView(Container, Generic[R]):
         self._say_when_empty()
         self.show()
 
-    def filter_by(self, text: str) -> None:
+    async def filter_by(self, text: str) -> None:
         """Filter by words that were typed elsewhere."""
-        if self._bar is not None:
-            self._bar.set_text(text)
-        else:
-            self.choose(filter=parse(text, self._listing.keys))
+        from textual.widgets import Input
 
-    def action_filter(self) -> None:
-        """Open the line for the filter; it is made when it is first wanted."""
-        if self._bar is None:
-            from nexa_tui.widgets.filterbar import FilterBar
+        bar = await self._bar_made()
+        bar.open()
+        bar.query_one(Input).value = text
+        bar.action_close(clear=False)
 
-            self._bar = FilterBar(keys=self._listing.keys)
-            self.query_one(Panel).mount(self._bar)
-        self._bar.open()
+    async def action_filter(self) -> None:
+        """Open the line for the filter."""
+        (await self._bar_made()).open()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -167,6 +209,15 @@ class ListView(Container, Generic[R]):
     def _selected(self, message: LineView.Selected) -> None:
         message.stop()
         self.post_message(self.Opened(self.place, message.key))
+
+    async def _bar_made(self) -> "FilterBar":
+        """The line for the filter; imported and made when it is first wanted."""
+        if self._bar is None:
+            from nexa_tui.widgets.filterbar import FilterBar
+
+            self._bar = FilterBar(keys=self._listing.keys)
+            await self.query_one(Panel).mount(self._bar)
+        return self._bar
 
     def _look(self, state: ClusterState, now: float) -> Look:
         return Look(

@@ -65,5 +65,5 @@ def _column(column: Described[R]) -> Column:
         width=column.width,
         align="right" if column.right else "left",
         priority=column.rank - 1,
-        flexible=column.grows > 0,
+        flexible=column.grows,
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.nodes import HostSample
-from nexa_tui.state.formats import age
+from nexa_tui.state.formats import age, duration, per_second
 from nexa_tui.state.severity import Mark, mark
 from nexa_tui.state.store import (
     BEAT_S,
@@ -23,6 +23,8 @@ from nexa_tui.state.store import (
 )
 from nexa_tui.state.text import clean
 
+Piece = tuple[str, str]
+"""Clean text and its style key."""
 PanelName = Literal["agents", "tasks", "host", "flow", "events"]
 _GAP = 2.5
 """Beats between two samples, over which something is missing between them."""
@@ -183,3 +185,82 @@ def _mends(state: ClusterState) -> str | None:
 
 def _told(check: CheckResult) -> str:
     return clean(check.cause or check.detail or f"{check.title} failed", 200)
+
+
+def verdict_lines(
+    state: ClusterState, now: float, *, lines: int, ascii_only: bool = False
+) -> list[tuple[Piece, ...]]:
+    """The verdict, its figures, its reasons and what mends it.
+
+    Args:
+        state: What is known.
+        now: On the clock of ages.
+        lines: At most so many; reasons that do not fit are counted.
+        ascii_only: Whether only ASCII may be drawn.
+    """
+    told = headline(state, now, ascii_only=ascii_only)
+    style = told.mark.style
+    live = isinstance(state.link, Live) and not state.stale(now)
+    title = told.title.upper() if live else told.title
+    first: list[Piece] = [(f"{told.mark.glyph} {title}", style)]
+    if live:
+        first += [("   ", "text"), *figures(state)]
+    rest: list[tuple[Piece, ...]] = [
+        (("  ", "text"), (reason, "text")) for reason in told.reasons
+    ]
+    mend = (("  mend  ", "muted"), (told.remedy, "strong")) if told.remedy else None
+    room = max(0, lines - 1 - (mend is not None))
+    if len(rest) > room:
+        left = len(rest) - max(0, room - 1)
+        rest = [
+            *rest[: max(0, room - 1)],
+            ((f"  and {left} more: 2 shows them", "muted"),),
+        ]
+        rest = rest[:room]
+    return [tuple(first), *rest, *([mend] if mend else [])]
+
+
+def figures(state: ClusterState) -> list[Piece]:
+    """How much there is and how fast it goes, in one line."""
+    agents, counts, sample = agent_figures(state), state.counts, state.sample
+    parts: list[Piece] = [
+        (f"{agents.connected}", "strong"),
+        (" agents  ", "muted"),
+        (f"{counts.running + counts.assigned}", "strong"),
+        (" running  ", "muted"),
+        (f"{counts.pending}", "warn" if _piling(state) else "strong"),
+        (" waiting", "muted"),
+    ]
+    if counts.dead_lettered:
+        parts += [(f"  {counts.dead_lettered} dead letters", "crit")]
+    if sample is not None and sample.task_p50_ms is not None:
+        parts += [("  p50 ", "muted"), (duration(sample.task_p50_ms).strip(), "strong")]
+    return parts
+
+
+def flow_lines(state: ClusterState) -> list[tuple[Piece, ...]]:
+    """Throughput and latency, in two lines."""
+    sample = state.sample
+    if sample is None:
+        return [(("no figures yet", "muted"),)]
+    failing = sample.tasks_failed_s > 0
+    return [
+        (
+            ("done", "muted"),
+            (per_second(sample.tasks_completed_s), "strong"),
+            ("   failed", "muted"),
+            (per_second(sample.tasks_failed_s), "crit" if failing else "muted"),
+        ),
+        (
+            ("p50", "muted"),
+            (duration(sample.task_p50_ms), "strong"),
+            ("   p99", "muted"),
+            (duration(sample.task_p99_ms), "strong"),
+        ),
+    ]
+
+
+def _piling(state: ClusterState) -> bool:
+    """Whether work waits that nobody here can do: agents or slots are missing."""
+    counts = state.counts
+    return counts.pending > 0 and agent_figures(state).connected == 0

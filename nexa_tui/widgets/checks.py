@@ -7,15 +7,19 @@ changed is repainted, nothing else.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from nexa_tui.state.formats import DURATION_WIDTH, duration
 from nexa_tui.state.severity import mark
 from nexa_tui.state.text import clean
 from nexa_tui.widgets.columns import filled
 from nexa_tui.widgets.lines import LineView, Piece
 
+_LEAD = 13
+"""Cells before a title: indentation, glyph and word."""
 _WORD_WIDTH = 8
-_TITLE_WIDTH = 26
-_INDENT = 13
+_TITLE_WIDTHS = ((100, 34), (64, 26))
+"""From which width on, titles are how wide; narrower, they take all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,9 @@ class Checks(LineView):
 
     def line_pieces(self, index: int, width: int) -> list[Piece]:
         """What is on the line, cut and filled to the width."""
-        pieces = list(self._shown[index].pieces)
-        text, key = pieces.pop()
-        used = sum(len(before) for before, _ in pieces)
-        mark_ = "~" if self.ascii_only else "…"
-        pieces.append((filled(text, max(0, width - used), mark=mark_), key))
-        return pieces
+        *pieces, (text, key) = self._shown[index].pieces
+        used = sum(cell_len(before) for before, _ in pieces)
+        return [*pieces, (self._filled(text, width - used), key)]
 
     def move_to(self, index: int, *, tell: bool = True) -> None:
         """Move to the nearest check in that direction and open it."""
@@ -155,29 +156,48 @@ class Checks(LineView):
 
     def _check_line(self, check: CheckLine) -> tuple[Piece, ...]:
         shown = mark("check", clean(check.status, 10), ascii_only=self.ascii_only)
+        title_width, detailed = self._title_width()
         calm = check.status in {"pending", "skipped"}
-        wide = self.size.width >= 100
-        title = filled(clean(check.title, 60), _TITLE_WIDTH + (8 if wide else 0))
         took = duration(check.duration_ms) if check.duration_ms is not None else ""
-        return (
-            (f"  {shown.glyph} {filled(shown.word, _WORD_WIDTH)}", shown.style),
-            (f" {title}", "muted" if calm else "text"),
-            (f" {took:>{DURATION_WIDTH}}  ", "muted"),
-            (clean(check.detail, 200), "muted"),
-        )
+        pieces: list[Piece] = [
+            (f"  {shown.glyph} {self._filled(shown.word, _WORD_WIDTH)} ", shown.style),
+            (
+                self._filled(clean(check.title, 60), title_width),
+                "muted" if calm else "text",
+            ),
+            (f" {took:>{DURATION_WIDTH}}", "muted"),
+        ]
+        if detailed:
+            pieces.append((f"  {clean(check.detail, 200)}", "muted"))
+        return tuple(pieces)
+
+    def _title_width(self) -> tuple[int, bool]:
+        """How wide titles are, and whether there is room for details."""
+        for least, wide in _TITLE_WIDTHS:
+            if self.size.width >= least:
+                return wide, True
+        return max(8, self.size.width - _LEAD - DURATION_WIDTH - 3), False
+
+    def _filled(self, text: str, width: int) -> str:
+        return filled(text, max(0, width), mark="~" if self.ascii_only else "…")
 
     def _opened(self, check: CheckLine) -> list[_Shown]:
-        width = max(20, self.size.width - _INDENT - 12)
-        lines: list[_Shown] = []
-        for label, text, key in (
-            ("why", check.cause, "text"),
-            ("mend", check.remedy, "strong"),
-        ):
-            for number, part in enumerate(_wrapped(clean(text, 600), width)):
-                lead = label if number == 0 else ""
-                pieces = ((f"{'':{_INDENT}}{lead:<6}", "muted"), (part, key))
-                lines.append(_Shown("", pieces))
-        return lines
+        indent = _LEAD if self._title_width()[1] else 4
+        width = max(16, self.size.width - indent - 9)
+        return [
+            _Shown(
+                "",
+                (
+                    (f"{'':{indent}}{label if at == 0 else '':<5} ", "muted"),
+                    (part, key),
+                ),
+            )
+            for label, text, key in (
+                ("why", check.cause, "text"),
+                ("mend", check.remedy, "strong"),
+            )
+            for at, part in enumerate(_wrapped(clean(text, 600), width))
+        ]
 
     def _nearest(self, index: int) -> int | None:
         """The check nearest to a line, further in the direction of the move first."""

@@ -101,51 +101,52 @@ class Panel(Container):
 
     def _label_top(self) -> None:
         room = self._room()
-        if room <= 0:
-            return
         focus = self.has_focus_within
         left = [(self._title, "title" if focus else "strong")]
         if self._key:
             left.insert(0, (f"{self._key} ", "accent" if focus else "muted"))
         if self._count:
             left.append((f" {clean(self._count, 40)}", "muted"))
-        right = [(f" {text}", key) for text, key in self._info]
-        while right and _length(left) + _length(right) + 2 > room:
+        right = _spaced(self._info)
+        while right and _length(left) + _length(right) + 3 > room:
             right.pop(0)
-        before, self._border_title = self._border_title, self._edge(left, right, room)
-        self._repaint(before, self._border_title, -1)
+        if right:
+            gap = room - _length(left) - _length(right) - 2
+            left += [(" ", "text"), (self._dash() * gap + " ", self._line()), *right]
+        self._write("_border_title", left, -1)
 
     def _label_bottom(self) -> None:
         room = self._room()
-        if room <= 0:
-            return
-        right = [(f" {text}", key) for text, key in self._note]
-        while right and _length(right) + 1 > room:
+        right = _spaced(self._note)
+        while right and _length(right) > room:
             right.pop(0)
-        before = self._border_subtitle
-        self._border_subtitle = self._edge([], right, room) if right else None
-        self._repaint(before, self._border_subtitle, self.size.height)
+        self._write("_border_subtitle", right, self.size.height)
 
-    def _edge(
-        self, left: Sequence[Piece], right: Sequence[Piece], room: int
-    ) -> Content:
-        dash = "-" if terminal_of(self).ascii_only else "─"
-        line = "accent" if self.has_focus_within else "border"
-        fill = dash * max(0, room - _length(left) - _length(right) - bool(left))
-        gap = [(" ", line)] if left else []
-        parts = [*left, *gap, (fill, line), *right]
+    def _write(self, edge: str, pieces: Sequence[Piece], y: int) -> None:
+        """Write on an edge and paint that edge alone.
+
+        Textual's own setter would paint the panel and all that is in it.
+        """
         inks = inks_of(self)
-        return Content.assemble(*[(text, inks.visual(key)) for text, key in parts])
+        made = Content.assemble(*[(text, inks.visual(key)) for text, key in pieces])
+        before: Content | None = getattr(self, edge)
+        if before is None or not before.is_same(made):
+            setattr(self, edge, made if pieces else None)
+            self.refresh(Region(-1, y, self.outer_size.width, 1))
+
+    def _dash(self) -> str:
+        return "-" if terminal_of(self).ascii_only else "─"
+
+    def _line(self) -> str:
+        return "accent" if self.has_focus_within else "border"
 
     def _room(self) -> int:
         return self.outer_size.width - _CORNERS
 
-    def _repaint(self, before: Content | None, after: Content | None, y: int) -> None:
-        """Paint only the part of the edge that says something else."""
-        if before is not None and after is not None and before.is_same(after):
-            return
-        self.refresh(Region(-1, y, self.outer_size.width, 1))
-
 
 def _length(pieces: Sequence[Piece]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
+
+
+def _spaced(pieces: Sequence[Piece]) -> list[Piece]:
+    return [(f" {text}" if at else text, key) for at, (text, key) in enumerate(pieces)]

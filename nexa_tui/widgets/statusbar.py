@@ -12,7 +12,7 @@ from typing import Literal
 from textual import events
 from textual.message import Message
 
-from nexa_tui.state.formats import age
+from nexa_tui.state.formats import AGE_WIDTH, age
 from nexa_tui.state.severity import mark
 from nexa_tui.state.text import clean
 from nexa_tui.widgets.drawn import Drawn, Pieces, length
@@ -98,10 +98,12 @@ class TopBar(Drawn):
             parts.append(_Part((("  ", "text"),)))
         feed = mark("feed", now.feed, ascii_only=self.ascii_only)
         word = feed.word.upper() if now.feed in {"stale", "lost"} else feed.word
-        parts.append(_Part(((f"{feed.glyph} {word}", feed.style),)))
-        if now.age_s is not None:
-            style = "muted" if now.feed == "live" else feed.style
-            parts.append(_Part(((age(now.age_s), style),)))
+        how_old = "" if now.age_s is None else f" {age(now.age_s).strip()}"
+        told = (f"{feed.glyph} {word}", feed.style)
+        # As wide as can be, so that nothing beside it moves when a figure is added.
+        blank = " " * max(0, AGE_WIDTH + 1 - len(how_old))
+        quiet = "muted" if now.feed == "live" else feed.style
+        parts.append(_Part(((blank, "text"), told, (how_old, quiet))))
         return parts
 
 

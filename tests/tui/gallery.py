@@ -106,7 +106,7 @@ def log_line(number: int) -> LogLine:
 
 
 class Gallery(DressedApp[None]):
-    BINDINGS = [("t", "next_theme", "Theme"), ("c", "ask", "Ask"), ("q", "quit", "Quit")]
+    BINDINGS = [("t", "next_theme", "Theme"), ("c", "ask", "Ask"), ("f", "find", "Find"), ("q", "quit", "Quit")]
     CSS = """
     #left { width: 3fr; }
     #right { width: 2fr; }
@@ -148,7 +148,7 @@ class Gallery(DressedApp[None]):
         table.update_rows(rows)
         table.sorted_by("state")
         self.query_one("#agents", Panel).say(
-            count="119", info=[("state ▴", "muted"), ("2s", "muted")],
+            count="119", info=[("by state", "muted"), ("2s", "muted")],
             note=[("/wc", "accent"), ("12 of 119", "muted")],
         )  # fmt: skip
         self.query_one(LogLines).update_lines([log_line(n) for n in range(40)])
@@ -170,6 +170,9 @@ class Gallery(DressedApp[None]):
     def action_next_theme(self) -> None:
         names = self.themes.names()
         self.wear(names[(names.index(self.theme) + 1) % len(names)])
+
+    def action_find(self) -> None:
+        self.query_one(FilterBar).open()
 
     def action_ask(self) -> None:
         self.push_screen(
@@ -202,7 +205,7 @@ async def pictures(folder: Path, themes: list[str]) -> None:
         await picture(folder, f"{theme}-120x40", theme, (120, 40), "j j")
     if themes:
         await picture(folder, "ask", themes[0], (80, 24), "c")
-        await picture(folder, "filter", themes[0], (80, 24), "")
+        await picture(folder, "filter", themes[0], (80, 24), "f w c space r e : [")
         await picture(folder, "ascii", themes[0], (100, 30), "j", ascii_only=True)
 
 

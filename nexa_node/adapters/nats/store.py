@@ -84,12 +84,16 @@ class NatsStore:
         self.queue = NatsQueue(connection, small_things.spawn)
         self.agents = NatsAgents(connection)
         self.sessions = NatsSessions(connection)
-        self.inboxes = NatsInboxes(connection, lambda: streams.epochs[topology.INBOX])
+        self.inboxes = NatsInboxes(connection, self._inbox_epoch)
         self.signals = signals
         self.events = NatsEvents(connection)
         self.tokens = NatsTokens(connection)
         self._server = server
         self._connection = connection
+        self._streams = streams
+
+    def _inbox_epoch(self) -> str:
+        return self._streams.epochs[topology.INBOX]
 
     @property
     def warnings(self) -> tuple[str, ...]:

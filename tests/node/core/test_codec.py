@@ -16,8 +16,10 @@ SCALARS = (
 )
 DOCUMENTS = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 BOTH = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
@@ -136,7 +138,16 @@ def test_too_many_values_are_malformed(codec: Codec) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"NaN", b"Infinity", b"1e999", b'{"a":"\xff"}', b'"\\ud800"', b"", b"{", b"9" * 5000],
+    [
+        b"NaN",
+        b"Infinity",
+        b"1e999",
+        b'{"a":"\xff"}',
+        b'"\\ud800"',
+        b"",
+        b"{",
+        b"9" * 5000,
+    ],
 )
 def test_what_json_cannot_hold_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):

@@ -6,22 +6,22 @@ from nexa_node.core.retries import backoff_s, has_another
 
 
 def test_without_a_grant_there_is_no_limit() -> None:
-    credits = Credits()
+    granted = Credits()
 
-    assert credits.may(1000) == 1000
-    assert credits.spend()
+    assert granted.may(1000) == 1000
+    assert granted.spend()
 
 
 def test_granted_credits_are_used_up() -> None:
-    credits = Credits()
-    credits.grant(2)
-    assert credits.may(5) == 2
-    assert credits.spend()
-    assert credits.spend()
-    assert not credits.spend()
-    credits.grant(1)
+    granted = Credits()
+    granted.grant(2)
+    assert granted.may(5) == 2
+    assert granted.spend()
+    assert granted.spend()
+    assert not granted.spend()
+    granted.grant(1)
 
-    assert credits.may(5) == 1
+    assert granted.may(5) == 1
 
 
 def test_outbound_is_bounded_in_frames_and_bytes() -> None:
@@ -51,7 +51,15 @@ def test_a_bucket_lets_a_burst_pass_and_then_its_rate() -> None:
 def test_the_back_off_doubles_up_to_its_limit() -> None:
     policy = RetryPolicy(backoff_ms=1000, max_backoff_ms=10_000)
     rng = random.Random(1)
-    for attempt, longest in ((0, 1), (1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (999, 10)):
+    for attempt, longest in (
+        (0, 1),
+        (1, 1),
+        (2, 2),
+        (3, 4),
+        (4, 8),
+        (5, 10),
+        (999, 10),
+    ):
         for _ in range(20):
             assert longest / 2 <= backoff_s(policy, attempt, rng) <= longest
 

@@ -24,7 +24,9 @@ def hello(**fields: Any) -> frames.Hello:
     "params",
     [
         new_task(),
-        new_task(deadline=NOW, start_by=NOW, est_seconds=1.5, hops=3, labels={"a": "b"}),
+        new_task(
+            deadline=NOW, start_by=NOW, est_seconds=1.5, hops=3, labels={"a": "b"}
+        ),
         NewMessage(to=TO, type="t", id="a-1/x", ttl_ms=1),
         NewMessage(to=Address(topic="a.b.c"), type="t"),
         NewMessage(to=Address(broadcast=True), type="t"),

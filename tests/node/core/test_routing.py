@@ -12,9 +12,9 @@ from tests.builders import agent, capability, task
 def candidates(*ids: str, slots: int = 1, **labels: str) -> list[Candidate]:
     return [
         Candidate(
-            Seat(AgentId(id), slots=slots, since=-1000.0), capability(labels=labels)
+            Seat(AgentId(name), slots=slots, since=-1000.0), capability(labels=labels)
         )
-        for id in ids
+        for name in ids
     ]
 
 

@@ -202,8 +202,8 @@ def test_what_follows_a_refused_hello_is_refused() -> None:
 def test_wrong_params_are_told_with_their_path(params: Any, path: str) -> None:
     answers = Peer(opened=False).call("session.hello", params, id="a")
 
-    id, code, message = error_of(answers)
-    assert (id, code) == ("a", -32602)
+    known, code, message = error_of(answers)
+    assert (known, code) == ("a", -32602)
     assert path in message
 
 
@@ -216,9 +216,9 @@ def test_no_params_are_an_empty_object() -> None:
 
 
 def test_unknown_methods_are_told() -> None:
-    id, code, message = error_of(Peer().call("no.such\n", {}, id=3))
+    known, code, message = error_of(Peer().call("no.such\n", {}, id=3))
 
-    assert (id, code) == (3, -32601)
+    assert (known, code) == (3, -32601)
     assert "\n" not in message
 
 
@@ -510,8 +510,8 @@ def test_a_wrong_result_is_an_error() -> None:
 
 def test_answers_to_nothing_are_ignored() -> None:
     peer = Peer()
-    for id in (1, 99, "x", None):
-        assert peer.say({"jsonrpc": "2.0", "id": id, "result": 1}) == []
+    for known in (1, 99, "x", None):
+        assert peer.say({"jsonrpc": "2.0", "id": known, "result": 1}) == []
 
     assert peer.session.take_events() == []
 
@@ -570,11 +570,15 @@ def test_msgpack_speaks_the_same_schema() -> None:
 
 NOISE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["id", "agent", "to", "type", "data", "slots", "resume", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "agent", "to", "type", "data", "slots", "resume", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )

@@ -155,6 +155,4 @@ def simulate(name: str, speeds: list[float], tasks: int) -> float:
 def test_unequal_agents_finish_sooner_when_the_faster_get_more() -> None:
     speeds = [1.0, 1.0, 2.0, 8.0]
 
-    assert simulate("least_loaded", speeds, 400) <= simulate(
-        "round_robin", speeds, 400
-    )
+    assert simulate("least_loaded", speeds, 400) <= simulate("round_robin", speeds, 400)

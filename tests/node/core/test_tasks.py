@@ -67,9 +67,7 @@ def test_accepting_twice_is_the_same() -> None:
 
 def test_progress_says_that_it_runs_and_keeps_what_is_not_said() -> None:
     claim = Claim(WC1, 1)
-    first = moved(
-        tasks.progress(assigned(), claim, pct=10.0, note="reading", now=NOW)
-    )
+    first = moved(tasks.progress(assigned(), claim, pct=10.0, note="reading", now=NOW))
     second = moved(tasks.progress(first, claim, pct=20.0, note=None, now=NOW))
 
     assert (second.status, second.pct, second.note) == ("running", 20.0, "reading")
@@ -295,9 +293,7 @@ def move(name: str, record: Task, claim: Claim, now: datetime) -> Verdict:
 
 
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(MOVES), st.sampled_from([WC1, WC2]), st.integers(0, 4)
-    ),
+    st.tuples(st.sampled_from(MOVES), st.sampled_from([WC1, WC2]), st.integers(0, 4)),
     max_size=40,
 )
 

@@ -24,7 +24,11 @@ async def test_a_submitted_task_is_assigned_run_and_completed() -> None:
 
         assert answer["result"] == {}
         task = rig.task(submitted.id)
-        assert (task.status, task.result, task.attempts) == ("completed", {"words": 2}, 1)
+        assert (task.status, task.result, task.attempts) == (
+            "completed",
+            {"words": 2},
+            1,
+        )
         assert rig.store.queue.entries == {}
         assert rig.dispatch.in_hand() == 0
 

@@ -1,16 +1,19 @@
 """Whatever stops, a task is completed once and none is lost.
 
-A random story over the ports in memory: agents that crash, hang, come back, refuse and
-answer late; a store that falls silent or loses its answers; nodes that are killed and
-started again. A watcher sees every record that is ever written.
+A random story over the ports in memory: agents that crash, hang, come back to either of
+two nodes, refuse, answer late and use claims they lost; a store that falls silent or
+loses its answers; nodes that are killed and started again. A watcher sees every record
+that is ever written.
 """
 
+import itertools
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from nexa_node.contract.errors import Unavailable
 from nexa_node.contract.tasks import FINISHED, RetryPolicy, Task
 from nexa_node.core.policies import LeasePolicy
 from tests.fakes import MemoryStore, settle
@@ -37,12 +40,15 @@ class Watcher:
 
     def check(self) -> None:
         for story in self.records.values():
-            for before, after in zip(story, story[1:], strict=False):
+            for before, after in itertools.pairwise(story):
                 assert before.status not in FINISHED, (before, after)
                 assert after.claim_epoch >= before.claim_epoch
                 if after.claim_epoch > before.claim_epoch:
                     assert before.status == "pending"
                 assert after.data == before.data, "a payload was lost"
+                if after.status == "completed":
+                    claim = f"{before.agent} {before.claim_epoch}"
+                    assert after.result == claim, "an old claim completed it"
 
 
 @dataclass
@@ -53,7 +59,11 @@ class Story:
     chance: random.Random = field(init=False)
     store: MemoryStore = field(default_factory=MemoryStore)
     watcher: Watcher = field(default_factory=Watcher)
+    names: tuple[str, ...] = ("alpha", "beta")
+    nodes: dict[str, Rig] = field(default_factory=dict)
     agents: list[FakeAgent] = field(default_factory=list)
+    remembered: dict[str, dict[Any, dict[str, Any]]] = field(default_factory=dict)
+    """By agent: every assignment it ever got."""
     accepted: dict[str, set[Any]] = field(default_factory=dict)
     """By task: every result a completion was answered yes for."""
     submitted: list[str] = field(default_factory=list)
@@ -63,38 +73,51 @@ class Story:
 
     async def run(self) -> None:
         self.watcher.attach(self.store)
-        rig = Rig(store=self.store, leases=LEASES, seed=self.seed)
-        await rig.__aenter__()
-        self.agents = [FakeAgent(rig, f"wc-{n}", incarnation="0") for n in range(3)]
+        for name in self.names:
+            await self._start(name)
+        self.agents = [
+            FakeAgent(self.nodes["alpha"], f"wc-{n}", incarnation="0") for n in range(3)
+        ]
         for _ in range(60):
-            if self.chance.random() < 0.06:
-                rig = await self._restart_node(rig)
-            await self._step(rig)
+            for name in self.names:
+                if self.chance.random() < 0.05:
+                    await self._restart(name)
+            await self._step()
             await self.store.clock.advance(self.chance.choice([0.05, 0.3, 1.0, 3.0]))
-        await self._calm(rig)
-        await rig.crash()
+        await self._calm()
+        for rig in self.nodes.values():
+            await rig.crash()
 
-    async def _restart_node(self, rig: Rig) -> Rig:
-        await rig.crash()
-        await self.store.clock.advance(self.chance.choice([0, 1, 40]))
-        new = Rig(store=self.store, leases=LEASES, seed=self.chance.randrange(99))
-        await new.__aenter__()
+    async def _start(self, name: str) -> None:
+        seed = self.chance.randrange(1000)
+        rig = Rig(store=self.store, name=name, leases=LEASES, seed=seed)
+        await rig.__aenter__()
+        self.nodes[name] = rig
+
+    async def _restart(self, name: str) -> None:
+        killed = self.nodes[name]
+        await killed.crash()
         for agent in self.agents:
-            agent.rig, agent.connection, agent.closed = new, None, None
-        return new
+            if agent.rig is killed:
+                agent.connection = None
+        await self.store.clock.advance(self.chance.choice([0, 1, 40]))
+        await self._start(name)
 
-    async def _step(self, rig: Rig) -> None:
+    async def _step(self) -> None:
         self.store.available = self.chance.random() > 0.08
         self.store.lose_answers = self.chance.random() < 0.08
         if self.chance.random() < 0.6:
-            await self._submit(rig)
+            await self._submit(self._any_node())
         for agent in self.agents:
             await self._act(agent)
+
+    def _any_node(self) -> Rig:
+        return self.nodes[self.chance.choice(self.names)]
 
     async def _submit(self, rig: Rig) -> None:
         try:
             submitted = await rig.submit(data=len(self.submitted), retry=RETRY)
-        except Exception:
+        except Unavailable:
             return
         self.submitted.append(submitted.id)
 
@@ -114,6 +137,7 @@ class Story:
     async def _connect(self, agent: FakeAgent) -> None:
         if self.chance.random() < 0.3:
             agent.incarnation = str(self.chance.random())
+        agent.rig = self._any_node()
         say = {"slots": self.chance.choice([1, 2, 3])}
         if agent.welcome is not None and self.chance.random() < 0.7:
             await agent.resume(**say)
@@ -121,7 +145,10 @@ class Story:
             await agent.hello(**say)
 
     async def _work(self, agent: FakeAgent) -> None:
+        remembered = self.remembered.setdefault(agent.id, {})
         for assigned in agent.assigned():
+            remembered[assigned["task"]["id"], assigned["claim_epoch"]] = assigned
+        for assigned in list(remembered.values()):
             deed = self.chance.random()
             if deed < 0.1:
                 await agent.send({"id": assigned["number"], "error": _busy()})
@@ -156,10 +183,10 @@ class Story:
             if frame.get("id") == number and "result" in frame:
                 self.accepted.setdefault(claim["id"], set()).add(result)
 
-    async def _calm(self, rig: Rig) -> None:
+    async def _calm(self) -> None:
         """Everything works again: what was submitted must come to its end."""
         self.store.available, self.store.lose_answers = True, False
-        worker = await rig.agent("steady", slots=50)
+        worker = await self.nodes["beta"].agent("steady", slots=50)
         for _ in range(400):
             await self.store.clock.advance(0.5)
             for assigned in worker.assigned():
@@ -169,7 +196,8 @@ class Story:
                 break
         await settle()
         assert self.store.queue.entries == {}, "the queue was not emptied"
-        assert rig.dispatch.in_hand() == 0
+        for rig in self.nodes.values():
+            assert rig.dispatch.in_hand() == 0
 
 
 def _busy() -> dict[str, Any]:
@@ -188,6 +216,8 @@ async def test_no_task_is_lost_or_completed_twice(seed: int) -> None:
         assert task.status in ("completed", "dead_lettered"), task
         results = story.accepted.get(task_id, set())
         if task.status == "completed":
-            assert results <= {task.result}, "a completion was confirmed and is not there"
+            assert results <= {task.result}, (
+                "a completion was confirmed and is not there"
+            )
         else:
             assert results == set()
