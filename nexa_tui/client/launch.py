@@ -5,6 +5,7 @@ crashes nor an SSH session that drops takes it down.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 _BEAT_S = 0.05
 _KILL_WAIT_S = 5.0
+_ROOM_BYTES = 64 * 1024
+"""With less than that a dying node can't even write down why."""
 
 Say = Callable[[str], None]
 
@@ -175,6 +178,11 @@ def _why_it_died(errors: Path, code: int) -> NexaError:
             continue
         kind = BY_REASON.get(fatal.reason, NexaError)
         return kind(fatal.error, remedy=fatal.remedy)
+    if not lines and shutil.disk_usage(errors.parent).free < _ROOM_BYTES:
+        return Unavailable(
+            f"the node could not start: No space left on the device of {errors.parent}",
+            remedy=f"free space there: df -h {errors.parent}",
+        )
     last = lines[-1] if lines else "it said nothing"
     return NexaError(
         f"the node ended with code {code}: {last}", remedy=f"less {errors}"

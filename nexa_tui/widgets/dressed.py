@@ -7,10 +7,12 @@ looked at and what is measured is what runs.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from nexa_tui.theming import (
     DEFAULT_THEME,
@@ -21,6 +23,7 @@ from nexa_tui.theming import (
     variable_defaults,
 )
 from nexa_tui.theming.terminal import terminal as judged
+from nexa_tui.widgets.lean import lean
 from nexa_tui.widgets.wall import Wall
 
 R = TypeVar("R")
@@ -93,3 +96,7 @@ class DressedApp(App[R], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, then the wall."""
         return [*super().get_line_filters(), self._wall]
+
+    def _display(self, screen: Screen[object], renderable: object) -> None:
+        """Write what changed, in as few bytes as can be."""
+        super()._display(screen, cast("RenderableType", lean(renderable)))

@@ -160,9 +160,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     made = Shell(environment(tmp_path / "home"))
     yield made
     stop_all(made.environ)
-    for process in servers_under(made.home):
-        process.kill()
-        pytest.fail(f"left running: {process}")
+    # A store whose node was killed ends by itself, a moment later.
+    until(lambda: not servers_under(made.home), "nothing is left running", 5)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a probe is asked, what it answers, and how it fails: shared by all kinds."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Asking:
         """Say which settings to correct, and where."""
         return f"correct {' and '.join(keys)} {self.entry}"
 
-    def password(self) -> str | None:
+    async def password(self) -> str | None:
         """Read the password; None if there is no file for one.
 
         Raises:
@@ -62,7 +63,7 @@ class Asking:
         if not path:
             return None
         try:
-            return read_secret(Path(path).expanduser())
+            return await asyncio.to_thread(read_secret, Path(path))
         except PermissionError as error:
             raise Unfit(
                 f"the password in {path} may be read by other users",

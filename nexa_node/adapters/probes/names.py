@@ -5,6 +5,7 @@ hangs would hold up ctrl-C; a daemon thread is not.
 """
 
 import asyncio
+import contextlib
 import socket
 import threading
 
@@ -37,21 +38,17 @@ async def _ask(host: str) -> tuple[str, ...]:
             answer.set_exception(found)
 
     def work() -> None:
-        found: tuple[str, ...] | BaseException
-        try:
-            rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found = tuple(dict.fromkeys(str(row[4][0]) for row in rows))
-        except (OSError, UnicodeError) as error:
-            found = error
-        if not loop.is_closed():
-            _post(loop, tell, found)
+        found = _look_up(host)
+        with contextlib.suppress(RuntimeError):  # the loop ended: nobody waits
+            loop.call_soon_threadsafe(tell, found)
 
-    threading.Thread(target=work, name=f"resolve-{host[:20]}", daemon=True).start()
+    threading.Thread(target=work, name="resolve", daemon=True).start()
     return await answer
 
 
-def _post(loop: asyncio.AbstractEventLoop, tell: object, found: object) -> None:
+def _look_up(host: str) -> tuple[str, ...] | BaseException:
     try:
-        loop.call_soon_threadsafe(tell, found)  # type: ignore[arg-type]
-    except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
-        return
+        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return error
+    return tuple(dict.fromkeys(str(row[4][0]) for row in rows))

@@ -1,7 +1,7 @@
 """`host:port` and URLs, read strictly; a password in one is refused."""
 
 from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from nexa_node.adapters.probes.asking import Asking, Unfit
 
@@ -30,6 +30,8 @@ class Address:
     username: str
     path: str
     """Without the leading slash."""
+    options: dict[str, str]
+    """What stands after the question mark; the first of each name."""
 
 
 def endpoint(asking: Asking, *, default_port: int | None = None) -> Endpoint:
@@ -59,17 +61,8 @@ def address(asking: Asking, *, schemes: tuple[str, ...], default_port: int) -> A
         endpoint=_endpoint(asking, parts, default_port),
         username=unquote(parts.username or ""),
         path=unquote(parts.path.lstrip("/")),
+        options={name: said[0] for name, said in parse_qs(parts.query).items()},
     )
-
-
-def without_password(asking: Asking) -> None:
-    """Refuse a target with a password in it: settings are shown, copied and logged.
-
-    Raises:
-        Unfit: There is one.
-    """
-    target = asking.spec.target
-    _split(asking, target if "://" in target else f"//{target}")
 
 
 def _split(asking: Asking, url: str) -> SplitResult:

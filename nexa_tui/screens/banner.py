@@ -1,0 +1,60 @@
+"""What the frame says wherever one is: how things stand, and what is badly wrong."""
+
+from nexa_tui.screens.session import Session
+from nexa_tui.state.overview import Piece, headline
+from nexa_tui.state.store import ClusterState, Denied, Gone, Live, NoNode, Opening
+from nexa_tui.widgets.statusbar import Feed, Standing
+
+
+def standing(session: Session) -> Standing:
+    """Sum up for the top bar."""
+    state, now = session.shown, session.now
+    node, cluster = state.node, state.cluster
+    target = session.target
+    notice = ""
+    if cluster is not None and cluster.verdict != "healthy":
+        notice = cluster.verdict
+    if session.starting is not None:
+        notice = session.starting
+    return Standing(
+        cluster=cluster.name if cluster else None,
+        node=node.name if node else (target.name if target else None),
+        identity=node.whoami if node else None,
+        role=node.role if node else None,
+        read_only=session.read_only,
+        feed=feed_of(state, now, paused=session.paused),
+        age_s=state.age(now),
+        notice=notice,
+    )
+
+
+def feed_of(state: ClusterState, now: float, *, paused: bool) -> Feed:
+    """One word for the connection."""
+    if paused:
+        return "paused"
+    match state.link:
+        case Opening():
+            return "connecting" if state.empty else "stale"
+        case Live():
+            return "stale" if state.stale(now) else "live"
+        case Gone():
+            return "lost" if state.empty else "stale"
+        case NoNode() | Denied():
+            return "lost"
+
+
+def banner_lines(
+    state: ClusterState, now: float, *, ascii_only: bool
+) -> list[tuple[Piece, ...]]:
+    """What must not be overlooked, whatever is looked at; nothing while all is well."""
+    fine = isinstance(state.link, Live) and not state.stale(now)
+    if fine or isinstance(state.link, NoNode | Opening):
+        return []
+    told = headline(state, now, ascii_only=ascii_only)
+    why = f": {told.reasons[0]}" if told.reasons else ""
+    lines: list[tuple[Piece, ...]] = [
+        ((f" {told.mark.glyph} {told.title}", told.mark.style), (why, "text"))
+    ]
+    if told.remedy:
+        lines.append((("   mend  ", "muted"), (told.remedy, "strong")))
+    return lines

@@ -1,0 +1,266 @@
+"""The dashboard: the frame that is always there, and one view at a time inside it.
+
+The frame answers where I am: which cluster and node, as whom, how old the data is, what
+the keys do. Views are made when they are first looked at, and only the one that is seen
+is kept up to date.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+
+from nexa_node.contract.events import Event
+from nexa_tui.actions import Action, Place
+from nexa_tui.screens.banner import banner_lines, standing
+from nexa_tui.screens.coming import NOT_YET, Coming
+from nexa_tui.screens.detail import Detail
+from nexa_tui.screens.keys import bindings
+from nexa_tui.screens.lists import ListView, newest
+from nexa_tui.screens.overview import Overview
+from nexa_tui.screens.said import Said
+from nexa_tui.screens.session import Session
+from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.events import EVENTS
+from nexa_tui.state.nodes import NODES
+from nexa_tui.state.store import ClusterState, NoNode
+from nexa_tui.state.tasks import TASKS
+from nexa_tui.widgets.ink import terminal_of
+from nexa_tui.widgets.statusbar import KeyBar, KeyHint, TopBar
+
+HISTORY_MAX = 50
+
+
+class View(Protocol):
+    """What the frame asks of a view."""
+
+    place: Place
+
+    def show(self) -> None:
+        """Show what is known now."""
+        ...
+
+    def climb(self) -> bool:
+        """Go one step up inside; False at the top."""
+        ...
+
+    def address(self) -> str | None:
+        """The address of what is looked at."""
+        ...
+
+    def focus_content(self) -> None:
+        """Put the focus where the keys work."""
+        ...
+
+
+class Dashboard(Screen[None]):
+    """The frame."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere", "no-node")
+
+    class Wanted(Message):
+        """A person wants something the application does: an action, and on what."""
+
+        def __init__(self, action: Action, argument: str = "") -> None:
+            """Say what."""
+            super().__init__()
+            self.action = action
+            self.argument = argument
+
+    def __init__(self, session: Session) -> None:
+        """Frame what `session` works on."""
+        super().__init__(id="dashboard")
+        self._session = session
+        self._view: Widget | None = None
+        self._name = ""
+        self._history: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Top bar, banner, one view, key bar."""
+        yield TopBar(id="top")
+        yield Said(id="banner")
+        with Container(id="body"):
+            yield Overview(self._session)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Begin with the Overview."""
+        self._view = self.query_one(Overview)
+        self._name = "overview"
+        self.refresh_view()
+        self.view.focus_content()
+
+    @property
+    def view(self) -> View:
+        """The view that is seen."""
+        return cast("View", self._view)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where we are, for key bar and help."""
+        place = self.view.place
+        places: list[Place] = [place]
+        if isinstance(self._view, ListView):
+            places.append("list")
+        if isinstance(self._session.shown.link, NoNode):
+            places.append("no-node")
+        return tuple(places)
+
+    def refresh_view(self) -> None:
+        """Show what is known now; only what differs is painted."""
+        if self._view is None or not self.is_mounted:
+            return
+        session, ascii_only = self._session, terminal_of(self).ascii_only
+        with self.app.batch_update():
+            self.query_one(TopBar).show(standing(session))
+            banner = self.query_one("#banner", Said)
+            lines = (
+                []
+                if self._name == "overview"
+                else banner_lines(session.shown, session.now, ascii_only=ascii_only)
+            )
+            banner.display = bool(lines)
+            banner.styles.height = max(1, len(lines))
+            banner.say(lines)
+            self.view.show()
+            self.query_one(KeyBar).show(self._hints())
+
+    def subject(self) -> tuple[Place, str] | None:
+        """What an action without an argument is about: a list and a key."""
+        if isinstance(self._view, Detail):
+            return self._view.of, self._view.key
+        if isinstance(self._view, ListView):
+            key = self._view.table.cursor_key
+            return None if key is None else (self._view.place, key)
+        return None
+
+    async def go(self, name: str, *, remember: bool = True) -> None:
+        """Turn to a view: `tasks`, or `tasks/01j…` for one record."""
+        if name == self._name:
+            return
+        old, view = self._view, await self._made(name)
+        if remember:
+            self._history = [*self._history, self._name][-HISTORY_MAX:]
+        self._name, self._view = name, view
+        with self.app.batch_update():
+            if isinstance(old, Detail):
+                await old.remove()
+            elif old is not None:
+                old.display = False
+            view.display = True
+            self.refresh_view()
+            self.view.focus_content()
+
+    async def action_view(self, name: str) -> None:
+        """Turn to a view by its number."""
+        await self.go(name)
+
+    async def action_back(self) -> None:
+        """Turn to the view before this one."""
+        if self._history:
+            await self.go(self._history.pop(), remember=False)
+
+    async def action_escape(self) -> None:
+        """One step up; never out."""
+        if self.view.climb():
+            self.refresh_view()
+        elif isinstance(self._view, Detail):
+            await self.go(self._view.of if self._came_from_list() else "overview")
+        elif self._name != "overview":
+            await self.go("overview")
+
+    async def action_quit(self) -> None:
+        """Back; at the root, ask."""
+        if self._name == "overview" and not self._view_is_climbed():
+            self._want("leave")
+        else:
+            await self.action_escape()
+
+    def on_list_view_opened(self, message: "ListView.Opened") -> None:
+        """Open a record."""
+        message.stop()
+        self.run_worker(self.go(f"{message.place}/{message.key}"), exit_on_error=False)
+
+    @on(KeyBar.Pressed)
+    async def _pressed(self, message: KeyBar.Pressed) -> None:
+        await self.run_action(message.hint.action)
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        """Something was on top: catch up."""
+        self.refresh_view()
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Pass every other action of the registry on to the application."""
+        raise AttributeError(name)
+
+    def _want(self, action_id: str, argument: str = "") -> None:
+        action = self._session.keymap.by_id[action_id]
+        self.post_message(self.Wanted(action, argument))
+
+    def _came_from_list(self) -> bool:
+        return bool(self._history) and self._history[-1] == cast("Detail", self._view).of
+
+    def _view_is_climbed(self) -> bool:
+        return False
+
+    async def _made(self, name: str) -> Widget:
+        place, _, key = name.partition("/")
+        body = self.query_one("#body")
+        if key:
+            detail = Detail(cast("Place", place), key, self._session)
+            await body.mount(detail)
+            return detail
+        found = body.query(f"#view-{place}")
+        if found:
+            return found.first()
+        view = self._new(place)
+        await body.mount(view)
+        return view
+
+    def _new(self, place: str) -> Widget:
+        if place in NOT_YET:
+            return Coming(place)
+        return _LISTS[place](self._session)
+
+    def _hints(self) -> list[KeyHint]:
+        session = self._session
+        actions = session.keymap.bar(
+            *self.places, role=session.role, read_only=session.read_only
+        )
+        from nexa_tui.screens.keys import method
+
+        return [KeyHint(one.shown(), one.label, method(one.id)) for one in actions]
+
+
+def _nodes(state: ClusterState) -> tuple[object, ...]:
+    return state.cluster.nodes if state.cluster else ()
+
+
+def _events(state: ClusterState) -> tuple[Event, ...]:
+    return tuple(newest(state.events))
+
+
+_LISTS: Mapping[str, Callable[[Session], Widget]] = {
+    "nodes": lambda session: ListView(
+        NODES, lambda state: state.cluster.nodes if state.cluster else (),
+        place="nodes", number=2, session=session,
+    ),
+    "agents": lambda session: ListView(
+        AGENTS, lambda state: state.agents.values(),
+        place="agents", number=3, session=session,
+    ),
+    "tasks": lambda session: ListView(
+        TASKS, lambda state: state.tasks.values(),
+        place="tasks", number=4, session=session,
+    ),
+    "events": lambda session: ListView(
+        EVENTS, lambda state: state.events,
+        place="events", number=8, session=session,
+    ),
+}  # fmt: skip

@@ -1,0 +1,153 @@
+"""One record in full. What the feed does not carry is asked of the node, once."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.tasks import FINISHED, Explanation, Task
+from nexa_tui.actions import Place
+from nexa_tui.screens.keys import bindings
+from nexa_tui.screens.session import Session
+from nexa_tui.screens.sheet import Sheet
+from nexa_tui.state.detail import (
+    Field,
+    Line,
+    agent_lines,
+    event_lines,
+    node_lines,
+    task_lines,
+)
+from nexa_tui.state.listing import Look
+from nexa_tui.state.store import ClusterState
+from nexa_tui.state.text import clean
+from nexa_tui.widgets.ink import terminal_of
+from nexa_tui.widgets.lines import Piece
+from nexa_tui.widgets.panel import Panel
+
+_TASKS_MAX = 50
+_NOUNS = {"tasks": "Task", "agents": "Agent", "nodes": "Node", "events": "Event"}
+
+
+class Detail(Container):
+    """A view of one record."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("detail")
+
+    def __init__(self, place: Place, key: str, session: Session) -> None:
+        """Show the record of `place` that `key` names."""
+        super().__init__(id="view-detail", classes="view")
+        self.of: Place = place
+        self.place: Place = "detail"
+        self.key = key
+        self._session = session
+        self._task: Task | None = None
+        self._why: Explanation | None = None
+        self._error: NexaError | None = None
+        self._asked_for: object = None
+
+    def compose(self) -> ComposeResult:
+        """The lines in a panel."""
+        yield Panel(
+            Sheet(id="sheet"),
+            title=f"{_NOUNS.get(self.of, self.of)} {clean(self.key, 60)}",
+            id="detail",
+        )
+
+    def focus_content(self) -> None:
+        """Put the focus where the keys work."""
+        self.query_one(Sheet).focus()
+
+    def address(self) -> str | None:
+        """The address of the record."""
+        return f"nexa://{self.of}/{self.key}"
+
+    def climb(self) -> bool:
+        """Nothing to climb inside."""
+        return False
+
+    def show(self) -> None:
+        """Show what is known now, and ask for what is not."""
+        state, now = self._session.shown, self._session.now
+        at = state.node_time(now)
+        look = Look(
+            None if at is None else at.replace(microsecond=0),
+            ascii_only=terminal_of(self).ascii_only,
+        )
+        makers: dict[str, Callable[[ClusterState, Look], Sequence[Line]]] = {
+            "tasks": self._task_lines,
+            "agents": self._agent_lines,
+            "nodes": self._node_lines,
+            "events": self._event_lines,
+        }
+        self.query_one(Sheet).show_lines(makers[self.of](state, look))
+        info: list[Piece] = [("Esc back", "muted")]
+        if self._error is not None:
+            info.insert(0, (clean(self._error.message, 80), "crit"))
+        self.query_one(Panel).say(info=info)
+
+    def _task_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
+        summary = state.tasks.get(TaskId(self.key))
+        self._ask(summary)
+        if self._task is not None and (
+            summary is None or self._task.status == summary.status
+        ):
+            return task_lines(self._task, look, self._why)
+        if summary is not None:
+            return task_lines(summary, look)
+        return _gone("task", "nexa task show " + clean(self.key))
+
+    def _agent_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
+        agent = state.agents.get(AgentId(self.key))
+        if agent is None:
+            return _gone("agent", "nexa agents list")
+        mine = [task for task in state.tasks.values() if task.agent == agent.id]
+        return agent_lines(agent, mine[: -_TASKS_MAX - 1 : -1], look)
+
+    def _node_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
+        for node in state.cluster.nodes if state.cluster else ():
+            if self.key in {node.id, node.name}:
+                return node_lines(node, look)
+        return _gone("node", "nexa cluster status")
+
+    def _event_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
+        for event in state.events:
+            if event.id == self.key:
+                return event_lines(event, look)
+        return _gone("event", "nexa events")
+
+    def _ask(self, summary: object) -> None:
+        """Ask the node for the whole task; again only when its record changed."""
+        if self._session.client is None or (
+            self._asked_for is not None and self._asked_for == summary
+        ):
+            return
+        self._asked_for = summary if summary is not None else self.key
+        self.run_worker(
+            self._fetch(), group="detail", exclusive=True, exit_on_error=False
+        )
+
+    async def _fetch(self) -> None:
+        client = self._session.client
+        if client is None:
+            return
+        try:
+            task = await client.task(TaskId(self.key))
+            waiting = task.status not in FINISHED
+            self._why = await client.explain(task.id) if waiting else None
+        except NexaError as error:
+            self._error = error
+        else:
+            self._task, self._error = task, None
+        self.show()
+
+
+def _gone(noun: str, command: str) -> tuple[Line, ...]:
+    return (
+        Field("", f"This node does not remember the {noun} any more.", "muted"),
+        Field("", command, "strong"),
+    )
