@@ -12,26 +12,24 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from nexa_node.contract.events import Event
-from nexa_tui.actions import Action, Place
+from nexa_tui.actions import Place
 from nexa_tui.screens.banner import banner_lines, standing
 from nexa_tui.screens.coming import NOT_YET, Coming
 from nexa_tui.screens.detail import Detail
-from nexa_tui.screens.keys import bindings
-from nexa_tui.screens.lists import ListView, newest
+from nexa_tui.screens.keys import bindings, method
+from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.overview import Overview
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.nodes import NODES
-from nexa_tui.state.store import ClusterState, NoNode
+from nexa_tui.state.store import NoNode
 from nexa_tui.state.tasks import TASKS
-from nexa_tui.widgets.ink import terminal_of
+from nexa_tui.widgets.ink import app_of, terminal_of
 from nexa_tui.widgets.statusbar import KeyBar, KeyHint, TopBar
 
 HISTORY_MAX = 50
@@ -64,21 +62,12 @@ class Dashboard(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere", "no-node")
 
-    class Wanted(Message):
-        """A person wants something the application does: an action, and on what."""
-
-        def __init__(self, action: Action, argument: str = "") -> None:
-            """Say what."""
-            super().__init__()
-            self.action = action
-            self.argument = argument
-
     def __init__(self, session: Session) -> None:
         """Frame what `session` works on."""
         super().__init__(id="dashboard")
         self._session = session
         self._view: Widget | None = None
-        self._name = ""
+        self._where = ""
         self._history: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -92,7 +81,7 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         """Begin with the Overview."""
         self._view = self.query_one(Overview)
-        self._name = "overview"
+        self._where = "overview"
         self.refresh_view()
         self.view.focus_content()
 
@@ -117,12 +106,12 @@ class Dashboard(Screen[None]):
         if self._view is None or not self.is_mounted:
             return
         session, ascii_only = self._session, terminal_of(self).ascii_only
-        with self.app.batch_update():
+        with app_of(self).batch_update():
             self.query_one(TopBar).show(standing(session))
             banner = self.query_one("#banner", Said)
             lines = (
                 []
-                if self._name == "overview"
+                if self._where == "overview"
                 else banner_lines(session.shown, session.now, ascii_only=ascii_only)
             )
             banner.display = bool(lines)
@@ -136,19 +125,20 @@ class Dashboard(Screen[None]):
         if isinstance(self._view, Detail):
             return self._view.of, self._view.key
         if isinstance(self._view, ListView):
-            key = self._view.table.cursor_key
-            return None if key is None else (self._view.place, key)
+            shown = cast("ListView[object]", self._view)
+            key = shown.table.cursor_key
+            return None if key is None else (shown.place, key)
         return None
 
     async def go(self, name: str, *, remember: bool = True) -> None:
         """Turn to a view: `tasks`, or `tasks/01j…` for one record."""
-        if name == self._name:
+        if name == self._where:
             return
         old, view = self._view, await self._made(name)
         if remember:
-            self._history = [*self._history, self._name][-HISTORY_MAX:]
-        self._name, self._view = name, view
-        with self.app.batch_update():
+            self._history = [*self._history, self._where][-HISTORY_MAX:]
+        self._where, self._view = name, view
+        with app_of(self).batch_update():
             if isinstance(old, Detail):
                 await old.remove()
             elif old is not None:
@@ -172,14 +162,15 @@ class Dashboard(Screen[None]):
             self.refresh_view()
         elif isinstance(self._view, Detail):
             await self.go(self._view.of if self._came_from_list() else "overview")
-        elif self._name != "overview":
+        elif self._where != "overview":
             await self.go("overview")
 
     async def action_quit(self) -> None:
         """Back; at the root, ask."""
-        if self._name == "overview" and not self._view_is_climbed():
-            self._want("leave")
-        else:
+        before = self._where
+        if not self.view.climb() and before == "overview":
+            await self.run_action("app.do('leave')")
+        elif before != "overview":
             await self.action_escape()
 
     def on_list_view_opened(self, message: "ListView.Opened") -> None:
@@ -195,19 +186,10 @@ class Dashboard(Screen[None]):
         """Something was on top: catch up."""
         self.refresh_view()
 
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        """Pass every other action of the registry on to the application."""
-        raise AttributeError(name)
-
-    def _want(self, action_id: str, argument: str = "") -> None:
-        action = self._session.keymap.by_id[action_id]
-        self.post_message(self.Wanted(action, argument))
-
     def _came_from_list(self) -> bool:
-        return bool(self._history) and self._history[-1] == cast("Detail", self._view).of
-
-    def _view_is_climbed(self) -> bool:
-        return False
+        return (
+            bool(self._history) and self._history[-1] == cast("Detail", self._view).of
+        )
 
     async def _made(self, name: str) -> Widget:
         place, _, key = name.partition("/")
@@ -233,17 +215,13 @@ class Dashboard(Screen[None]):
         actions = session.keymap.bar(
             *self.places, role=session.role, read_only=session.read_only
         )
-        from nexa_tui.screens.keys import method
-
-        return [KeyHint(one.shown(), one.label, method(one.id)) for one in actions]
-
-
-def _nodes(state: ClusterState) -> tuple[object, ...]:
-    return state.cluster.nodes if state.cluster else ()
-
-
-def _events(state: ClusterState) -> tuple[Event, ...]:
-    return tuple(newest(state.events))
+        of = self._view.of if isinstance(self._view, Detail) else None
+        hints = [
+            KeyHint(one.shown(), one.label, method(one.id))
+            for one in actions
+            if of is None or not one.dangerous or of in one.where
+        ]
+        return [*hints[:-3], KeyHint("1-9", "views"), *hints[-3:]]
 
 
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {

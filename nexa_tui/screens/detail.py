@@ -45,7 +45,7 @@ class Detail(Container):
         self.place: Place = "detail"
         self.key = key
         self._session = session
-        self._task: Task | None = None
+        self._whole: Task | None = None
         self._why: Explanation | None = None
         self._error: NexaError | None = None
         self._asked_for: object = None
@@ -93,10 +93,10 @@ class Detail(Container):
     def _task_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
         summary = state.tasks.get(TaskId(self.key))
         self._ask(summary)
-        if self._task is not None and (
-            summary is None or self._task.status == summary.status
+        if self._whole is not None and (
+            summary is None or self._whole.status == summary.status
         ):
-            return task_lines(self._task, look, self._why)
+            return task_lines(self._whole, look, self._why)
         if summary is not None:
             return task_lines(summary, look)
         return _gone("task", "nexa task show " + clean(self.key))
@@ -142,7 +142,7 @@ class Detail(Container):
         except NexaError as error:
             self._error = error
         else:
-            self._task, self._error = task, None
+            self._whole, self._error = task, None
         self.show()
 
 

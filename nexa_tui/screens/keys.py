@@ -13,27 +13,46 @@ _MOVES: Mapping[str, str] = {
     "bottom": "move.last",
     "half-down": "move.half-down",
     "half-up": "move.half-up",
-    "open": "move.choose",
 }
 """What a view of lines binds by itself, under names of its own."""
+_ON_SCREEN = frozenset(("back", "escape", "quit"))
+_IN_VIEW = frozenset(
+    (
+        "filter", "sort", "reverse", "problems", "maximise", "next-panel",
+        "previous-panel", "open", "go-on", "open-check", "run-check", "run-checks",
+    )
+)  # fmt: skip
 
 
 def bindings(*places: Place) -> list[BindingType]:
-    """The bindings of these places; each calls `action_` with its id's words joined."""
-    return [
-        Binding(",".join(action.keys), method(action.id), show=False, id=action.id)
-        for action in ACTIONS
-        if action.keys
-        and action.id not in _MOVES
-        and any(place in action.where for place in places)
-    ]
+    """The bindings of these places, each key once."""
+    made: list[BindingType] = []
+    taken: set[str] = set()
+    for action in ACTIONS:
+        keys = [key for key in action.keys if key not in taken]
+        here = any(place in action.where for place in places)
+        if keys and here and action.id not in _MOVES:
+            taken.update(keys)
+            made.append(
+                Binding(",".join(keys), method(action.id), show=False, id=action.id)
+            )
+    return made
 
 
 def method(action_id: str) -> str:
-    """The name of the action: `task-cancel` is `action_task_cancel`."""
+    """Who does it: the view that has the focus, the screen, or the application."""
     if action_id.startswith("view-"):
-        return f"view('{action_id.removeprefix('view-')}')"
-    return action_id.replace("-", "_")
+        return f"screen.view('{action_id.removeprefix('view-')}')"
+    if action_id in _ON_SCREEN:
+        return "screen." + action_id.replace("-", "_")
+    if action_id in _IN_VIEW:
+        return action_id.replace("-", "_")
+    return f"app.do('{action_id}')"
+
+
+def is_local(action_id: str) -> bool:
+    """Say whether only the view in focus can do it."""
+    return action_id in _IN_VIEW
 
 
 def chosen(keymap: Keymap) -> dict[str, str]:

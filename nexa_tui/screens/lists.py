@@ -4,7 +4,7 @@ The record under the cursor is known by its key, so that what is opened, copied 
 cancelled is what was looked at, wherever it has moved since.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual import on
@@ -174,6 +174,10 @@ class ListView(Container, Generic[R]):
         """Open the line for the filter."""
         (await self._bar_made()).open()
 
+    def action_open(self) -> None:
+        """Open the record under the cursor."""
+        self.table.action_choose()
+
     def action_sort(self) -> None:
         """Sort by the next column."""
         self.choose(order=self._listing.next_order(self._choice.order))
@@ -258,8 +262,3 @@ class ListView(Container, Generic[R]):
             self.table.say_when_empty("Nothing is wrong here.", "! shows everything")
         else:
             self.table.say_when_empty(*self._listing.empty)
-
-
-def newest(records: Sequence[R]) -> Sequence[R]:
-    """Turn a sequence that grows at its end round."""
-    return records[::-1]

@@ -108,11 +108,6 @@ class Overview(Container):
         self._table("tasks").sorted_by("age", reverse=True)
         self._make_current(self.query_one("#agents", Panel))
 
-    @property
-    def place_without_node(self) -> bool:
-        """Whether there is no node to show."""
-        return isinstance(self._session.shown.link, NoNode)
-
     def focus_content(self) -> None:
         """Put the focus on the panel it was on last."""
         current = self.query(".-current").first()
@@ -165,6 +160,15 @@ class Overview(Container):
     def action_previous_panel(self) -> None:
         """Focus the panel before."""
         self._turn(-1)
+
+    async def action_open(self) -> None:
+        """Open the record under the cursor; without a node, this key is the demo."""
+        if isinstance(self._session.shown.link, NoNode):
+            await self.run_action("app.do('demo')")
+            return
+        focused = self.screen.focused
+        if isinstance(focused, LineView):
+            focused.action_choose()
 
     def action_maximise(self) -> None:
         """Show the panel in focus alone, or all of them again."""

@@ -80,6 +80,8 @@ def _borrowed(of: Mapping[str, str]) -> dict[str, str]:
         "input-cursor-background": of["text"],
         "input-cursor-foreground": of["background"],
         "input-selection-background": of["cursor"],
+        "ansi-background": of["background"],
+        "ansi-foreground": of["text"],
         "scrollbar": of["border"],
         "scrollbar-hover": of["muted"],
         "scrollbar-active": of["accent"],

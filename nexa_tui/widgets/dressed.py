@@ -99,4 +99,5 @@ class DressedApp(App[R], inherit_bindings=False):
 
     def _display(self, screen: Screen[object], renderable: object) -> None:
         """Write what changed, in as few bytes as can be."""
-        super()._display(screen, cast("RenderableType", lean(renderable)))
+        less = cast("RenderableType", lean(renderable))
+        super()._display(screen, less)  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open

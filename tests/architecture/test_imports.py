@@ -25,7 +25,7 @@ def modules_after(code: str) -> set[str]:
             {"nats", "starlette", "uvicorn", "textual", "psutil"},
         ),
         (
-            "import nexa_node.wiring.node",
+            "import nexa_node.wiring.run",
             {"textual", "rich", "nexa_tui", "asyncpg", "redis"},
         ),
         ("import nexa_tui.app", {"httpx", "websockets", "nats", "starlette"}),

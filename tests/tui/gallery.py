@@ -1,7 +1,7 @@
 """Every widget on one page, to be looked at.
 
-    python tests/tui/gallery.py OUT_FOLDER [theme …]      SVG pictures in several sizes
-    python tests/tui/gallery.py                           to walk around in
+python tests/tui/gallery.py OUT_FOLDER [theme …]      SVG pictures in several sizes
+python tests/tui/gallery.py                           to walk around in
 """
 
 import asyncio
@@ -9,25 +9,26 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from textual.app import ComposeResult  # noqa: E402
-from textual.containers import Horizontal, Vertical  # noqa: E402
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
-from nexa_tui.state.severity import mark  # noqa: E402
-from nexa_tui.theming import Terminal  # noqa: E402
-from nexa_tui.widgets.chart import Chart  # noqa: E402
-from nexa_tui.widgets.checks import CheckLine, Checks  # noqa: E402
-from nexa_tui.widgets.columns import Column  # noqa: E402
-from nexa_tui.widgets.confirm import Confirm  # noqa: E402
-from nexa_tui.widgets.dressed import DressedApp  # noqa: E402
-from nexa_tui.widgets.filterbar import FilterBar  # noqa: E402
-from nexa_tui.widgets.loglines import LogLine, LogLines  # noqa: E402
-from nexa_tui.widgets.meter import Meter  # noqa: E402
-from nexa_tui.widgets.panel import Panel  # noqa: E402
-from nexa_tui.widgets.statusbar import KeyBar, KeyHint, Standing, TopBar  # noqa: E402
-from nexa_tui.widgets.table import Row, Table  # noqa: E402
+from nexa_tui.state.severity import mark
+from nexa_tui.theming import Terminal
+from nexa_tui.widgets.chart import Chart
+from nexa_tui.widgets.checks import CheckLine, Checks
+from nexa_tui.widgets.columns import Column
+from nexa_tui.widgets.confirm import Confirm
+from nexa_tui.widgets.dressed import DressedApp
+from nexa_tui.widgets.filterbar import FilterBar
+from nexa_tui.widgets.loglines import LogLine, LogLines
+from nexa_tui.widgets.meter import Meter
+from nexa_tui.widgets.panel import Panel
+from nexa_tui.widgets.statusbar import KeyBar, KeyHint, Standing, TopBar
+from nexa_tui.widgets.table import Row, Table
 
 AGENT_COLUMNS = (
     Column("state", "state", 13),
@@ -106,7 +107,12 @@ def log_line(number: int) -> LogLine:
 
 
 class Gallery(DressedApp[None]):
-    BINDINGS = [("t", "next_theme", "Theme"), ("c", "ask", "Ask"), ("f", "find", "Find"), ("q", "quit", "Quit")]
+    BINDINGS: ClassVar = [
+        ("t", "next_theme", "Theme"),
+        ("c", "ask", "Ask"),
+        ("f", "find", "Find"),
+        ("q", "quit", "Quit"),
+    ]
     CSS = """
     #left { width: 3fr; }
     #right { width: 2fr; }

@@ -197,7 +197,8 @@ class Server:
             raise StoreFailed("nats-server was not started")
         while process.returncode is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await process.wait()
             if process.returncode is None:
                 await self._look(process)
         self._up.clear()

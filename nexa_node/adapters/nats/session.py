@@ -181,8 +181,10 @@ class Session:
         socket, which waits for a peer that takes nothing.
         """
         while not self.is_lost:
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), PING_S / 2)
+                async with asyncio.timeout(PING_S / 2):
+                    await self._ended.wait()
         self._end()
 
     async def request(

@@ -36,6 +36,7 @@ NOTE_S = 60.0
 """How often it is noted how far the streams have come."""
 SETTLE_S = 2.0
 """How long a stop waits for what is being given back."""
+_CANCEL_AGAIN_S = 0.5
 
 _log = structlog.get_logger("nexa.store")
 
@@ -54,13 +55,17 @@ class Background:
         task.add_done_callback(self._done)
 
     async def settle(self, seconds: float) -> None:
-        """Wait until all is done, at most for `seconds`; then cancel the rest."""
-        tasks = set(self._tasks)
-        if tasks and seconds > 0:
-            await asyncio.wait(tasks, timeout=seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Wait until all is done, at most for `seconds`; then cancel the rest.
+
+        More than once, if need be: nats-py and `asyncio.wait_for` swallow a
+        cancellation that comes at a bad moment.
+        """
+        if self._tasks and seconds > 0:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -86,9 +86,7 @@ def ends_soon(asking: Asking, certificate: Certificate) -> Warned | None:
 def described(certificate: Certificate) -> str:
     """Say when it ends and who made it."""
     left = _days(certificate.left(datetime.now(UTC)))
-    return (
-        f"certificate ends {certificate.ends:%Y-%m-%d} ({left}), by {certificate.issuer}"
-    )
+    return f"certificate ends {certificate.ends:%Y-%m-%d} ({left}), by {certificate.issuer}"
 
 
 async def distrusted(
@@ -109,8 +107,14 @@ def why_distrusted(
     now = datetime.now(UTC)
     match error.verify_code:
         case code if code == _EXPIRED:
-            when = f" {_days(now - shown.ends)} ago, on {shown.ends:%Y-%m-%d}" if shown else ""
-            return Unfit(f"the certificate of {at} ended{when}", f"certbot renew; {look}")
+            when = (
+                f" {_days(now - shown.ends)} ago, on {shown.ends:%Y-%m-%d}"
+                if shown
+                else ""
+            )
+            return Unfit(
+                f"the certificate of {at} ended{when}", f"certbot renew; {look}"
+            )
         case code if code == _NOT_YET:
             when = f" on {shown.begins:%Y-%m-%d %H:%M} UTC" if shown else " later"
             return Unfit(

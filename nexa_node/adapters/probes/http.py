@@ -13,7 +13,7 @@ from nexa_node.adapters.probes.certificates import (
     read,
     trusting,
 )
-from nexa_node.adapters.probes.mending import closed, of_os_error
+from nexa_node.adapters.probes.mending import causes, closed, of_os_error
 from nexa_node.adapters.probes.names import resolve
 from nexa_node.adapters.probes.targets import Endpoint, address
 from nexa_node.adapters.probes.text import printable
@@ -43,7 +43,7 @@ async def look(asking: Asking) -> Look:
             httpx.AsyncClient(
                 verify=await trusting(asking) if parts.scheme == "https" else False,
                 trust_env=False,
-                timeout=None,
+                timeout=httpx.Timeout(None),
             ) as client,
             client.stream("GET", url, headers=await _headers(asking)) as response,
         ):
@@ -71,8 +71,10 @@ async def _judged(response: "httpx.Response", asking: Asking) -> Look:
     spec = asking.spec
     status = f"{response.status_code} {printable(response.reason_phrase, 40)}".strip()
     expected = spec.expect_status
-    good = response.status_code == expected if expected else (
-        response.status_code in _GOOD
+    good = (
+        response.status_code == expected
+        if expected
+        else (response.status_code in _GOOD)
     )
     if not good:
         wanted = expected or "200 to 399"
@@ -112,7 +114,7 @@ def _certificate(
 async def _refused(error: Exception, asking: Asking, at: Endpoint) -> Unfit:
     import httpx
 
-    for found in _causes(error):
+    for found in causes(error):
         if isinstance(found, ssl.SSLCertVerificationError):
             return await distrusted(found, asking, at)
         if isinstance(found, ssl.SSLError):
@@ -122,11 +124,3 @@ async def _refused(error: Exception, asking: Asking, at: Endpoint) -> Unfit:
             return closed(asking, where=str(at))
         return Unfit(f"{at} does not speak HTTP: {error}", asking.correct("target"))
     return of_os_error(error, asking, where=str(at))
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found

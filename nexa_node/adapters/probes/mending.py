@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from typing import cast
 
 from nexa_node.adapters.probes.asking import Asking, Unfit
 
@@ -59,20 +60,24 @@ def closed(asking: Asking, *, where: str) -> Unfit:
     )
 
 
-def _deepest(error: BaseException) -> BaseException:
-    """Find what the operating system said beneath what libraries made of it."""
-    seen: set[int] = set()
-    found = waiting = [error]
+def causes(error: BaseException) -> list[BaseException]:
+    """List `error`, what it was raised from, and what groups among them hold."""
+    found: list[BaseException] = []
+    waiting = [error]
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:
+        if any(one is other for other in found):
             continue
-        seen.add(id(one))
-        if isinstance(one, OSError) and (one.errno or isinstance(one, socket.gaierror)):
-            return one
+        found.append(one)
         if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # of anything
+            waiting.extend(cast("BaseExceptionGroup[BaseException]", one).exceptions)
         waiting.extend(
-            inner for inner in (one.__cause__, one.__context__) if inner is not None
+            inner for inner in (one.__context__, one.__cause__) if inner is not None
         )
-    return found[0] if found else error
+    return found
+
+
+def _deepest(error: BaseException) -> BaseException:
+    """Find what the operating system said beneath what libraries made of it."""
+    system = (one for one in causes(error) if isinstance(one, OSError) and one.errno)
+    return next(system, error)

@@ -1,7 +1,7 @@
 """`postgres`: a database lets us in and answers a query."""
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 from nexa_node.adapters.probes.asking import Asking, Look, Unfit
 from nexa_node.adapters.probes.certificates import distrusted, no_tls, trusting
@@ -9,9 +9,6 @@ from nexa_node.adapters.probes.mending import closed, of_os_error
 from nexa_node.adapters.probes.names import resolve
 from nexa_node.adapters.probes.targets import Address, Endpoint, address
 from nexa_node.adapters.probes.text import printable
-
-if TYPE_CHECKING:
-    import asyncpg
 
 _PORT = 5432
 _USER = "postgres"
@@ -35,7 +32,7 @@ async def look(asking: Asking) -> Look:
     encryption = await _encryption(asking, parts)
     await resolve(asking, at.host)
     try:
-        connection: asyncpg.Connection = await asyncpg.connect(
+        connection: Any = await cast("Any", asyncpg).connect(
             host=at.host,
             port=at.port,
             user=username,
@@ -68,12 +65,12 @@ async def _encryption(asking: Asking, parts: Address) -> ssl.SSLContext | str:
         return await trusting(asking)
     if mode in {"disable", "allow", "prefer", "require"}:
         return mode
-    raise Unfit(f"there is no sslmode '{printable(mode, 40)}'", asking.correct("target"))
+    raise Unfit(
+        f"there is no sslmode '{printable(mode, 40)}'", asking.correct("target")
+    )
 
 
-async def _asked(
-    connection: "asyncpg.Connection", *, username: str, database: str
-) -> Look:
+async def _asked(connection: Any, *, username: str, database: str) -> Look:
     await connection.fetchval("select 1")
     version = connection.get_server_version()
     return Look(

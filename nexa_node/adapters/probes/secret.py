@@ -14,7 +14,9 @@ def read_secret(path: Path) -> str:
         OSError: It can't be read.
         UnicodeDecodeError: It is not text.
     """
-    with os.fdopen(os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with os.fdopen(
+        os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK), "rb"
+    ) as file:
         if os.fstat(file.fileno()).st_mode & _OTHERS:
             raise PermissionError("others may read it")
         text = file.read(64 * 1024).decode()

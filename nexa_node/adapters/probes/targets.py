@@ -70,9 +70,9 @@ def _split(asking: Asking, url: str) -> SplitResult:
         parts = urlsplit(url)
         password = parts.password
     except ValueError as error:
-        raise Unfit(f"the target is no address: {error}", asking.correct("target")) from (
-            error
-        )
+        raise Unfit(
+            f"the target is no address: {error}", asking.correct("target")
+        ) from (error)
     if password is not None:
         raise Unfit(
             "a password stands in the target, where everybody who sees the settings"
@@ -82,9 +82,7 @@ def _split(asking: Asking, url: str) -> SplitResult:
     return parts
 
 
-def _endpoint(
-    asking: Asking, parts: SplitResult, default_port: int | None
-) -> Endpoint:
+def _endpoint(asking: Asking, parts: SplitResult, default_port: int | None) -> Endpoint:
     try:
         port = parts.port if parts.port is not None else default_port
     except ValueError:

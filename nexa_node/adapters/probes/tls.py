@@ -29,6 +29,4 @@ async def look(asking: Asking) -> Look:
         raise await distrusted(error, asking, at) from error
     except ssl.SSLError as error:
         raise no_tls(error, asking, at) from error
-    return Look(
-        f"{version}, {described(certificate)}", ends_soon(asking, certificate)
-    )
+    return Look(f"{version}, {described(certificate)}", ends_soon(asking, certificate))

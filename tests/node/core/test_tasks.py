@@ -51,7 +51,7 @@ def test_assigning_begins_a_claim_and_an_attempt() -> None:
     assert record.history[-1].outcome is None
 
 
-@pytest.mark.parametrize("status", ["assigned", "running", *FINISHED])
+@pytest.mark.parametrize("status", ["assigned", "running", *sorted(FINISHED)])
 def test_only_pending_tasks_are_assigned(status: Any) -> None:
     verdict = tasks.assign(task(status=status), agent=WC2, node="b", now=NOW)
 

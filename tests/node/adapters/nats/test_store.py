@@ -1,6 +1,8 @@
 """The store as a whole: it never blocks the loop, and says how it is."""
 
 import asyncio
+import contextlib
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
@@ -105,6 +107,31 @@ async def test_background_work_is_finished_or_cancelled() -> None:
     await background.settle(0.2)
 
     assert done == ["short"]
+
+
+async def test_work_that_swallows_one_cancellation_is_cancelled_again() -> None:
+    """As nats-py and, before Python 3.12, asyncio.wait_for do now and then."""
+    background = Background()
+
+    async def swallow() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    background.spawn(swallow())
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await background.settle(0)
+
+
+async def test_closing_at_any_moment_of_a_restart_ends(tmp_path: Path) -> None:
+    for n in range(12):
+        async with asyncio.timeout(15):
+            async with opened(tmp_path / f"n{n}") as store:
+                kill(store)
+                await asyncio.sleep(0.001 * n**2)
+        assert store.health().pid is None
 
 
 async def test_leaving_by_an_error_ends_the_server_too(folder: object) -> None:

@@ -1,0 +1,220 @@
+"""Everything that lies on top for a moment: help, reading, quit, themes, attach.
+
+Imported when the first of them is opened. Esc closes each without doing anything.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from nexa_tui.actions import Action, Keymap, Place, key_name
+from nexa_tui.client.discovery import Target
+from nexa_tui.screens.sheet import Sheet
+from nexa_tui.state.detail import Field, Heading, Line
+from nexa_tui.state.text import clean
+from nexa_tui.widgets.columns import Column
+from nexa_tui.widgets.confirm import Choice
+from nexa_tui.widgets.lines import LineView
+from nexa_tui.widgets.panel import Panel
+from nexa_tui.widgets.table import Row, Table
+from nexa_tui.widgets.untrusted import untrusted
+
+_CLOSE: list[BindingType] = [
+    Binding("escape,q", "close", "Close", show=False, id="dialog.close")
+]
+
+
+class Reading(ModalScreen[None]):
+    """Something to read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *_CLOSE,
+        Binding("question_mark,f1", "close", "Close", show=False, id="dialog.help"),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[Line]) -> None:
+        """Show `lines`, clean ones, under a title."""
+        super().__init__(classes="dialog")
+        self._title = clean(title, 80)
+        self._told = lines
+
+    def compose(self) -> ComposeResult:
+        """Lines in a panel."""
+        yield Panel(Sheet(id="reading"), title=self._title, classes="box")
+
+    def on_mount(self) -> None:
+        """Show them."""
+        sheet = self.query_one(Sheet)
+        sheet.show_lines(self._told)
+        sheet.focus()
+        self.query_one(Panel).say(info=[("Esc closes", "muted")])
+
+    def action_close(self) -> None:
+        """Close."""
+        self.dismiss()
+
+
+def help_lines(
+    keymap: Keymap, places: Sequence[Place], allowed: Sequence[str]
+) -> list[Line]:
+    """What the keys do here, then what they do everywhere.
+
+    Args:
+        keymap: With what the operator changed.
+        places: Where we are.
+        allowed: Ids of the actions that would not be refused.
+    """
+    here = [one for one in keymap.at(*places) if "everywhere" not in one.where]
+    everywhere = list(keymap.at("everywhere"))
+    lines: list[Line] = [Heading(f"here: {', '.join(places)}")]
+    lines += [_help_of(one, allowed) for one in here]
+    lines.append(Heading("everywhere"))
+    lines += [_help_of(one, allowed) for one in everywhere if one.keys]
+    lines.append(Heading("filter"))
+    lines += [
+        Field("wc", "the row says so somewhere"),
+        Field("state:busy", "that column says so"),
+        Field("re:^wc-[0-9]", "a regular expression; also state:re:..."),
+        Field("!idle", "and not that"),
+    ]
+    return lines
+
+
+def _help_of(action: Action, allowed: Sequence[str]) -> Field:
+    keys = " ".join(key_name(key) for key in action.keys)
+    refused = "" if action.id in allowed else " (refused: you may only look)"
+    words = f"   :{action.words}" if action.words else ""
+    style = "warn" if action.dangerous and not refused else "text"
+    return Field(keys, f"{action.help}{words}{refused}", "muted" if refused else style)
+
+
+class Quit(ModalScreen[str]):
+    """Leave? Answers `detach`, `stop` or nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n", "answer('')", "Stay", show=False, id="quit.stay"),
+        Binding("y,q", "answer('detach')", "Detach", show=False, id="quit.detach"),
+    ]
+
+    def __init__(self, started: Sequence[Target]) -> None:
+        """Ask; `started` are the nodes that this console started and that still run."""
+        super().__init__(classes="dialog")
+        self._started = started
+
+    def compose(self) -> ComposeResult:
+        """Detach is the default: nodes go on."""
+        names = ", ".join(clean(one.name, 30) for one in self._started)
+        told = (
+            f"You started {names} here. Detach, and it goes on without you."
+            if names
+            else "Nodes and agents go on; nexa finds them again."
+        )
+        with Container(classes="box small") as box:
+            box.border_title = Content("Leave the console?")
+            yield Static(untrusted(told, 300), classes="told")
+            with Horizontal(classes="answers"):
+                yield Choice("Detach", id="detach")
+                if self._started:
+                    yield Choice(f"Stop {names}", id="stop")
+                yield Choice("Stay", id="stay")
+
+    def on_mount(self) -> None:
+        """Enter detaches."""
+        self.query_one("#detach").focus()
+
+    def on_choice_chosen(self, event: Choice.Chosen) -> None:
+        """Answer."""
+        chosen = event.choice.id or ""
+        self.action_answer("" if chosen == "stay" else chosen)
+
+    def action_answer(self, answer: str) -> None:
+        """Close with the answer."""
+        self.dismiss(answer)
+
+
+class Pick(ModalScreen[str]):
+    """Choose one of a list; what is highlighted may be tried out meanwhile."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _CLOSE
+
+    def __init__(
+        self, title: str, rows: Sequence[tuple[str, str, str]], *, first: str = ""
+    ) -> None:
+        """Offer rows.
+
+        Args:
+            title: Our own words.
+            rows: Key, name and note of each.
+            first: The key the cursor begins on.
+        """
+        super().__init__(classes="dialog")
+        self._title = title
+        self._rows = rows
+        self._first = first
+
+    def compose(self) -> ComposeResult:
+        """A table in a panel."""
+        columns = (
+            Column("name", "name", 16, flexible=1),
+            Column("note", "", 20, flexible=2, priority=1),
+        )
+        yield Panel(
+            Table(columns, empty="Nothing found.", id="pick"),
+            title=self._title,
+            classes="box",
+        )
+
+    def on_mount(self) -> None:
+        """Fill the table."""
+        table = self.query_one(Table)
+        table.update_rows(
+            [
+                Row(key, ((clean(name, 60), "strong"), (clean(note, 120), "muted")))
+                for key, name, note in self._rows
+            ]
+        )
+        table.move_to_key(self._first)
+        table.focus()
+        self.query_one(Panel).say(
+            info=[("Enter takes", "muted"), ("Esc closes", "muted")]
+        )
+
+    def on_line_view_selected(self, message: LineView.Selected) -> None:
+        """Take it."""
+        message.stop()
+        self.dismiss(message.key)
+
+    def action_close(self) -> None:
+        """Take nothing."""
+        self.dismiss("")
+
+
+class Attach(Pick):
+    """Choose a node: one that was found, a context, or a URL that is typed."""
+
+    def compose(self) -> ComposeResult:
+        """The list, and a line for a URL."""
+        yield from super().compose()
+
+    def on_mount(self) -> None:
+        """Add the line."""
+        super().on_mount()
+        line = Input(
+            placeholder="or a URL: http://HOST:6392", compact=True, max_length=300
+        )
+        line.cursor_blink = False
+        self.query_one(Panel).mount(line)
+        if not self._rows:
+            line.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take the URL."""
+        event.stop()
+        if event.value.strip():
+            self.dismiss(f"url:{event.value.strip()}")
