@@ -101,7 +101,9 @@ def read(codec: Codec, data: bytes, *, data_bytes: int) -> Frame:
 
 def protocol_error(code: int, reason: str, why: str) -> ErrorObject:
     """Make one of JSON-RPC's own errors."""
-    return ErrorObject(code=code, message=why, data=ErrorData(reason=reason, retryable=False))
+    return ErrorObject(
+        code=code, message=why, data=ErrorData(reason=reason, retryable=False)
+    )
 
 
 def failure(known: RequestId | None, code: int, reason: str, why: str) -> Failure:

@@ -170,9 +170,9 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
 def _connectivity(spec: CheckSpec, path: Path) -> Check:
     async def look() -> Outcome:
         # The drivers are imported only where there is such a check.
-        from nexa_node.adapters.checks.connectivity import probe
+        from nexa_node.adapters.probes.connectivity import probe
 
-        return await probe(spec, environ=os.environ)
+        return await probe(spec, environ=os.environ, place=str(path))
 
     return Check(
         id=f"connectivity.{spec.name}",

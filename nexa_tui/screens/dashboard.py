@@ -62,10 +62,11 @@ class Dashboard(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere", "no-node")
 
-    def __init__(self, session: Session) -> None:
-        """Frame what `session` works on."""
+    def __init__(self, session: Session, *, first: str = "overview") -> None:
+        """Frame what `session` works on, and begin with the view `first`."""
         super().__init__(id="dashboard")
         self._session = session
+        self._first = first
         self._view: Widget | None = None
         self._where = ""
         self._history: list[str] = []
@@ -78,12 +79,13 @@ class Dashboard(Screen[None]):
             yield Overview(self._session)
         yield KeyBar(id="keys")
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Begin with the Overview."""
         self._view = self.query_one(Overview)
         self._where = "overview"
         self.refresh_view()
         self.view.focus_content()
+        await self.go(self._first)
 
     @property
     def view(self) -> View:
@@ -146,6 +148,15 @@ class Dashboard(Screen[None]):
             view.display = True
             self.refresh_view()
             self.view.focus_content()
+
+    async def filter_by(self, words: str) -> None:
+        """Filter the list that is seen."""
+        if isinstance(self._view, ListView):
+            shown = cast("ListView[object]", self._view)
+            if words:
+                await shown.filter_by(words)
+            else:
+                await shown.action_filter()
 
     async def action_view(self, name: str) -> None:
         """Turn to a view by its number."""

@@ -44,11 +44,11 @@ class Splash(Screen[None]):
         *bindings("everywhere"),
     ]
 
-    def __init__(self, session: Session) -> None:
-        """Show what `session` finds out."""
+    def __init__(self, session: Session, *, touched: bool = False) -> None:
+        """Show what `session` finds out; `touched` if a person asked for it."""
         super().__init__(id="splash")
         self._session = session
-        self._touched = False
+        self._touched = touched
 
     def compose(self) -> ComposeResult:
         """Logo, checks, where we stand, keys."""

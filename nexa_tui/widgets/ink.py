@@ -31,6 +31,8 @@ _NO_COLOUR: Mapping[str, str] = {
     "title": "bold reverse",
     "warn": "bold",
     "crit": "bold reverse",
+    "crit-text": "bold",
+    "warn-text": "bold",
     "unknown": "underline",
     "self": "underline",
 }
@@ -68,6 +70,9 @@ class Inks:
 
         Blanks go with the piece before them; underlines and the like never cover them.
         """
+        if extra.reverse and not self._no_colour:
+            # The terminal's own colours, turned around, are no plane to write colours on.
+            pieces = [(text, "text") for text, _ in pieces]
         segments: list[Segment] = []
         blank = self.style("text", plane) + extra
         for text, key in pieces:
@@ -126,6 +131,8 @@ class Inks:
         elif key == _TITLE:
             key = "accent"
         ramp, _, step = key.partition("-")
+        if step == "text":
+            key = ramp
         if ramp in _RAMPS and step.isdigit():
             return self._on_ramp(_RAMPS[ramp], int(step))
         name = f"nexa-chart-{key}" if key == "second" else f"nexa-{key}"
@@ -189,12 +196,17 @@ def plane_of(widget: Widget) -> Color:
 
 def follow_theme(widget: Widget, redress: Callable[[], None]) -> None:
     """Call `redress` and draw the widget again whenever another theme is put on."""
+    app = app_of(widget)
+    worn = dict(app.theme_variables)
 
     def put_on(_theme: object) -> None:
-        redress()
-        widget.refresh()
+        nonlocal worn
+        if worn != app.theme_variables:  # the first theme is announced, too
+            worn = dict(app.theme_variables)
+            redress()
+            widget.refresh()
 
-    app_of(widget).theme_changed_signal.subscribe(widget, put_on)
+    app.theme_changed_signal.subscribe(widget, put_on)
 
 
 def terminal_of(widget: Widget) -> Terminal:

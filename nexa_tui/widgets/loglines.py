@@ -21,6 +21,10 @@ _COLUMNS = (
 )
 
 
+_TEXT_STYLES = {"crit": "crit-text", "warn": "warn-text", "unknown": "unknown"}
+"""How a line reads whose glyph is of that style; all others read plainly."""
+
+
 class LogLine(NamedTuple):
     """One line. All text is clean."""
 
@@ -79,13 +83,12 @@ class LogLines(Table):
 
 
 def _row(line: LogLine) -> Row:
-    calm = line.style in {"muted", "text", "ok"}
     return Row(
         line.key,
         (
             (line.time, "muted"),
             (line.glyph, line.style),
             (line.source, "muted"),
-            (line.text, "text" if calm else line.style),
+            (line.text, _TEXT_STYLES.get(line.style, "text")),
         ),
     )

@@ -49,6 +49,11 @@ class Meter(Drawn):
         self._note = (note, key)
         self.redraw()
 
+    def _empty_cell(self) -> str:
+        if self.ascii_only:
+            return "."
+        return "∙" if self.app.no_color else "■"
+
     def drawing(self, width: int, height: int) -> list[Pieces]:
         """Label, bar, percentage, note; the note goes first where room is short."""
         note = self._note_width + 2 if self._note_width else 0
@@ -57,7 +62,7 @@ class Meter(Drawn):
             note = 0
         bar = max(0, width - fixed - note)
         full = gauge(self._fraction, bar, ascii_only=self.ascii_only)
-        rest = ("." if self.ascii_only else "■") * (bar - len(full.text))
+        rest = self._empty_cell() * (bar - len(full.text))
         pieces: list[Piece] = [
             (filled(self._label, self._label_width) + " ", "muted"),
             *[(text, f"load-{step}") for text, step in full.runs()],

@@ -26,7 +26,7 @@ def modules_after(code: str) -> set[str]:
         ),
         (
             "import nexa_node.wiring.run",
-            {"textual", "rich", "nexa_tui", "asyncpg", "redis"},
+            {"textual", "nexa_tui", "asyncpg", "redis"},
         ),
         ("import nexa_tui.app", {"httpx", "websockets", "nats", "starlette"}),
     ],

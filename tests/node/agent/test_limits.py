@@ -118,7 +118,7 @@ async def test_a_link_that_breaks_ends_the_run_and_says_why(
         await asyncio.wait_for(make_agent().run(signals=False), 5)
 
 
-async def test_an_early_assignment_waits_for_the_welcome(
+async def test_a_node_that_calls_before_its_welcome_cannot_hold_the_agent(
     node: StandIn, make_agent: Make
 ) -> None:
     async def eager(visit: Visit) -> None:

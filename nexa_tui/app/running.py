@@ -1,0 +1,120 @@
+"""From the command line's wishes to a console on the terminal, and back to the shell."""
+
+import gc
+import os
+import random
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from nexa_node.contract import places
+from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.errors import NexaError
+from nexa_tui.actions import BY_ID, FORBIDDEN_KEYS, Keymap
+from nexa_tui.app.console import Console
+from nexa_tui.app.life import Lifeline
+from nexa_tui.client.api import NodeClient
+from nexa_tui.client.clock import SystemClock
+from nexa_tui.client.discovery import Target, discover
+from nexa_tui.client.places import base_folders
+from nexa_tui.screens.session import Doors, Session
+from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
+from nexa_tui.theming import Themes, terminal
+
+USAGE = 2
+
+
+def run_console(options: ConsoleOptions) -> int:
+    """Open the console and stay until it is left.
+
+    Returns:
+        The exit code: 0 left, 1 failed, 2 the settings are wrong, 128 + a signal.
+    """
+    gc.disable()  # 70 ms of the start; switched on again when all is there
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    try:
+        settings = read_settings(
+            options.environ, actions=frozenset(BY_ID), refused=FORBIDDEN_KEYS
+        )
+    except NexaError as error:
+        sys.stderr.write(f"nexa: {error.message}; mend: {error.remedy}\n")
+        return USAGE
+    console = build(options, settings)
+    with Lifeline(console.leave_now):
+        mouse = options.mouse and settings.mouse is not False
+        answer = console.run(mouse=mouse)
+    if console.failed is not None:
+        sys.stderr.write(console.last_words() + "\n")
+        return 1
+    if answer == "stop":
+        return _stop(console.session)
+    if answer == "demo":
+        _become("demo", options)
+    return console.return_code or 0
+
+
+def build(options: ConsoleOptions, settings: ConsoleSettings) -> Console:
+    """Make a console on real nodes."""
+    config, _ = base_folders(options.environ)
+    session = Session(options, _doors(options), Keymap(settings.keys))
+    return Console(
+        session,
+        settings,
+        themes=Themes(Path(places.user_themes(config))),
+        terminal=terminal(
+            options.environ, ascii_only=options.ascii or bool(settings.ascii)
+        ),
+    )
+
+
+def _doors(options: ConsoleOptions) -> Doors:
+    clock, rng = SystemClock(), random.Random()
+
+    def connect(target: Target) -> NodeClient:
+        from nexa_tui.client.http import HttpNode
+
+        return HttpNode(target, clock, rng, resolve=lambda: _moved(target, options))
+
+    def check_here(only: str | None) -> AsyncIterator[CheckResult]:
+        from nexa_tui.client.selftest import run_here
+
+        return run_here(options.environ, only=only)
+
+    return Doors(clock, connect, check_here, rng)
+
+
+def _moved(target: Target, options: ConsoleOptions) -> Target | None:
+    """Where a node of this machine is now; others stay where they are."""
+    if target.pid is None:
+        return None
+    try:
+        return discover(options.environ, name=target.name)
+    except NexaError:
+        return None
+
+
+def _stop(session: Session) -> int:
+    """Stop the nodes that this console started, in sight of the shell."""
+    from nexa_tui.client.launch import stop_node
+
+    code = 0
+    for target in session.started:
+        try:
+            stop_node(
+                target,
+                environ=session.options.environ,
+                say=lambda words: sys.stderr.write(f"nexa: {words}\n") and None,
+            )
+        except NexaError as error:
+            sys.stderr.write(f"nexa: {error.message}; mend: {error.remedy}\n")
+            code = 1
+    return code
+
+
+def _become(command: str, options: ConsoleOptions) -> None:
+    """Go on as another command: the terminal is the shell's again by now."""
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "nexa_tui", command],
+        dict(options.environ),
+    )

@@ -1,0 +1,347 @@
+"""What actions do: the way from a key or a typed command to a call, and its answer.
+
+An action that needs a right is refused here with the reason, one that destroys asks
+first. The node has the last word, and what it says is shown as it said it.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from nexa_node.contract import places
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_tui.actions import Action, Place, find
+from nexa_tui.client.discovery import Target
+from nexa_tui.client.places import base_folders
+from nexa_tui.screens.session import Session
+from nexa_tui.state.effects import Effect, cancel_task, disconnect_agent, drain_node
+from nexa_tui.state.text import clean
+
+CLIPBOARD_MAX = 50_000
+"""Characters: terminals take about 74,000 encoded ones."""
+
+
+class Desk(Protocol):
+    """What deeds ask of the application."""
+
+    session: Session
+
+    def tell(self, text: str, *, severity: str = "information") -> None:
+        """Say something for a moment."""
+        ...
+
+    def ask(self, screen: Any, then: Callable[[Any], None]) -> None:
+        """Put a dialog on top and go on with its answer."""
+        ...
+
+    def begin(self, work: Coroutine[Any, Any, None], *, group: str) -> None:
+        """Work beside the screen; a second of the same group ends the first."""
+        ...
+
+    def watch(self, target: Target) -> None:
+        """Turn to a node."""
+        ...
+
+    def go(self, name: str) -> None:
+        """Turn to a view of the dashboard."""
+        ...
+
+    def local(self, action: Action, argument: str) -> None:
+        """Let the view in focus do it."""
+        ...
+
+    def subject(self) -> tuple[Place, str] | None:
+        """What the person looks at: a list and a key."""
+        ...
+
+    def address(self) -> str | None:
+        """The address of what the person looks at."""
+        ...
+
+    def here(self) -> Sequence[Place]:
+        """Where the person is."""
+        ...
+
+    def leave(self, answer: str) -> None:
+        """End the console: `detach`, `stop` or `demo`."""
+        ...
+
+
+class Deeds:
+    """Carries out the actions that belong to no view."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Work at `desk`."""
+        self._desk = desk
+        self._session = desk.session
+        self._doing: dict[str, Callable[[str], None]] = {
+            "go-on": lambda _: desk.go("overview"),
+            "start-node": lambda _: self._start(),
+            "attach": self._attach,
+            "demo": lambda _: desk.leave("demo"),
+            "copy": lambda _: self._copy(),
+            "pause": lambda _: self._pause(),
+            "palette": lambda _: self._palette(),
+            "help": lambda _: self._help(),
+            "reconnect": lambda _: self._reconnect(),
+            "leave": lambda _: self._leave(),
+            "task-cancel": lambda key: self._cancel(key),
+            "agent-disconnect": lambda key: self._disconnect(key),
+            "node-drain": lambda key: self._drain(key),
+        }
+
+    def do(self, action_id: str, argument: str = "") -> None:
+        """Do what the registry calls `action_id`, if it may be done."""
+        action = self._meant(self._session.keymap.by_id[action_id])
+        if not self._session.may(action):
+            self._desk.tell(self._why_not(action), severity="warning")
+        elif action.id in self._doing:
+            self._doing[action.id](argument)
+        else:
+            self._desk.local(action, argument)
+
+    def say(self, words: str) -> None:
+        """Do what was typed."""
+        found = find(words, self._session.keymap.actions)
+        if found is None:
+            told = f"no command '{clean(words, 60)}'; : lists them"
+            self._desk.tell(told, severity="warning")
+            return
+        action, argument = found
+        if action.id.startswith("view-"):
+            self._desk.go(action.id.removeprefix("view-"))
+        else:
+            self.do(action.id, argument)
+
+    def _meant(self, action: Action) -> Action:
+        """Of two actions on one key, that of the list the person looks at."""
+        subject = self._desk.subject()
+        if not action.dangerous or subject is None or subject[0] in action.where:
+            return action
+        for other in self._session.keymap.actions:
+            same = set(other.keys) & set(action.keys)
+            if other.dangerous and same and subject[0] in other.where:
+                return other
+        return action
+
+    def _why_not(self, action: Action) -> str:
+        if self._session.read_only:
+            return f"{action.label}: refused, this console is read-only"
+        role = self._session.role or "nobody"
+        return f"{action.label}: refused, a {clean(role, 20)} may only look"
+
+    def _start(self) -> None:
+        session = self._session
+        if session.starting is not None:
+            return
+        if session.client is not None and not session.state.empty:
+            self._desk.tell("a node is attached already")
+            return
+        self._desk.begin(self._started(), group="start")
+
+    async def _started(self) -> None:
+        from nexa_tui.client.launch import start_node
+        from nexa_tui.client.threads import beside
+
+        session = self._session
+        session.start_error = None
+        session.starting = "starting a node"
+
+        def told(words: str) -> None:
+            session.starting = f"starting a node: {words}"
+
+        try:
+            target = await beside(lambda: start_node(session.options.environ, say=told))
+        except NexaError as error:
+            session.start_error = error
+            self._desk.tell(_sentence(error), severity="error")
+        else:
+            session.started.append(target)
+            self._desk.watch(target)
+        finally:
+            session.starting = None
+            session.on_news()
+
+    def _attach(self, url: str) -> None:
+        if url:
+            self._attach_to(f"url:{url}")
+            return
+        from nexa_tui.screens.dialogs import Attach
+        from nexa_tui.screens.finding import found
+
+        environ = self._session.options.environ
+        try:
+            rows = found(environ)
+        except NexaError as error:
+            self._desk.tell(_sentence(error), severity="error")
+            rows = ()
+        self._desk.ask(Attach("Attach to", rows), self._attach_to)
+
+    def _attach_to(self, chosen: str) -> None:
+        from nexa_tui.screens.finding import target_of
+
+        if not chosen:
+            return
+        try:
+            target = target_of(chosen, self._session.options.environ)
+        except NexaError as error:
+            self._desk.tell(_sentence(error), severity="error")
+            return
+        self._desk.watch(target)
+
+    def _copy(self) -> None:
+        address = self._desk.address()
+        if address is None:
+            self._desk.tell("nothing to copy here")
+            return
+        text = clean(address, 500)
+        kept = _keep(text, self._session)
+        told = f"copied {text}" + (f"; also in {kept}" if kept else "")
+        self._desk.local(self._session.keymap.by_id["copy"], text)
+        self._desk.tell(told)
+
+    def _pause(self) -> None:
+        self._session.pause()
+        self._session.on_news()
+
+    def _palette(self) -> None:
+        from nexa_tui.screens.palette import Palette
+
+        session = self._session
+        offered = [one for one in session.keymap.actions if session.may(one)]
+        self._desk.ask(
+            Palette(offered), lambda words: self.say(words) if words else None
+        )
+
+    def _help(self) -> None:
+        from nexa_tui.screens.dialogs import Reading, help_lines
+
+        session = self._session
+        allowed = [one.id for one in session.keymap.actions if session.may(one)]
+        lines = help_lines(session.keymap, self._desk.here(), allowed)
+        self._desk.ask(Reading("Keys", lines), lambda _: None)
+
+    def _reconnect(self) -> None:
+        target = self._session.target
+        if target is None:
+            self._desk.tell("there is no node to connect to")
+        else:
+            self._desk.watch(target)
+
+    def _leave(self) -> None:
+        from nexa_tui.screens.dialogs import Quit
+
+        def answered(answer: str) -> None:
+            if answer:
+                self._desk.leave(answer)
+
+        self._desk.ask(Quit(self._session.started), answered)
+
+    def _cancel(self, key: str) -> None:
+        task_id = TaskId(key or self._key_of("tasks"))
+        state = self._session.state
+        task = state.tasks.get(task_id)
+        if task is None:
+            self._unknown("task", task_id, "nexa task list")
+            return
+        effect = cancel_task(state, task, self._session.now)
+        self._confirm(effect, task_id, lambda: self._call_cancel(task_id))
+
+    def _disconnect(self, key: str) -> None:
+        agent_id = AgentId(key or self._key_of("agents"))
+        agent = self._session.state.agents.get(agent_id)
+        if agent is None:
+            self._unknown("agent", agent_id, "nexa agents list")
+            return
+        effect = disconnect_agent(agent)
+        self._confirm(effect, agent_id, lambda: self._call_disconnect(agent_id))
+
+    def _drain(self, key: str) -> None:
+        wanted = key or self._key_of("nodes")
+        state = self._session.state
+        nodes = state.cluster.nodes if state.cluster else ()
+        for node in nodes:
+            if wanted in {node.id, node.name}:
+                effect = drain_node(state, node)
+                self._confirm(effect, node.name, lambda: self._call_drain(node.id))
+                return
+        self._unknown("node", wanted, "nexa cluster status")
+
+    def _confirm(
+        self,
+        effect: Effect,
+        target: str,
+        call: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        if effect.refused is not None:
+            self._desk.tell(f"{effect.verb}: {effect.refused}", severity="warning")
+            return
+        from nexa_tui.widgets.confirm import Confirm
+
+        dialog = Confirm(
+            title=effect.title,
+            target=target,
+            effects=effect.lines,
+            verb=effect.verb,
+            type_name=effect.type_name,
+        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._desk.begin(self._call(call), group="deed")
+
+        self._desk.ask(dialog, answered)
+
+    async def _call(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await call()
+        except NexaError as error:
+            self._desk.tell(_sentence(error), severity="error")
+
+    async def _call_cancel(self, task_id: TaskId) -> None:
+        client = self._session.client
+        if client is not None:
+            task = await client.cancel(task_id)
+            self._desk.tell(f"task {clean(task_id)} is {task.status}")
+
+    async def _call_disconnect(self, agent_id: AgentId) -> None:
+        client = self._session.client
+        if client is not None:
+            await client.disconnect(agent_id)
+            self._desk.tell(f"agent {clean(agent_id)} is disconnected")
+
+    async def _call_drain(self, node_id: str) -> None:
+        client = self._session.client
+        if client is not None:
+            await client.drain(node_id)
+            self._desk.tell("the node drains; its end is shown here")
+
+    def _key_of(self, place: Place) -> str:
+        subject = self._desk.subject()
+        return subject[1] if subject is not None and subject[0] == place else ""
+
+    def _unknown(self, noun: str, key: str, command: str) -> None:
+        told = f"no {noun} {clean(key, 60)}" if key else f"choose a {noun} first"
+        self._desk.tell(f"{told}; {command}", severity="warning")
+
+
+def _sentence(error: NexaError) -> str:
+    told = clean(error.message, 300)
+    return f"{told}; {clean(error.remedy, 200)}" if error.remedy else told
+
+
+def _keep(text: str, session: Session) -> Path | None:
+    """Write what was copied to a file, too: not every terminal has OSC 52."""
+    import os
+
+    _, state = base_folders(session.options.environ)
+    path = Path(places.startup_log(state)).with_name("copied.txt")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text[:CLIPBOARD_MAX] + "\n")
+    except OSError:
+        return None
+    return path

@@ -1,0 +1,54 @@
+"""Which nodes there are to attach to: those of this machine, then the contexts."""
+
+from collections.abc import Mapping
+
+from nexa_node.contract.errors import NotFound
+from nexa_tui.client.contexts import read_contexts
+from nexa_tui.client.discovery import Target, discover, local_nodes
+
+Offer = tuple[str, str, str]
+"""Key, name and note of one row."""
+
+
+def found(environ: Mapping[str, str]) -> tuple[Offer, ...]:
+    """List what can be attached to.
+
+    Raises:
+        Invalid: A file that would say so is broken.
+    """
+    here = [
+        (f"node:{one.name}", one.name, f"{one.url}, {one.source}")
+        for one in local_nodes(environ)
+    ]
+    known = read_contexts(environ)
+    contexts = [
+        (
+            f"context:{name}",
+            name,
+            f"{context.url}, context" + (", production" if context.production else ""),
+        )
+        for name, context in sorted(known.context.items())
+    ]
+    return (*here, *contexts)
+
+
+def target_of(chosen: str, environ: Mapping[str, str]) -> Target:
+    """Find what was chosen.
+
+    Args:
+        chosen: `node:NAME`, `context:NAME` or `url:URL`.
+        environ: For `NEXA_HOME` and tokens.
+
+    Raises:
+        NotFound: It is gone.
+        Invalid: The URL is none.
+    """
+    kind, _, value = chosen.partition(":")
+    target = {
+        "node": lambda: discover(environ, name=value),
+        "context": lambda: discover(environ, context=value),
+        "url": lambda: discover(environ, attach=value),
+    }[kind]()
+    if target is None:
+        raise NotFound(f"{value} is gone", remedy="nexa node status")
+    return target
