@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--idle", type=float, default=0.0, metavar="S")
     parser.add_argument(
         "--complete",
-        default="bench,Nodes,Agents,Tasks,Events",
+        default="live,HEALTHY,Agents,Tasks,load,GiB free,Events,node.healthy",
         help="what must be on a complete Overview, comma-separated (%(default)s)",
     )
     parser.add_argument(

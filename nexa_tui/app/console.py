@@ -155,7 +155,7 @@ class Console(DressedApp[str]):
         """Work beside the screen."""
         self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
 
-    def watch(self, target: Target) -> None:
+    def turn_to(self, target: Target) -> None:
         """Turn to a node; the same one again keeps what is known of it."""
         if self.session.target != target:
             self.session.attach(target)
@@ -167,7 +167,7 @@ class Console(DressedApp[str]):
         if isinstance(self.screen, Dashboard):
             self.begin(self.screen.go(name), group="go")
         elif isinstance(self.screen, Splash):
-            self.switch_screen(Dashboard(self.session, first=name))
+            self._switch(Dashboard(self.session, first=name))
 
     def local(self, action: Action, argument: str) -> None:
         """Let the view in focus do it."""
@@ -243,7 +243,11 @@ class Console(DressedApp[str]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Work that failed unexpectedly is told, and the console goes on."""
         if event.state is WorkerState.ERROR:
-            self.tell(f"{event.worker.error}", severity="error")
+            worker = cast("Worker[None]", event.worker)
+            self.tell(f"{worker.group}: {worker.error!r}", severity="error")
+
+    def _switch(self, screen: Screen[Any]) -> None:
+        self.switch_screen(screen)  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open
 
     def _dashboard(self) -> Dashboard | None:
         stack: list[Screen[Any]] = list(self.screen_stack)
@@ -251,7 +255,7 @@ class Console(DressedApp[str]):
 
     def _show_splash(self) -> None:
         if isinstance(self.screen, Dashboard):
-            self.switch_screen(Splash(self.session, touched=True))
+            self._switch(Splash(self.session, touched=True))
             self.begin(self.session.check(), group="check")
 
     def _theme(self, name: str) -> None:

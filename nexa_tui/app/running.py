@@ -97,14 +97,13 @@ def _stop(session: Session) -> int:
     """Stop the nodes that this console started, in sight of the shell."""
     from nexa_tui.client.launch import stop_node
 
+    def told(words: str) -> None:
+        sys.stderr.write(f"nexa: {words}\n")
+
     code = 0
     for target in session.started:
         try:
-            stop_node(
-                target,
-                environ=session.options.environ,
-                say=lambda words: sys.stderr.write(f"nexa: {words}\n") and None,
-            )
+            stop_node(target, environ=session.options.environ, say=told)
         except NexaError as error:
             sys.stderr.write(f"nexa: {error.message}; mend: {error.remedy}\n")
             code = 1
@@ -113,7 +112,7 @@ def _stop(session: Session) -> int:
 
 def _become(command: str, options: ConsoleOptions) -> None:
     """Go on as another command: the terminal is the shell's again by now."""
-    os.execve(
+    os.execve(  # noqa: S606  no shell is wanted
         sys.executable,
         [sys.executable, "-m", "nexa_tui", command],
         dict(options.environ),

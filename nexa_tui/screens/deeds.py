@@ -5,6 +5,7 @@ first. The node has the last word, and what it says is shown as it said it.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Desk(Protocol):
         """Work beside the screen; a second of the same group ends the first."""
         ...
 
-    def watch(self, target: Target) -> None:
+    def turn_to(self, target: Target) -> None:
         """Turn to a node."""
         ...
 
@@ -86,9 +87,9 @@ class Deeds:
             "help": lambda _: self._help(),
             "reconnect": lambda _: self._reconnect(),
             "leave": lambda _: self._leave(),
-            "task-cancel": lambda key: self._cancel(key),
-            "agent-disconnect": lambda key: self._disconnect(key),
-            "node-drain": lambda key: self._drain(key),
+            "task-cancel": self._cancel,
+            "agent-disconnect": self._disconnect,
+            "node-drain": self._drain,
         }
 
     def do(self, action_id: str, argument: str = "") -> None:
@@ -158,7 +159,7 @@ class Deeds:
             self._desk.tell(_sentence(error), severity="error")
         else:
             session.started.append(target)
-            self._desk.watch(target)
+            self._desk.turn_to(target)
         finally:
             session.starting = None
             session.on_news()
@@ -188,7 +189,7 @@ class Deeds:
         except NexaError as error:
             self._desk.tell(_sentence(error), severity="error")
             return
-        self._desk.watch(target)
+        self._desk.turn_to(target)
 
     def _copy(self) -> None:
         address = self._desk.address()
@@ -227,7 +228,7 @@ class Deeds:
         if target is None:
             self._desk.tell("there is no node to connect to")
         else:
-            self._desk.watch(target)
+            self._desk.turn_to(target)
 
     def _leave(self) -> None:
         from nexa_tui.screens.dialogs import Quit
@@ -264,7 +265,8 @@ class Deeds:
         for node in nodes:
             if wanted in {node.id, node.name}:
                 effect = drain_node(state, node)
-                self._confirm(effect, node.name, lambda: self._call_drain(node.id))
+                call = partial(self._call_drain, str(node.id))
+                self._confirm(effect, node.name, call)
                 return
         self._unknown("node", wanted, "nexa cluster status")
 

@@ -1,5 +1,6 @@
 """Choosing a theme: what is highlighted is worn at once, Esc puts the old one on again."""
 
+from functools import partial
 from typing import Any, Protocol
 
 from nexa_tui.screens.dialogs import Pick
@@ -53,7 +54,7 @@ class PickTheme(Pick):
 def choose_theme(wearer: Wearer, name: str) -> None:
     """Wear the theme of that name, or choose from the list."""
     if not name:
-        wearer.ask(PickTheme(wearer), lambda chosen: _worn(wearer, chosen))
+        wearer.ask(PickTheme(wearer), partial(_worn, wearer))
     elif wearer.wear(name):
         _worn(wearer, name)
     else:

@@ -4,6 +4,7 @@ from nexa_tui.state.charts import gauge
 from nexa_tui.state.formats import PERCENT_WIDTH, percent
 from nexa_tui.widgets.columns import filled
 from nexa_tui.widgets.drawn import Drawn, Pieces
+from nexa_tui.widgets.ink import app_of
 from nexa_tui.widgets.lines import Piece
 
 _BAR_MIN = 4
@@ -52,7 +53,7 @@ class Meter(Drawn):
     def _empty_cell(self) -> str:
         if self.ascii_only:
             return "."
-        return "∙" if self.app.no_color else "■"
+        return "∙" if app_of(self).no_color else "■"
 
     def drawing(self, width: int, height: int) -> list[Pieces]:
         """Label, bar, percentage, note; the note goes first where room is short."""

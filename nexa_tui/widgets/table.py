@@ -5,7 +5,7 @@ follows the screen, not the number of rows. The cursor stays on its row, known b
 wherever the row goes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from rich.cells import cell_len
@@ -46,16 +46,16 @@ class _Made:
     """Rows that are made already."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
+        self.all = rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.all)
 
     def key(self, index: int) -> str:
-        return self._rows[index].key
+        return self.all[index].key
 
     def row(self, index: int) -> Row:
-        return self._rows[index]
+        return self.all[index]
 
 
 class Table(LineView):
@@ -237,11 +237,15 @@ class Table(LineView):
         self.post_message(self.Highlighted(self, self._cursor, key))
 
     def _find(self, key: str) -> int | None:
-        key_of = self._rows.key
-        for index in range(len(self._rows)):
-            if key_of(index) == key:
+        for index, one in enumerate(self._keys()):
+            if one == key:
                 return index
         return None
+
+    def _keys(self) -> Iterator[str]:
+        if isinstance(self._rows, _Made):
+            return (row.key for row in self._rows.all)
+        return map(self._rows.key, range(len(self._rows)))
 
     def _repaint(self, old_count: int, old: Mapping[int, Row]) -> None:
         count, top = len(self._rows), self.top

@@ -13,6 +13,7 @@ import msgspec
 
 from nexa_node.adapters.files.private import make_private_folder
 from nexa_node.contract.checks import SelfTest
+from nexa_node.contract.errors import Unavailable
 
 ROTATE_BYTES = 5 * 1024 * 1024
 _KEPT = 3
@@ -62,7 +63,7 @@ class StartupLog:
             descriptor = os.open(self._path, flags, 0o600)
             with os.fdopen(descriptor, "ab", buffering=0) as file:
                 file.write(lines)
-        except (OSError, msgspec.EncodeError):
+        except (OSError, Unavailable):
             return
 
     def _rotate(self) -> None:
