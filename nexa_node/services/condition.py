@@ -153,7 +153,8 @@ class Condition:
         if self._told != (self._state, found):
             before = self._told[1].health if self._told else None
             self._told = self._state, found
-            if found.health != before:
+            # A node that only starts is not news: `node.running` or worse follows.
+            if found.health != before and self._state != "starting":
                 self._note(found)
             now = self.clock.now()
             cluster = self._cluster(found)

@@ -4,7 +4,8 @@ What a colour means is fixed here for all themes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from textual.theme import Theme
 
@@ -38,6 +39,17 @@ class Look:
     ansi: bool
     values: Mapping[str, str]
     """By variable: `ok`, `chart-low`, `style-cursor` …"""
+
+    def in_256_colours(self) -> "Look":
+        """The same look for a terminal of 256 colours, each the nearest there is.
+
+        Left to the terminal library, dark planes with a tint all become black.
+        """
+        near = {
+            key: _nearest_of_256(value) if value.startswith("#") else value
+            for key, value in self.values.items()
+        }
+        return replace(self, values=MappingProxyType(near))
 
     def variables(self) -> dict[str, str]:
         """The variables that style sheets may use, as in `$nexa-ok`."""
@@ -90,6 +102,22 @@ def _borrowed(of: Mapping[str, str]) -> dict[str, str]:
         "scrollbar-background-active": of["surface"],
         "scrollbar-corner-color": of["surface"],
     }
+
+
+_CUBE = (0, 95, 135, 175, 215, 255)
+_GREYS = tuple(range(8, 239, 10))
+
+
+def _nearest_of_256(colour: str) -> str:
+    """The nearest of the six-level cube and the ramp of greys, which all terminals have."""
+    rgb = tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    in_cube = tuple(min(_CUBE, key=lambda step: abs(step - part)) for part in rgb)
+    grey = min(_GREYS, key=lambda step: abs(step - sum(rgb) / 3))
+    red, green, blue = min(
+        (in_cube, (grey, grey, grey)),
+        key=lambda made: sum((a - b) ** 2 for a, b in zip(made, rgb, strict=True)),
+    )
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def variable_defaults() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar, cast
 from rich.console import RenderableType
 from textual.app import App
 from textual.filter import LineFilter
+from textual.geometry import Size
 from textual.screen import Screen
 
 from nexa_tui.theming import (
@@ -23,7 +24,7 @@ from nexa_tui.theming import (
     variable_defaults,
 )
 from nexa_tui.theming.terminal import terminal as judged
-from nexa_tui.widgets.lean import lean
+from nexa_tui.widgets.lean import Memory
 from nexa_tui.widgets.wall import Wall
 
 R = TypeVar("R")
@@ -65,6 +66,8 @@ class DressedApp(App[R], inherit_bindings=False):
         self.theme_problem: ThemeProblem | None = None
         self._wall = Wall()
         self._worn_from_start = ""
+        self._memory = Memory()
+        self._written_size = Size(0, 0)
         no_colour = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if no_colour else None)
         if not self.wear(theme):
@@ -85,6 +88,8 @@ class DressedApp(App[R], inherit_bindings=False):
         except ThemeProblem as problem:
             self.theme_problem = problem
             return False
+        if self.terminal.colours == "256":
+            look = look.in_256_colours()
         self.register_theme(look.theme())
         if self.theme == worn:
             self._watch_theme(worn)  # the file was written again
@@ -116,7 +121,14 @@ class DressedApp(App[R], inherit_bindings=False):
         """Textual's filters, then the wall."""
         return [*super().get_line_filters(), self._wall]
 
+    def forget_screen(self) -> None:
+        """Do not trust what the terminal shows: whatever is painted next is written."""
+        self._memory.forget()
+
     def _display(self, screen: Screen[object], renderable: object) -> None:
         """Write what changed, in as few bytes as can be."""
-        less = cast("RenderableType", lean(renderable))
+        if self._written_size != self.size:
+            self._written_size = self.size
+            self.forget_screen()
+        less = cast("RenderableType", self._memory.lean(renderable))
         super()._display(screen, less)  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open

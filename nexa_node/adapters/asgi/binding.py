@@ -40,7 +40,9 @@ def bind(host: str, port: int) -> socket.socket:
             remedy="choose another with --port or [node] port",
         )
     family, address = _resolve(host, port)
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it every
+    # answer waits 40 ms for the other side's delayed acknowledgement.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Connections of a node that just ended may linger; they must not hold the port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

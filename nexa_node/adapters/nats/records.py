@@ -168,7 +168,8 @@ class Records(Generic[T]):
 
         The server compares before it looks for the message id, so a second try of a
         write that was made, and whose answer was lost, looks like a lost one: the
-        record's own message id tells them apart.
+        record's own message id tells them apart. Only if others have written over it
+        since does a write that was made count as lost: its caller reads again anyway.
         """
         try:
             ack = await self._connection.store(

@@ -5,6 +5,7 @@ import socket
 from typing import cast
 
 from nexa_node.adapters.probes.asking import Asking, Unfit
+from nexa_node.adapters.probes.text import printable
 
 _START = {
     "postgres": "systemctl start postgresql",
@@ -43,6 +44,8 @@ def of_os_error(error: BaseException, asking: Asking, *, where: str) -> Unfit:
             return Unfit(
                 f"{where} closed the connection", f"see the log of {where}, or {target}"
             )
+        case UnicodeError():
+            return Unfit(f"'{printable(where, 60)}' is not a host's name", target)
         case EOFError():
             return closed(asking, where=where)
         case OSError():

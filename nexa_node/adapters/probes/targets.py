@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from nexa_node.adapters.probes.asking import Asking, Unfit
+from nexa_node.adapters.probes.text import printable
 
 _PORT_MAX = 65535
 
@@ -85,11 +86,12 @@ def _split(asking: Asking, url: str) -> SplitResult:
 def _endpoint(asking: Asking, parts: SplitResult, default_port: int | None) -> Endpoint:
     try:
         port = parts.port if parts.port is not None else default_port
-    except ValueError:
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # UnicodeError is one: a label that is empty or too long
         port = None
     if not parts.hostname or port is None or not 0 < port <= _PORT_MAX:
         raise Unfit(
-            f"the target '{asking.spec.target}' is not host:port",
+            f"the target '{printable(asking.spec.target, 80)}' is not host:port",
             asking.correct("target"),
         )
     return Endpoint(parts.hostname, port)

@@ -125,8 +125,7 @@ async def test_while_it_is_down_calls_wait_and_then_say_why(
         request_timeout_ms=600,
     )
     async with opened(folder, policy, changes.append) as store:
-        content = mine.read_bytes()
-        mine.unlink()
+        good = mine.rename(tmp_path / "good")
         mine.write_bytes(b"#!/bin/sh\nsleep 60\n")
         kill(store)
         await eventually(lambda: len(changes) > 1)
@@ -136,8 +135,7 @@ async def test_while_it_is_down_calls_wait_and_then_say_why(
         assert not store.health().connected
         assert store.health().pid is None
         assert "has the SHA-256" in store.health().detail
-        mine.write_bytes(content)
-        mine.chmod(0o700)
+        good.rename(mine)
         await back(store, 1)
         assert await store.tasks.create(builders.task()) is not None
     assert "can't be started again" in changes[1]

@@ -1,17 +1,25 @@
 """What all kinds share: refused, silent, unresolved, slow, hostile."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockBuster
+from hypothesis import given, strategies as st
 
 from nexa_node.adapters.host.clock import SystemClock
+from nexa_node.adapters.probes.asking import Asking, Unfit
 from nexa_node.adapters.probes.connectivity import probe
+from nexa_node.adapters.probes.mending import of_os_error
+from nexa_node.adapters.probes.targets import address, endpoint
 from nexa_node.contract.checks import CheckResult
 from nexa_node.core.policies import CheckSpec
 from nexa_node.services.self_test import Check, SelfTests
+from tests.node.adapters.probes.certificates import Pair
 from tests.node.adapters.probes.servers import (
     PLACE,
     closed_port,
@@ -45,6 +53,25 @@ async def test_a_closed_port_is_refused_and_the_setting_named(
     assert outcome.status == "fail"
     assert outcome.cause == f"connection refused: nothing listens on 127.0.0.1:{port}"
     assert f'correct target in [[check]] name = "it" of {PLACE}' in str(outcome.remedy)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "can't be reached: No route"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "closed the connection"),
+        (OSError(errno.EMFILE, "Too many open files"), "at: Too many open files"),
+        (EOFError(), "closed the connection without an answer"),
+        (ExceptionGroup("", [ConnectionRefusedError(111, "no")]), "connection refused"),
+        (ValueError("odd \x1b"), "at: ValueError: odd \x1b"),
+    ],
+)
+def test_every_error_has_a_cause_and_a_remedy(error: Exception, cause: str) -> None:
+    asking = Asking(CheckSpec(name="it", kind="tcp", target="at"), PLACE, {})
+    unfit = of_os_error(error, asking, where="at")
+
+    assert cause in unfit.cause
+    assert unfit.remedy
 
 
 async def ran(spec: CheckSpec) -> tuple[CheckResult, float]:
@@ -156,7 +183,8 @@ async def test_a_name_that_does_not_resolve_is_named(kind: str, target: str) -> 
         ("tcp", "[::1:80", "is no address"),
         ("dns", "http://host/", "is not a host's name"),
         ("dns", "", "is not a host's name"),
-        ("dns", "x" * 300 + ".invalid", "does not resolve"),
+        ("dns", "x" * 100 + ".invalid", "is not a host's name"),
+        ("http", "http://" + "x" * 100 + ".invalid/", "is not host:port"),
         ("http", "host/path", "is not a URL"),
         ("http", "ftp://host/", "begins with ftp://, expected http://"),
         ("nats", "http://host:1", "begins with http://"),
@@ -206,6 +234,49 @@ async def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
         f"the password file {path} can't be read: No such file or directory"
     )
     assert "correct password_file" in str(outcome.remedy)
+
+
+async def test_nothing_blocks_the_loop(tmp_path: Path, good: Pair) -> None:
+    path = secret(tmp_path, "x")
+    async with serving(silent, context=good.context(tmp_path)) as port:
+        for kind, target in BY_TARGET.items():  # what imports do is not what is meant
+            await look(kind, target.format(1))
+        buster = BlockBuster()
+        # A program is started from the loop's own thread: asyncio has no other way.
+        buster.functions["os.read"].can_block_in("subprocess.py", {"_execute_child"})
+        buster.functions["os.read"].can_block_in("program.py", {"_read"})
+        for call in ("os.path.abspath", "os.stat"):  # asyncpg looks for ~/.postgresql
+            buster.functions[call].can_block_in(
+                "connect_utils.py",
+                {"_dot_postgresql_path", "_parse_connect_dsn_and_args"},
+            )
+        buster.activate()
+        try:
+            for kind, target in BY_TARGET.items():
+                await look(kind, target.format(1), password_file=path)
+            await look("tls", f"localhost:{port}")
+            await look("exec", command=("echo", "hello"))
+        finally:
+            buster.deactivate()
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.from_regex(r"[a-z]{0,5}:?/?/?[^@]{0,5}@?\[?.{0,9}\]?:?[0-9]{0,6}/?.{0,5}"),
+    )
+)
+def test_any_target_is_an_address_or_unfit(target: str) -> None:
+    asking = Asking(CheckSpec(name="it", kind="redis", target=target), PLACE, {})
+
+    for read in (
+        lambda: endpoint(asking),
+        lambda: address(asking, schemes=("redis", "rediss"), default_port=1).endpoint,
+    ):
+        with contextlib.suppress(Unfit):
+            found = read()
+            assert found.host
+            assert 0 < found.port < 65536
 
 
 async def test_slower_than_warn_ms_warns_and_says_how_slow() -> None:
