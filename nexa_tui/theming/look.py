@@ -105,18 +105,18 @@ def _borrowed(of: Mapping[str, str]) -> dict[str, str]:
 
 
 _CUBE = (0, 95, 135, 175, 215, 255)
-_GREYS = tuple(range(8, 239, 10))
+_GREYS = (*range(8, 239, 10), 255)
+_TINT = 48
+"""A colour with less of a hue is a grey here: the cube would make it violet."""
 
 
 def _nearest_of_256(colour: str) -> str:
     """The nearest of the six-level cube and the ramp of greys, which all terminals have."""
     rgb = tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
     in_cube = tuple(min(_CUBE, key=lambda step: abs(step - part)) for part in rgb)
-    grey = min(_GREYS, key=lambda step: abs(step - sum(rgb) / 3))
-    red, green, blue = min(
-        (in_cube, (grey, grey, grey)),
-        key=lambda made: sum((a - b) ** 2 for a, b in zip(made, rgb, strict=True)),
-    )
+    if max(rgb) - min(rgb) < _TINT:
+        in_cube = (min(_GREYS, key=lambda step: abs(step - sum(rgb) / 3)),) * 3
+    red, green, blue = in_cube
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 

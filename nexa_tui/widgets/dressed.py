@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import ClassVar, TypeVar, cast
 
 from rich.console import RenderableType
+from textual import on
 from textual.app import App
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
@@ -120,6 +122,12 @@ class DressedApp(App[R], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, then the wall."""
         return [*super().get_line_filters(), self._wall]
+
+    @on(Driver.SignalResume)
+    def _had_it_back(self) -> None:
+        """Something else had the terminal: write the whole screen."""
+        self.forget_screen()
+        self.screen.refresh()
 
     def forget_screen(self) -> None:
         """Do not trust what the terminal shows: whatever is painted next is written."""

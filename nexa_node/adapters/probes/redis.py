@@ -74,6 +74,7 @@ async def _pool(asking: Asking, parts: Address, *, database: int) -> Any:
         password=password,
         protocol=2,
         client_name="nexa-selftest",
+        driver_info=None,
         socket_timeout=None,
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),

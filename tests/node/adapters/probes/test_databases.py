@@ -81,13 +81,17 @@ async def test_postgres_refuses_a_wrong_or_missing_password(
     )
 
 
-async def test_postgres_that_speaks_no_tls_well_is_told(
-    good: Pair, tmp_path: Path
-) -> None:
-    async with serving(saying(b"S" + b"nonsense" * 100)) as port:
-        outcome = await look(
-            "postgres", f"postgres://127.0.0.1:{port}/x?sslmode=require"
-        )
+async def test_postgres_that_speaks_no_tls_well_is_told() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"S")
+        await reader.read(1024)
+        writer.write(b"nonsense" * 100)
+        await reader.read()
+
+    async with serving(talk) as port:
+        target = f"postgres://127.0.0.1:{port}/x?sslmode=require"
+        outcome = await look("postgres", target)
 
     assert outcome.status == "fail"
     assert "TLS" in str(outcome.cause)
