@@ -137,6 +137,7 @@ class CheckSpec(Policy, frozen=True, kw_only=True):
     ca_file: str = ""
     """tls, http: trust these certificates instead of the system's."""
     username: str = ""
+    """Without one, http sends the password as a bearer token and nats as a token."""
     password_file: str = ""
     """postgres, redis, nats, smtp, http: a file of mode 0600; never the password itself."""
     database: str = ""

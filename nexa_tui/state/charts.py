@@ -16,6 +16,7 @@ Sample = float | None
 STEPS = 8
 """Steps of a gradient, from low to high."""
 
+_NOTHING = 1e-12
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _BLOCKS_DOWN = " ▔▔▀▀▀▀██"  # no other upper blocks are in every font
 _ASCII = " .:|"
@@ -133,7 +134,7 @@ def ceiling(samples: Sequence[Sample], low: float = 0.0) -> float:
     """
     highest = max((value for value in samples if value is not None), default=low)
     reach = highest - low
-    if not math.isfinite(reach) or reach <= 0:
+    if not math.isfinite(reach) or reach <= _NOTHING:
         return low + 1.0
     magnitude = 10.0 ** math.floor(math.log10(reach))
     for factor in (1.0, 2.0, 5.0):

@@ -68,8 +68,8 @@ _STATES: Mapping[Kind, Mapping[str, Urgency]] = {
     },
     "task": {
         "dead_lettered": "crit", "failed": "crit", "expired": "warn",
-        "running": "busy", "assigned": "busy", "pending": "quiet",
-        "completed": "ok", "cancelled": "quiet",
+        "running": "busy", "assigned": "busy", "completed": "ok",
+        "pending": "quiet", "cancelled": "quiet",
     },
     "check": {
         "fail": "crit", "warn": "warn", "running": "busy", "pass": "ok",
@@ -83,8 +83,8 @@ _STATES: Mapping[Kind, Mapping[str, Urgency]] = {
         "ok": "ok", "silenced": "quiet",
     },
     "feed": {
-        "lost": "crit", "stale": "warn", "reconnecting": "warn", "connecting": "busy",
-        "live": "ok", "paused": "warn",
+        "lost": "crit", "stale": "warn", "reconnecting": "warn", "paused": "warn",
+        "connecting": "busy", "live": "ok",
     },
 }  # fmt: skip
 _WORDS: Mapping[str, str] = {"dead_lettered": "dead letter"}

@@ -140,8 +140,12 @@ def tasks() -> tuple[TaskSummary, ...]:
         task_id = f"01jn8qk{(40 - n) * 7919 % 99991:05d}0000000{n:02d}kx{n:02d}"
         made.append(
             summary(
-                task_id, type=kind, status=status, submitted=ago(1.3 * n + 0.8),
-                priority="high" if n % 7 == 0 else "normal", **more,
+                task_id,
+                type=kind,
+                status=status,
+                submitted=ago(1.3 * n + 0.8),
+                priority="high" if n % 7 == 0 else "normal",
+                **more,
             )  # fmt: skip
         )
     return tuple(made)
@@ -353,7 +357,9 @@ def console(
     whole = {one.id: whole_task(one) for one in tasks()}
     doors = Doors(
         clock,
-        lambda target: Replay(target, news=scene.news, checks=scene.checks, tasks=whole),
+        lambda target: Replay(
+            target, news=scene.news, checks=scene.checks, tasks=whole
+        ),
         check_here,
     )
     options = ConsoleOptions(
@@ -365,17 +371,12 @@ def console(
     session = Session(options, doors, Keymap())
     if scene.node:
         session.attach(TARGET)
-    return Console(
-        session, ConsoleSettings(), terminal=Terminal(ascii_only=ascii_only)
-    )
+    return Console(session, ConsoleSettings(), terminal=Terminal(ascii_only=ascii_only))
 
 
 async def play(pilot: Pilot[Any], name: str) -> None:
     """Let the scene come to where it stands still."""
     await pilot.pause()
-    await pilot.app.workers.wait_for_complete(
-        [worker for worker in pilot.app.workers if worker.group == "go"]
-    )
     await pilot.pause()
     for key in SCENES[name].keys:
         await pilot.press(key)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexa_node.adapters.probes.secret import read_secret
+from nexa_node.adapters.probes.secret import Exposed, read_secret
 from nexa_node.core.policies import CheckSpec
 
 
@@ -64,14 +64,20 @@ class Asking:
             return None
         try:
             return await asyncio.to_thread(read_secret, Path(path))
-        except PermissionError as error:
+        except Exposed as error:
             raise Unfit(
                 f"the password in {path} may be read by other users",
                 f"chmod 600 {path}; and change the password if others had access",
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        except (OSError, ValueError, RuntimeError) as error:
+            # Not UTF-8 or no path at all; or the home folder of a user there is not.
+            why = error.strerror if isinstance(error, OSError) else _plain(error)
             raise Unfit(
                 f"the password file {path} can't be read: {why}",
                 self.correct("password_file"),
             ) from error
+
+
+def _plain(error: Exception) -> str:
+    """Say why, without quoting what was read: it may be the password."""
+    return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)

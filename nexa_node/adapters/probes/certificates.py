@@ -43,12 +43,19 @@ async def trusting(asking: Asking) -> ssl.SSLContext:
     ca_file = asking.spec.ca_file
     try:
         return await asyncio.to_thread(_context, ca_file)
-    except OSError as error:  # SSLError is one: no certificate in the file
-        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else None
-        raise Unfit(
-            f"ca_file {ca_file} can't be used: {why or error.strerror}",
-            asking.correct("ca_file"),
-        ) from error
+    except ssl.SSLError as error:
+        raise _no_authority(asking, "it holds no certificate") from error
+    except OSError as error:
+        raise _no_authority(asking, error.strerror or str(error)) from error
+    except (ValueError, RuntimeError) as error:  # no path; or nobody's home folder
+        raise _no_authority(asking, str(error)) from error
+
+
+def _no_authority(asking: Asking, why: str) -> Unfit:
+    return Unfit(
+        f"ca_file {asking.spec.ca_file} can't be used: {why}",
+        asking.correct("ca_file"),
+    )
 
 
 def read(der: bytes) -> Certificate:

@@ -9,7 +9,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ import pytest
 from nexa_node.adapters.probes.connectivity import probe
 from nexa_node.core.policies import CheckSpec
 from nexa_node.services.self_test import Outcome
+from tests import debian
 
 PLACE = "/etc/nexa.toml"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -111,6 +111,8 @@ def program(name: str, *, package: str) -> str:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
     found = shutil.which(name, path=path)
+    if found is None and debian.install(package):
+        return program(name, package=package)
     if found is None:
         why = f"{name} is not installed; apt-get install -y {package}"
         if os.environ.get("NEXA_TEST_SKIP_SERVERS") == "1":
@@ -290,6 +292,3 @@ def nats(binary: str, *options: str) -> Iterator[Running]:
         ) as port,
     ):
         yield Running(port, folder, "right-1")
-
-
-PYTHON = sys.executable

@@ -1,11 +1,23 @@
 """Certificates: trusted and long, or what is wrong with them. Through tls and https."""
 
+import ssl
 from pathlib import Path
 
 import pytest
 
+from nexa_node.adapters.probes.asking import Asking
+from nexa_node.adapters.probes.certificates import distrusted, why_distrusted
+from nexa_node.adapters.probes.targets import Endpoint
+from nexa_node.core.policies import CheckSpec
 from tests.node.adapters.probes.certificates import Pair, make
-from tests.node.adapters.probes.servers import PLACE, look, saying, serving, silent
+from tests.node.adapters.probes.servers import (
+    PLACE,
+    closed_port,
+    look,
+    saying,
+    serving,
+    silent,
+)
 
 TARGETS = {"tls": "localhost:{}", "http": "https://localhost:{}/"}
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -175,3 +187,46 @@ async def test_a_redis_under_tls_trusts_ca_file_alone(good: Pair) -> None:
 
     assert outcome.status == "fail"
     assert "whom this system does not trust" in str(outcome.cause)
+
+
+class Odd(ssl.SSLCertVerificationError):
+    """A verdict of OpenSSL's that nobody prepared for."""
+
+    verify_code = 23
+    verify_message = "certificate revoked"
+
+
+def test_any_other_verdict_is_quoted() -> None:
+    asking = Asking(CheckSpec(name="it", kind="tls", target="db:5432"), PLACE, {})
+    unfit = why_distrusted(Odd(), asking, Endpoint("db", 5432), None)
+
+    assert unfit.cause == "the certificate of db:5432 is not good: certificate revoked"
+    assert "openssl s_client -connect db:5432 -servername db" in unfit.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [(10, "the certificate of db:5432 ended"), (9, "begins later"),
+     (62, "is for another name, not for db"), (20, "is by an unknown authority")],
+)  # fmt: skip
+async def test_a_server_that_shows_it_only_once_is_told_all_the_same(
+    code: int, cause: str
+) -> None:
+    error = Odd()
+    error.verify_code = code
+    asking = Asking(CheckSpec(name="it", kind="tls", target="db:5432"), PLACE, {})
+    with closed_port() as port:
+        gone = await distrusted(error, asking, Endpoint("127.0.0.1", port))
+    named = why_distrusted(error, asking, Endpoint("db", 5432), None)
+
+    assert gone.cause
+    assert cause in named.cause
+
+
+@pytest.mark.parametrize("ca_file", ["~no-such-user-here/ca.pem", "nul\0"])
+async def test_a_ca_file_that_is_no_path_is_named(ca_file: str) -> None:
+    outcome = await look("tls", "localhost:1", ca_file=ca_file)
+
+    assert outcome.status == "fail"
+    assert "can't be used" in str(outcome.cause)
+    assert "correct ca_file" in str(outcome.remedy)

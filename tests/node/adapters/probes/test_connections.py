@@ -226,14 +226,29 @@ async def test_a_password_file_that_others_may_read_is_refused(
     assert f"chmod 600 {path}" in str(outcome.remedy)
 
 
-async def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
-    path = str(tmp_path / "none")
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("none", None, "No such file or directory"),
+        (".", None, "not a regular file"),
+        ("~no-such-user-here/x", None, "Could not determine home directory"),
+        ("nul\0", None, "embedded null byte"),
+        ("bytes", b"hunter2\xff", "it is not UTF-8"),
+    ],
+)
+async def test_a_password_file_that_can_not_be_read_is_named(
+    name: str, content: bytes | None, why: str, tmp_path: Path
+) -> None:
+    path = name if name.startswith("~") else str(tmp_path / name)
+    if content is not None:
+        Path(path).write_bytes(content)
+        Path(path).chmod(0o600)
     outcome = await look("redis", "127.0.0.1:1", password_file=path)
 
-    assert outcome.cause == (
-        f"the password file {path} can't be read: No such file or directory"
-    )
+    assert outcome.status == "fail"
+    assert why in str(outcome.cause)
     assert "correct password_file" in str(outcome.remedy)
+    assert "hunter2" not in repr(outcome)
 
 
 async def test_nothing_blocks_the_loop(tmp_path: Path, good: Pair) -> None:
