@@ -122,7 +122,8 @@ class CheckSpec(Policy, frozen=True, kw_only=True):
     """http: a URL · tcp, tls, smtp: host:port · dns: a host name · nats, redis,
     postgres: a URL or host:port."""
     command: tuple[str, ...] = ()
-    """exec: the program and its arguments; no shell. Exit 0 passes, 1 warns."""
+    """exec: the program and its arguments; no shell, and of the environment only PATH,
+    HOME, the user, the locale and the time zone. Exit 0 passes, 1 warns."""
     timeout_ms: int = 5000
     required: bool = False
     """A failure makes the node not ready; otherwise it is degraded."""

@@ -41,6 +41,10 @@ def main(arguments: list[str]) -> int:
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
+    except BrokenPipeError:
+        # Who asked has heard enough; nothing can be told to them any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 async def _check(only: str | None) -> int:

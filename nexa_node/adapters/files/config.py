@@ -23,6 +23,13 @@ PREFIX = "NEXA_"
 _NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG"}
 _PATH = re.compile(r" - at `\$(.*)`$")
 _PORT_MAX = 65535
+_MAY_BE_0 = {
+    "grace_ms",
+    "disk_free_warn_bytes",
+    "disk_free_fail_bytes",
+    "memory_free_warn_bytes",
+    "fsync_warn_ms",
+}
 _NEEDS_TARGET = {"http", "tcp", "tls", "dns", "nats", "postgres", "redis", "smtp"}
 
 
@@ -277,9 +284,26 @@ def _check_meaning(settings: Settings, origins: dict[str, str]) -> None:
         _refuse(
             "store.nats_server", "a binary of your own needs its sha256 too", origins
         )
+    _check_ranges(settings, origins)
     seen: set[str] = set()
     for number, check in enumerate(settings.checks):
         _check_check(check, f"check.{number}", seen, origins)
+
+
+def _check_ranges(settings: Settings, origins: dict[str, str]) -> None:
+    """Refuse numbers nothing can work with: a beat of 0 ms would take a whole core."""
+    built: dict[str, dict[str, Any]] = msgspec.to_builtins(settings)
+    for section in sections():
+        table = {} if section == "check" else built[section]
+        for key, value in table.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            least = 1 if key.endswith(("_ms", "_bytes", "_frames")) else 0
+            if key in _MAY_BE_0:
+                least = 0
+            if value < least:
+                why = f"{value} is too little; it must be at least {least}"
+                _refuse(f"{section}.{key}", why, origins)
 
 
 def _check_check(

@@ -16,7 +16,11 @@ from contextlib import asynccontextmanager
 from nexa_node.adapters.probes.asking import Asking, Look, Unfit, Warned
 from nexa_node.adapters.probes.text import decoded
 
-_SECRETS = ("NEXA_TOKEN", "NEXA_TOKEN_FILE")
+_PASSED_ON = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+)
+"""Nothing else of the node's environment: what a check prints is shown and kept, and
+the node's environment may hold anybody's secrets."""
 _KEPT = 8 * 1024
 _CHUNK = 64 * 1024
 _DRAIN_S = 0.5
@@ -109,7 +113,7 @@ async def _started(asking: Asking, output: _Output) -> AsyncGenerator[Process]:
     """Start it; on leaving, its whole process group is gone."""
     program, *arguments = asking.spec.command
     environ = {
-        name: text for name, text in asking.environ.items() if name not in _SECRETS
+        name: text for name, text in asking.environ.items() if name in _PASSED_ON
     }
     try:
         child = await asyncio.create_subprocess_exec(

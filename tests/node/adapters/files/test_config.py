@@ -80,6 +80,8 @@ def test_a_number_in_a_text_setting_stays_text(path: Path) -> None:
             (":5: check.0.timeout_ms", "above 0"),
         ),
         ("[[check]]\nname='a'\nkindd='tcp'\n", (":3: 'kindd'", "did you mean 'kind'")),
+        ("[sampling]\ninterval_ms = 0\n", (":2: sampling.interval_ms", "at least 1")),
+        ("[leases]\nlease_ms = -5\n", (":2: leases.lease_ms", "at least 1")),
         ("node.prot = 1\n", (":1: 'prot'", "did you mean 'port'")),
         ("node = 1\n", (":1: node",)),
     ],

@@ -85,12 +85,12 @@ async def test_much_noise_is_read_and_its_end_kept() -> None:
 
 async def test_it_gets_the_environment_without_our_secrets() -> None:
     spec = CheckSpec(name="it", kind="exec", command=("env",))
-    environ = {"PATH": os.environ["PATH"], "NEXA_TOKEN": "hunter2", "KEEP": "this"}
+    environ = {"PATH": os.environ["PATH"], "NEXA_TOKEN": "hunter2", "TZ": "this"}
     outcome = await probe(
         CheckSpec(
             name="it",
             kind="exec",
-            command=("sh", "-c", 'echo "$KEEP-${NEXA_TOKEN-none}"'),
+            command=("sh", "-c", 'echo "$TZ-${NEXA_TOKEN-none}"'),
         ),
         environ=environ,
     )
