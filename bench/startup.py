@@ -7,6 +7,7 @@ the splash and with the Overview on a running node. Exit 1 when a goal is missed
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -149,6 +150,12 @@ def main() -> int:
     )
     parser.add_argument("--no-peers", action="store_true", help="without the two")
     given = parser.parse_args()
+    # What is installed has its .pyc files; a checkout that was just edited has not.
+    subprocess.run(
+        [sys.executable, "-m", "compileall", "-q", "nexa_node", "nexa_tui"],
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
     series = Series()
     peers = None if given.no_peers else given.peers
     with running_node() as node:
