@@ -6,8 +6,9 @@ those who may only look.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
 
 Place = Literal[
     "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "events",
@@ -30,8 +31,7 @@ FORBIDDEN_KEYS = frozenset(
 """Multiplexers and terminals need these for themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """One thing to do."""
 
     id: str
@@ -88,7 +88,8 @@ ACTIONS: tuple[Action, ...] = (
     _view(8, "events", "events", "What happened, newest first."),
     _view(9, "audit", "audit list", "Audit and access."),
     Action("back", ("minus",), "back", "The view before this one.", words="back"),
-    Action("next-panel", ("tab",), "next panel", "Focus the next panel.", ("overview",)),
+    Action("next-panel", ("tab",), "next panel", "Focus the next panel.", ("overview",),
+           rank=2),
     Action("previous-panel", ("shift+tab",), "previous panel",
            "Focus the panel before.", ("overview",)),
     # Lists.
@@ -120,7 +121,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("maximise", ("z",), "maximise", "This panel alone; again for all of them.",
            ("overview",), rank=4),
     Action("pause", ("p",), "pause", "Hold the picture still; data is still collected.",
-           words="pause", rank=8),
+           words="pause", rank=9),
     # What changes something.
     Action("task-cancel", ("X",), "cancel", "Cancel the task.", ("tasks", "detail"),
            words="task cancel", takes="TASK", right="operate", dangerous=True, rank=5),
@@ -132,9 +133,9 @@ ACTIONS: tuple[Action, ...] = (
            dangerous=True, rank=5),
     # Everywhere.
     Action("palette", ("colon", "ctrl+p"), "command",
-           "Commands, in the words of the command line.", rank=20),
+           "Commands, in the words of the command line.", rank=7),
     Action("help", ("question_mark", "f1"), "help", "What the keys do here.",
-           words="help", rank=21),
+           words="help", rank=6),
     Action("theme", ("t",), "theme", "Choose a theme, seen at once.", words="theme",
            takes="NAME"),
     Action("reconnect", ("ctrl+r", "f5"), "reconnect",
@@ -229,4 +230,4 @@ def _rebound(action: Action, overrides: Mapping[str, str]) -> Action:
         for name in overrides[action.id].split(",")
         if name.strip()
     )
-    return replace(action, keys=keys) if keys else action
+    return msgspec.structs.replace(action, keys=keys) if keys else action

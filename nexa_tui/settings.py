@@ -12,7 +12,6 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -44,8 +43,7 @@ class ConsoleSettings(
     """Actions' ids to keys, separated by commas."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleOptions:
+class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says; it goes before the file."""
 
     environ: Mapping[str, str]

@@ -7,7 +7,7 @@ is seen. Nothing but what the first frame needs is imported before it.
 import gc
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -19,8 +19,7 @@ from nexa_tui.actions import Action, Place
 from nexa_tui.app.crash import last_words, write_crash
 from nexa_tui.client.discovery import Target, discover
 from nexa_tui.client.places import base_folders
-from nexa_tui.screens.dashboard import Dashboard
-from nexa_tui.screens.deeds import Deeds
+from nexa_tui.client.threads import beside
 from nexa_tui.screens.keys import chosen, is_local, method
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
@@ -30,9 +29,13 @@ from nexa_tui.state.text import clean
 from nexa_tui.theming import DEFAULT_THEME, Terminal, Themes
 from nexa_tui.widgets.dressed import DressedApp
 
+if TYPE_CHECKING:
+    from nexa_tui.screens.dashboard import Dashboard
+    from nexa_tui.screens.deeds import Deeds
+
 _FREEZE_S = 1.5
 """When everything is there that the start makes: the collector may work again."""
-_SPLASH_BEAT_S = 0.25
+_SPLASH_BEAT_S = 0.1
 _OVER = 128
 
 
@@ -72,9 +75,9 @@ class Console(DressedApp[str]):
         self.settings = settings
         self.failed: BaseException | None = None
         self._crash: Path | None = None
-        self._deeds = Deeds(self)
+        self._made_deeds: Deeds | None = None
+        self._made_dashboard: Dashboard | None = None
         self._begun = False
-        self._wanted_view = "overview"
         self.set_keymap(chosen(session.keymap))
 
     # The beginning.
@@ -84,7 +87,7 @@ class Console(DressedApp[str]):
         self.session.on_news = self._refresh_now
         self._find_node()
         skip = self.session.options.no_splash
-        self.push_screen(Dashboard(self.session) if skip else Splash(self.session))
+        self.push_screen(self._new_dashboard() if skip else Splash(self.session))
         self.call_after_refresh(self._begin)
 
     def _find_node(self) -> None:
@@ -113,6 +116,7 @@ class Console(DressedApp[str]):
         self.set_interval(self.settings.refresh_s, self._beat)
         self.set_interval(_SPLASH_BEAT_S, self._splash_beat)
         self.set_timer(_FREEZE_S, _collect_again)
+        self.begin(beside(_import_the_rest), group="imports")
         if self.theme_problem is not None:
             self.tell(str(self.theme_problem), severity="warning")
 
@@ -132,9 +136,10 @@ class Console(DressedApp[str]):
 
     def _refresh_now(self) -> None:
         self.session.take_in()
-        for screen in self.screen_stack:
-            if isinstance(screen, Splash | Dashboard):
-                screen.refresh_view()
+        if self._dashboard is not None:
+            self._dashboard.refresh_view()
+        elif isinstance(self.screen, Splash):
+            self.screen.refresh_view()
 
     # What deeds ask of us.
 
@@ -164,10 +169,10 @@ class Console(DressedApp[str]):
 
     def go(self, name: str) -> None:
         """Turn to a view of the dashboard, which is opened if need be."""
-        if isinstance(self.screen, Dashboard):
-            self.begin(self.screen.go(name), group="go")
-        elif isinstance(self.screen, Splash):
-            self._switch(Dashboard(self.session, first=name))
+        if self._dashboard is not None:
+            self.begin(self._dashboard.go(name), group="go")
+        else:
+            self._switch(self._new_dashboard(name))
 
     def local(self, action: Action, argument: str) -> None:
         """Let the view in focus do it."""
@@ -177,8 +182,8 @@ class Console(DressedApp[str]):
             self._theme(argument)
         elif action.id == "splash":
             self._show_splash()
-        elif action.id == "filter" and isinstance(self.screen, Dashboard):
-            self.begin(self.screen.filter_by(argument), group="go")
+        elif action.id == "filter" and self._dashboard is not None:
+            self.begin(self._dashboard.filter_by(argument), group="go")
         elif is_local(action.id) or action.id == "back":
             self.begin(self._run(method(action.id)), group="go")
         elif action.id == "quit":
@@ -186,18 +191,15 @@ class Console(DressedApp[str]):
 
     def subject(self) -> tuple[Place, str] | None:
         """What the person looks at."""
-        dashboard = self._dashboard()
-        return dashboard.subject() if dashboard else None
+        return self._dashboard.subject() if self._dashboard else None
 
     def address(self) -> str | None:
         """The address of what the person looks at."""
-        dashboard = self._dashboard()
-        return dashboard.view.address() if dashboard else None
+        return self._dashboard.view.address() if self._dashboard else None
 
     def here(self) -> Sequence[Place]:
         """Where the person is."""
-        dashboard = self._dashboard()
-        return dashboard.places if dashboard else ("splash",)
+        return self._dashboard.places if self._dashboard else ("splash",)
 
     def leave(self, answer: str) -> None:
         """End the console in order."""
@@ -249,12 +251,29 @@ class Console(DressedApp[str]):
     def _switch(self, screen: Screen[Any]) -> None:
         self.switch_screen(screen)  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open
 
-    def _dashboard(self) -> Dashboard | None:
+    @property
+    def _dashboard(self) -> "Dashboard | None":
+        """The dashboard, if it is there, be it under a dialog."""
+        made = self._made_dashboard
         stack: list[Screen[Any]] = list(self.screen_stack)
-        return next((one for one in stack if isinstance(one, Dashboard)), None)
+        return made if made in stack else None
+
+    @property
+    def _deeds(self) -> "Deeds":
+        if self._made_deeds is None:
+            from nexa_tui.screens.deeds import Deeds
+
+            self._made_deeds = Deeds(self)
+        return self._made_deeds
+
+    def _new_dashboard(self, first: str = "overview") -> "Dashboard":
+        from nexa_tui.screens.dashboard import Dashboard
+
+        self._made_dashboard = Dashboard(self.session, first=first)
+        return self._made_dashboard
 
     def _show_splash(self) -> None:
-        if isinstance(self.screen, Dashboard):
+        if self._dashboard is not None:
             self._switch(Splash(self.session, touched=True))
             self.begin(self.session.check(), group="check")
 
@@ -266,6 +285,14 @@ class Console(DressedApp[str]):
     async def _run(self, action: str) -> None:
         focused = self.screen.focused
         await self.run_action(action, focused or self.screen)
+
+
+def _import_the_rest() -> None:
+    """Have the dashboard at hand when it is wanted; beside the loop, behind the splash."""
+    from nexa_tui.screens import dashboard, deeds
+
+    assert dashboard
+    assert deeds
 
 
 def _collect_again() -> None:

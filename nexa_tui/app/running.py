@@ -17,6 +17,7 @@ from nexa_tui.client.api import NodeClient
 from nexa_tui.client.clock import SystemClock
 from nexa_tui.client.discovery import Target, discover
 from nexa_tui.client.places import base_folders
+from nexa_tui.screens.finding import still_running
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Themes, terminal
@@ -101,7 +102,7 @@ def _stop(session: Session) -> int:
         sys.stderr.write(f"nexa: {words}\n")
 
     code = 0
-    for target in session.started:
+    for target in still_running(session.started, session.options.environ):
         try:
             stop_node(target, environ=session.options.environ, say=told)
         except NexaError as error:

@@ -5,8 +5,9 @@ recording). The feed never raises: a connection that is lost or refused is news.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import NexaError
@@ -16,8 +17,7 @@ from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
 from nexa_tui.client.discovery import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Connecting:
+class Connecting(msgspec.Struct, frozen=True):
     """The feed is being opened."""
 
     target: Target
@@ -25,8 +25,7 @@ class Connecting:
     """0 the first time, then how often it failed in a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """One frame came."""
 
     frame: FeedFrame
@@ -34,8 +33,7 @@ class Received:
     """When, on the clock that never jumps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The feed is gone and will be opened again."""
 
     why: str
@@ -46,8 +44,7 @@ class Lost:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The node will not have us, and trying again would not change that."""
 
     error: NexaError

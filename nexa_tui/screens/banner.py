@@ -1,5 +1,7 @@
 """What the frame says wherever one is: how things stand, and what is badly wrong."""
 
+from typing import cast
+
 from nexa_tui.screens.session import Session
 from nexa_tui.state.overview import Piece, headline
 from nexa_tui.state.store import ClusterState, Denied, Gone, Live, NoNode, Opening
@@ -39,7 +41,9 @@ def feed_of(state: ClusterState, now: float, *, paused: bool) -> Feed:
             return "stale" if state.stale(now) else "live"
         case Gone():
             return "lost" if state.empty else "stale"
-        case NoNode() | Denied():
+        case NoNode():
+            return cast("Feed", "no node")  # shown as it is, as any unknown word
+        case Denied():
             return "lost"
 
 

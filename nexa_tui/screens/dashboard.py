@@ -19,7 +19,7 @@ from nexa_tui.actions import Place
 from nexa_tui.screens.banner import banner_lines, standing
 from nexa_tui.screens.coming import NOT_YET, Coming
 from nexa_tui.screens.detail import Detail
-from nexa_tui.screens.keys import bindings, method
+from nexa_tui.screens.keys import frame_bindings, method
 from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.overview import Overview
 from nexa_tui.screens.said import Said
@@ -60,7 +60,7 @@ class View(Protocol):
 class Dashboard(Screen[None]):
     """The frame."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("everywhere", "no-node")
+    BINDINGS: ClassVar[list[BindingType]] = frame_bindings()
 
     def __init__(self, session: Session, *, first: str = "overview") -> None:
         """Frame what `session` works on, and begin with the view `first`."""
@@ -96,16 +96,17 @@ class Dashboard(Screen[None]):
     def places(self) -> tuple[Place, ...]:
         """Where we are, for key bar and help."""
         place = self.view.place
+        alone = isinstance(self._session.shown.link, NoNode)
+        if alone and place == "overview":
+            return ("no-node",)
         places: list[Place] = [place]
         if isinstance(self._view, ListView):
             places.append("list")
-        if isinstance(self._session.shown.link, NoNode):
-            places.append("no-node")
         return tuple(places)
 
     def refresh_view(self) -> None:
         """Show what is known now; only what differs is painted."""
-        if self._view is None or not self.is_mounted:
+        if self._view is None:
             return
         session, ascii_only = self._session, terminal_of(self).ascii_only
         with app_of(self).batch_update():
@@ -232,7 +233,8 @@ class Dashboard(Screen[None]):
             for one in actions
             if of is None or not one.dangerous or of in one.where
         ]
-        return [*hints[:-3], KeyHint("1-9", "views"), *hints[-3:]]
+        at = next((n for n, one in enumerate(hints) if "'palette'" in one.action), 0)
+        return [*hints[: at + 1], KeyHint("1-9", "views"), *hints[at + 1 :]]
 
 
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {

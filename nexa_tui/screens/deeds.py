@@ -17,6 +17,7 @@ from nexa_tui.client.discovery import Target
 from nexa_tui.client.places import base_folders
 from nexa_tui.screens.session import Session
 from nexa_tui.state.effects import Effect, cancel_task, disconnect_agent, drain_node
+from nexa_tui.state.store import Live
 from nexa_tui.state.text import clean
 
 CLIPBOARD_MAX = 50_000
@@ -136,7 +137,7 @@ class Deeds:
         session = self._session
         if session.starting is not None:
             return
-        if session.client is not None and not session.state.empty:
+        if isinstance(session.state.link, Live):
             self._desk.tell("a node is attached already")
             return
         self._desk.begin(self._started(), group="start")
@@ -232,12 +233,15 @@ class Deeds:
 
     def _leave(self) -> None:
         from nexa_tui.screens.dialogs import Quit
+        from nexa_tui.screens.finding import still_running
 
         def answered(answer: str) -> None:
             if answer:
                 self._desk.leave(answer)
 
-        self._desk.ask(Quit(self._session.started), answered)
+        session = self._session
+        started = still_running(session.started, session.options.environ)
+        self._desk.ask(Quit(started), answered)
 
     def _cancel(self, key: str) -> None:
         task_id = TaskId(key or self._key_of("tasks"))
@@ -247,7 +251,7 @@ class Deeds:
             self._unknown("task", task_id, "nexa task list")
             return
         effect = cancel_task(state, task, self._session.now)
-        self._confirm(effect, task_id, lambda: self._call_cancel(task_id))
+        self._confirm(effect, lambda: self._call_cancel(task_id))
 
     def _disconnect(self, key: str) -> None:
         agent_id = AgentId(key or self._key_of("agents"))
@@ -256,7 +260,7 @@ class Deeds:
             self._unknown("agent", agent_id, "nexa agents list")
             return
         effect = disconnect_agent(agent)
-        self._confirm(effect, agent_id, lambda: self._call_disconnect(agent_id))
+        self._confirm(effect, lambda: self._call_disconnect(agent_id))
 
     def _drain(self, key: str) -> None:
         wanted = key or self._key_of("nodes")
@@ -266,14 +270,13 @@ class Deeds:
             if wanted in {node.id, node.name}:
                 effect = drain_node(state, node)
                 call = partial(self._call_drain, str(node.id))
-                self._confirm(effect, node.name, call)
+                self._confirm(effect, call)
                 return
         self._unknown("node", wanted, "nexa cluster status")
 
     def _confirm(
         self,
         effect: Effect,
-        target: str,
         call: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         if effect.refused is not None:
@@ -283,7 +286,7 @@ class Deeds:
 
         dialog = Confirm(
             title=effect.title,
-            target=target,
+            target=effect.target,
             effects=effect.lines,
             verb=effect.verb,
             type_name=effect.type_name,

@@ -15,8 +15,8 @@ from nexa_tui.screens.keys import bindings
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.sheet import Sheet
 from nexa_tui.state.detail import (
-    Field,
     Line,
+    Words,
     agent_lines,
     event_lines,
     node_lines,
@@ -148,6 +148,6 @@ class Detail(Container):
 
 def _gone(noun: str, command: str) -> tuple[Line, ...]:
     return (
-        Field("", f"This node does not remember the {noun} any more.", "muted"),
-        Field("", command, "strong"),
+        Words(f"This node does not remember the {noun} any more.", "muted"),
+        Words(command, "strong"),
     )

@@ -1,8 +1,8 @@
 """Which nodes there are to attach to: those of this machine, then the contexts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nexa_node.contract.errors import NotFound
+from nexa_node.contract.errors import NexaError, NotFound
 from nexa_tui.client.contexts import read_contexts
 from nexa_tui.client.discovery import Target, discover, local_nodes
 
@@ -30,6 +30,17 @@ def found(environ: Mapping[str, str]) -> tuple[Offer, ...]:
         for name, context in sorted(known.context.items())
     ]
     return (*here, *contexts)
+
+
+def still_running(
+    targets: Sequence[Target], environ: Mapping[str, str]
+) -> tuple[Target, ...]:
+    """Which of these nodes of this machine still run; a pid alone is used again."""
+    try:
+        pids = {one.pid for one in local_nodes(environ)}
+    except NexaError:
+        return ()
+    return tuple(one for one in targets if one.pid in pids)
 
 
 def target_of(chosen: str, environ: Mapping[str, str]) -> Target:

@@ -24,19 +24,29 @@ _IN_VIEW = frozenset(
 )  # fmt: skip
 
 
-def bindings(*places: Place) -> list[BindingType]:
+def bindings(
+    *places: Place, without: frozenset[str] = frozenset()
+) -> list[BindingType]:
     """The bindings of these places, each key once."""
     made: list[BindingType] = []
     taken: set[str] = set()
     for action in ACTIONS:
         keys = [key for key in action.keys if key not in taken]
         here = any(place in action.where for place in places)
-        if keys and here and action.id not in _MOVES:
+        if keys and here and action.id not in _MOVES and action.id not in without:
             taken.update(keys)
             made.append(
                 Binding(",".join(keys), method(action.id), show=False, id=action.id)
             )
     return made
+
+
+def frame_bindings() -> list[BindingType]:
+    """What the frame itself binds: all that needs no particular view in focus."""
+    places: tuple[Place, ...] = (
+        "everywhere", "no-node", "nodes", "agents", "tasks", "events", "list", "detail",
+    )  # fmt: skip
+    return bindings(*places, without=_IN_VIEW)
 
 
 def method(action_id: str) -> str:

@@ -130,6 +130,7 @@ class ListView(Container, Generic[R]):
                 self._listing, self._records(state), self._choice, look
             )
         self._drawn = drawn
+        self._say_when_empty()
         self.table.update_rows(Rows(self._listing, self._arranged.records, look))
         self._say_counts()
 
@@ -158,7 +159,6 @@ class ListView(Container, Generic[R]):
             old.problems if problems is None else problems,
         )
         self._mark_order()
-        self._say_when_empty()
         self.show()
 
     async def filter_by(self, text: str) -> None:
@@ -243,18 +243,18 @@ class ListView(Container, Generic[R]):
         shown, total = len(self._arranged.records), self._arranged.total
         wanted = self._choice
         note: list[Piece] = []
-        if wanted.filter.error:
-            note.append((wanted.filter.error, "crit"))
-        elif wanted.filter:
-            note.append((f"/{wanted.filter.text}", "accent"))
         if wanted.problems:
             note.append(("! problems only", "warn"))
         narrowed = bool(wanted.filter or wanted.problems)
         count = f"{shown} of {total}" if narrowed else str(total)
         self.query_one(Panel).say(count=count, note=note)
+        if self._bar is not None and wanted.filter:
+            self._bar.say(count)
 
     def _say_when_empty(self) -> None:
-        if self._choice.filter:
+        if self._session.shown.empty:
+            self.table.say_when_empty("Nothing is known yet.", "Esc, then see why")
+        elif self._choice.filter:
             self.table.say_when_empty(
                 "Nothing fits the filter.", "Esc clears it; ! before a word inverts it"
             )

@@ -20,6 +20,7 @@ from nexa_tui.screens.rows import Rows, table_columns
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
 from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.charts import per_cell
 from nexa_tui.state.formats import age, clock, percent, rate, size
 from nexa_tui.state.listing import Choice, Look, arrange, since
 from nexa_tui.state.overview import (
@@ -31,9 +32,10 @@ from nexa_tui.state.overview import (
     verdict_lines,
 )
 from nexa_tui.state.severity import mark
-from nexa_tui.state.store import ClusterState, NoNode
-from nexa_tui.state.tasks import TASKS
+from nexa_tui.state.store import BEAT_S, ClusterState, NoNode
+from nexa_tui.state.tasks import TASKS, in_work_order
 from nexa_tui.state.text import clean
+from nexa_tui.theming import Terminal
 from nexa_tui.widgets.chart import Chart
 from nexa_tui.widgets.ink import terminal_of
 from nexa_tui.widgets.lines import LineView, Piece
@@ -42,9 +44,12 @@ from nexa_tui.widgets.meter import Meter
 from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Table
 
-_REASONS = {"-low": 2, "-high": 4, "-tall": 8}
+_REASONS = {"-low": 2, "-high": 6, "-tall": 10}
 """Lines of the verdict, by the height of the screen."""
 _EVENTS = 100
+_NOTHING = "Nothing is known yet."
+_PRESSED = 4
+"""Lines of the verdict from which on a screen that is not tall drops the figures."""
 WELCOME: Sequence[Sequence[Piece]] = (
     (("No node runs here, and no context is set.", "strong"),),
     (),
@@ -80,9 +85,9 @@ class Overview(Container):
             yield Panel(_table(TASKS, "tasks"), title="Tasks", key="4", id="tasks")
         with Container(id="figures"):
             yield Panel(
-                Meter("cpu", label_width=4, note_width=16, id="cpu"),
-                Meter("mem", label_width=4, note_width=16, id="memory"),
-                Meter("disk", label_width=4, note_width=16, id="disk"),
+                Meter("cpu", label_width=4, note_width=13, id="cpu"),
+                Meter("mem", label_width=4, note_width=13, id="memory"),
+                Meter("disk", label_width=4, note_width=13, id="disk"),
                 Chart(ramp="load", high=1.0, id="cpu-chart"),
                 title="Host",
                 id="host",
@@ -94,7 +99,7 @@ class Overview(Container):
                 id="flow",
             )
         yield Panel(
-            LogLines(id="overview-events", hint="nexa events --follow"),
+            LogLines(id="overview-events", empty=_NOTHING),
             title="Events",
             key="8",
             id="events",
@@ -105,7 +110,6 @@ class Overview(Container):
         for chart in self.query(Chart):
             chart.can_focus = True
         self._table("agents").sorted_by("state")
-        self._table("tasks").sorted_by("age", reverse=True)
         self._make_current(self.query_one("#agents", Panel))
 
     def focus_content(self) -> None:
@@ -143,10 +147,12 @@ class Overview(Container):
             None if at is None else at.replace(microsecond=0),
             ascii_only=terminal_of(self).ascii_only,
         )
-        if (state.version, look) == self._drawn:
+        stale = not alone and state.stale(now)
+        self.set_class(stale and not fades_badly(terminal_of(self)), "-stale")
+        if (state.version, look, stale) == self._drawn:
             return
         fresh = state.version != (self._drawn[0] if self._drawn else None)
-        self._drawn = (state.version, look)
+        self._drawn = (state.version, look, stale)
         self._show_lists(state, look)
         if fresh:
             self._show_host(state)
@@ -172,11 +178,7 @@ class Overview(Container):
 
     def action_maximise(self) -> None:
         """Show the panel in focus alone, or all of them again."""
-        maximised = not self.has_class("-maximised")
-        self.set_class(maximised, "-maximised")
-        current = self.query(".-current").first()
-        for holder in self.query("#lists, #figures"):
-            holder.set_class(maximised and current not in holder.children, "-empty")
+        self.toggle_class("-maximised")
 
     @on(LineView.Selected)
     def _selected(self, message: LineView.Selected) -> None:
@@ -200,12 +202,21 @@ class Overview(Container):
     def _show_verdict(self, state: ClusterState, now: float) -> None:
         most = next((n for c, n in _REASONS.items() if self.screen.has_class(c)), 4)
         lines = verdict_lines(
-            state, now, lines=most, ascii_only=terminal_of(self).ascii_only
+            state,
+            now,
+            width=self.size.width - 4,
+            lines=most,
+            ascii_only=terminal_of(self).ascii_only,
         )
         said = self.query_one("#verdict-lines", Said)
         said.styles.height = len(lines)
         said.say(lines)
-        self.query_one("#verdict", Panel).say(
+        self.set_class(len(lines) > _PRESSED, "-pressed")
+        style = lines[0][1][1]
+        panel = self.query_one("#verdict", Panel)
+        for key in ("warn", "crit"):
+            panel.set_class(style == key, f"-{key}")
+        panel.say(
             title=clean(state.cluster.name, 40) if state.cluster else "cluster",
             count=_members(state),
             info=_standing(state, now),
@@ -215,16 +226,24 @@ class Overview(Container):
         figures = agent_figures(state)
         agents = arrange(AGENTS, state.agents.values(), Choice(AGENTS.first), look)
         self._table("agents").update_rows(Rows(AGENTS, agents.records, look))
+        self._table("agents").say_when_empty(
+            _NOTHING if state.empty else "No agent yet."
+        )
+        self._table("tasks").say_when_empty(_NOTHING if state.empty else "No task yet.")
         share = f" {percent(figures.share).strip()} busy" if figures.slots else ""
         self.query_one("#agents", Panel).say(
-            count=f"{figures.connected}/{figures.known}{share}"
+            count="" if state.empty else f"{figures.connected}/{figures.known}{share}"
         )
-        tasks = arrange(TASKS, state.tasks.values(), Choice(TASKS.first), look)
-        self._table("tasks").update_rows(Rows(TASKS, tasks.records, look))
+        tasks = in_work_order(state.tasks.values())
+        self._table("tasks").update_rows(Rows(TASKS, tasks, look))
+        for table in (self._table("agents"), self._table("tasks")):
+            if not table.has_focus:  # nobody reads there: the top matters most
+                table.move_to(0, tell=False)
         counts = state.counts
         self.query_one("#tasks", Panel).say(
-            count=f"{counts.running + counts.assigned} running"
-            f" {counts.pending} waiting",
+            count=""
+            if state.empty
+            else f"{counts.running + counts.assigned} running {counts.pending} waiting"
         )
 
     def _show_host(self, state: ClusterState) -> None:
@@ -234,11 +253,9 @@ class Overview(Container):
         if sample is not self._sampled:
             self._sampled = sample
             self._samples += 1
-        used, total = size(sample.memory_bytes), size(sample.memory_total_bytes)
+        total = size(sample.memory_total_bytes).strip()
         self.query_one("#cpu", Meter).show(sample.cpu, f"load {sample.load_1m:.2f}")
-        self.query_one("#memory", Meter).show(
-            sample.memory, f"{used.strip()}/{total.strip()}"
-        )
+        self.query_one("#memory", Meter).show(sample.memory, f"of {total}")
         self.query_one("#disk", Meter).show(
             sample.disk, f"{size(sample.disk_free_bytes).strip()} free"
         )
@@ -253,8 +270,13 @@ class Overview(Container):
             )
         )
         self.query_one("#flow-lines", Said).say(flow_lines(state))
-        self.query_one("#flow-chart", Chart).show(
+        chart = self.query_one("#flow-chart", Chart)
+        chart.show(
             series(state, lambda one: one.tasks_completed_s), number=self._samples
+        )
+        span = age(chart.size.width * per_cell(terminal_of(self).charts) * BEAT_S)
+        self.query_one("#flow", Panel).say(
+            note=((f"top {chart.top:g}/s", "muted"), (f"last {span.strip()}", "muted"))
         )
 
     def _show_events(self, state: ClusterState, look: Look) -> None:
@@ -272,7 +294,8 @@ class Overview(Container):
             for event in state.events[-_EVENTS:]
         ]
         self.query_one(LogLines).update_lines(lines)
-        self.query_one("#events", Panel).say(count=str(len(state.events)))
+        count = "" if state.empty else str(len(state.events))
+        self.query_one("#events", Panel).say(count=count)
 
     def _show_doubts(self, state: ClusterState) -> None:
         doubts = affected(state)
@@ -298,14 +321,13 @@ class Overview(Container):
         at = next((n for n, one in enumerate(panels) if one.has_class("-current")), 0)
         panel = panels[(at + step) % len(panels)]
         self._make_current(panel)
-        if self.has_class("-maximised"):
-            self.remove_class("-maximised")
-            self.action_maximise()
         self.call_after_refresh(self._focusable(panel).focus)
 
     def _make_current(self, panel: Widget) -> None:
         for one in self._panels():
             one.set_class(one is panel, "-current")
+        for holder in self.query("#lists, #figures"):
+            holder.set_class(panel not in holder.children, "-other")
 
     def _focusable(self, panel: Widget) -> Widget:
         return next(child for child in panel.walk_children(Widget) if child.can_focus)
@@ -313,13 +335,16 @@ class Overview(Container):
 
 def _table(listing: object, name: str) -> Table:
     described = AGENTS if listing is AGENTS else TASKS
-    text, hint = described.empty
     return Table(
-        table_columns(described),  # pyright: ignore[reportArgumentType]  # either kind
-        empty=text,
-        hint=hint,
+        table_columns(described, narrow=True),  # pyright: ignore[reportArgumentType]  # either kind
+        empty=_NOTHING,
         id=f"overview-{name}",
     )
+
+
+def fades_badly(terminal: Terminal) -> bool:
+    """Whether the terminal's own colours can't be mixed with the background."""
+    return terminal.colours in {"none", "16"}
 
 
 def _members(state: ClusterState) -> str:

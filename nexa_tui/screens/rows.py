@@ -53,16 +53,16 @@ class Rows(Sequence[Row], Generic[R]):
         )
 
 
-def table_columns(listing: Listing[R]) -> tuple[Column, ...]:
+def table_columns(listing: Listing[R], *, narrow: bool = False) -> tuple[Column, ...]:
     """The same columns, as the widget wants them."""
-    return tuple(_column(column) for column in listing.columns)
+    return tuple(_column(column, narrow=narrow) for column in listing.columns)
 
 
-def _column(column: Described[R]) -> Column:
+def _column(column: Described[R], *, narrow: bool) -> Column:
     return Column(
         key=column.key,
         title=column.title,
-        width=column.width,
+        width=(narrow and column.narrow) or column.width,
         align="right" if column.right else "left",
         priority=column.rank - 1,
         flexible=column.grows,

@@ -7,7 +7,8 @@ other way, and what is shown afterwards is the node's answer, never a hope.
 
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import Forbidden, NexaError
@@ -43,14 +44,13 @@ PENDING_MAX = 20_000
 """Frames that may wait for the screen; then they are taken in at once."""
 
 
-@dataclass(slots=True)
-class Doors:
+class Doors(msgspec.Struct):
     """How the session reaches the world; tests and scenes bring their own."""
 
     clock: Clock
     connect: Connect
     check_here: CheckHere
-    rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = msgspec.field(default_factory=random.Random)
 
 
 class Session:

@@ -1,16 +1,18 @@
 """A record in full: labelled lines, folded to the width, with a cursor to read along."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells
 from textual import events
 
-from nexa_tui.state.detail import Heading, Line
+from nexa_tui.state.detail import Heading, Line, Words
 from nexa_tui.widgets.columns import filled
 from nexa_tui.widgets.lines import LineView, Piece
 
 _LABEL_MAX = 14
 _WIDTH_MIN = 8
+_INDENT = 2
 
 
 class Sheet(LineView):
@@ -64,6 +66,8 @@ class Sheet(LineView):
         self._folded = [
             folded for line in self._told for folded in _folded(line, label, room)
         ]
+        if self._folded and not self._folded[0]:
+            self._folded.pop(0)
         self.lines_changed()
         self.move_to(self.cursor, tell=False)
         self.refresh()
@@ -72,8 +76,11 @@ class Sheet(LineView):
 def _folded(line: Line, label: int, room: int) -> list[tuple[Piece, ...]]:
     if isinstance(line, Heading):
         return [(), ((filled(line.title, room), "accent"),)]
+    if isinstance(line, Words):
+        parts = _parts(line.text, max(1, room - _INDENT))
+        return [((" " * _INDENT, "muted"), (part, line.style)) for part in parts]
     width = max(1, room - label - 2)
-    parts = chop_cells(line.text, width) or [""]
+    parts = _parts(line.text, width)
     first = (
         (filled(line.label, label, right=True) + "  ", "muted"),
         (filled(parts[0], width), line.style),
@@ -83,3 +90,12 @@ def _folded(line: Line, label: int, room: int) -> list[tuple[Piece, ...]]:
         for part in parts[1:]
     ]
     return [first, *rest]
+
+
+def _parts(text: str, width: int) -> list[str]:
+    """Fold between words where every character has one cell, else anywhere."""
+    if cell_len(text) <= width:
+        return [text]
+    if text.isascii() and not text.startswith(" "):
+        return wrap(text, width, break_on_hyphens=False)
+    return chop_cells(text, width)

@@ -49,6 +49,7 @@ class Splash(Screen[None]):
         super().__init__(id="splash")
         self._session = session
         self._touched = touched
+        self._shown: float | None = None
 
     def compose(self) -> ComposeResult:
         """Logo, checks, where we stand, keys."""
@@ -59,7 +60,7 @@ class Splash(Screen[None]):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        self.refresh_view()
+        self._show()
         self.query_one(Checks).focus()
 
     @property
@@ -74,8 +75,10 @@ class Splash(Screen[None]):
 
     def refresh_view(self) -> None:
         """Show what is known now."""
-        if not self.is_mounted:
-            return
+        if self.is_mounted:
+            self._show()
+
+    def _show(self) -> None:
         session = self._session
         run, now = session.run, session.now
         with app_of(self).batch_update():
@@ -83,8 +86,18 @@ class Splash(Screen[None]):
             self.query_one(Checks).update_checks(
                 [_line(check, run, now) for check in run.in_order()]
             )
+            self._find_the_worst(run)
             self.query_one("#standing", Said).say(self._standing(run, now))
             self.query_one(KeyBar).show(self._hints())
+
+    def _find_the_worst(self, run: Run) -> None:
+        """Once a run is over, show what is wrong; not if somebody reads elsewhere."""
+        if run.finished is None or run.finished == self._shown or self._touched:
+            return
+        self._shown = run.finished
+        worst = run.worst()
+        if worst is not None:
+            self.query_one(Checks).focus_check(worst.id)
 
     def due(self) -> bool:
         """Say whether it is time to go on by itself."""
@@ -179,48 +192,46 @@ class Splash(Screen[None]):
             "this machine" if run.where == "here" else f"node {clean(run.where, 30)}"
         )
         total, done = len(run.checks), run.done()
-        took = duration(run.total_ms(now)).strip() if run.started else ""
+        took = duration(run.total_ms(now)).strip()
+        count = f"   {done} of {total} checks   {took}" if total else "   starts"
         standing = run.standing()
         word = "self-test" if standing == "running" else f"self-test: {standing}"
         style = "text" if standing == "running" else mark("check", standing).style
         return (
             (("operations console", "strong"), (f"   {VERSION}", "muted")),
-            ((word, style), (f"   {done} of {total} checks", "muted"),
-             (f"   {took}", "muted")),
+            ((word, style), (count, "muted")),
             ((f"on {where}", "muted"),),
         )  # fmt: skip
 
     def _standing(self, run: Run, now: float) -> list[Sequence[Piece]]:
-        """Two lines: what stands in the way, and what happens next."""
-        ascii_only = terminal_of(self).ascii_only
+        """Three lines: where we stand, what is in the way, what mends it."""
         session, standing = self._session, run.standing()
         if session.starting is not None:
-            return [((f" {clean(session.starting, 200)}", "accent"),), ()]
+            return [((f" {clean(session.starting, 200)}", "accent"),)]
         trouble = _trouble(session, run)
+        if trouble is None and standing == "running":
+            return [((" checking; any key opens the dashboard", "muted"),)]
+        state = "fail" if trouble is not None and standing != "warn" else standing
+        shown = mark("check", state, ascii_only=terminal_of(self).ascii_only)
+        lines: list[Sequence[Piece]] = [
+            ((f" {shown.glyph} {_SUMMARY[standing]}", shown.style),
+             (f"; {self._next(run, now)}", "muted")),
+        ]  # fmt: skip
         if trouble is not None:
             what, mend = trouble
-            glyph = mark("check", "fail", ascii_only=ascii_only).glyph
-            return [
-                ((f" {glyph} {clean(what, 300)}", "crit"),),
-                ((" mend ", "muted"), (clean(mend or "-", 300), "strong")),
-            ]
-        if standing == "running":
-            return [((" checking; any key opens the dashboard", "muted"),), ()]
-        shown = mark("check", standing, ascii_only=ascii_only)
-        return [
-            ((f" {shown.glyph} {_SUMMARY[standing]}", shown.style),),
-            ((f" {self._next(run, now)}", "muted"),),
-        ]
+            lines.append(((f"   {clean(what, 300)}", "text"),))
+            lines.append((("   mend  ", "muted"), (clean(mend or "-", 300), "strong")))
+        return lines
 
     def _next(self, run: Run, now: float) -> str:
         at = run.goes_on_at()
         if isinstance(self._session.state.link, NoNode):
-            ask = "no node here yet: s starts one, a attaches, d shows a demo"
+            ask = "s starts a node here; any key goes on"
+        elif at is None:
+            ask = "any key goes on, degraded"
         else:
             ask = "any key opens the dashboard"
-        if at is None:
-            return f"any key goes on, degraded; {ask}" if "no node" in ask else ask
-        if self._touched:
+        if at is None or self._touched:
             return ask
         return f"{ask}; goes on in {max(0, round(at - now))} s"
 
@@ -235,12 +246,13 @@ class Splash(Screen[None]):
 _SUMMARY = {
     "pass": "everything passes",
     "warn": "it works, with warnings",
-    "fail": "something fails: affected panels will say so",
+    "fail": "something fails",
+    "running": "checking",
 }
 
 
 def _trouble(session: Session, run: Run) -> tuple[str, str | None] | None:
-    """What stands in the way of the dashboard, before any check."""
+    """What stands in the way, and what mends it: no node first, then the worst check."""
     error = session.start_error or run.error
     if error is not None:
         return error.message, error.remedy
@@ -250,7 +262,14 @@ def _trouble(session: Session, run: Run) -> tuple[str, str | None] | None:
         case Gone(why, remedy):
             return f"no node answers: {why}", remedy
         case _:
-            return None
+            return _of_check(run.worst())
+
+
+def _of_check(check: CheckResult | None) -> tuple[str, str | None] | None:
+    if check is None:
+        return None
+    why = check.cause or check.detail or "failed"
+    return f"{check.title}: {why}", check.remedy
 
 
 def _line(check: CheckResult, run: Run, now: float) -> CheckLine:

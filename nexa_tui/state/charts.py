@@ -169,8 +169,8 @@ def _levels(
         if value is None or math.isnan(value):
             levels.append(0)
             continue
-        share = (value - low) / span if span > 0 else 0.0
-        levels.append(min(full, max(1, math.ceil(min(1.0, share) * full - 1e-9))))
+        share = max(0.0, min(1.0, (value - low) / span)) if span > 0 else 0.0
+        levels.append(max(1, math.ceil(share * full - 1e-9)))
     return levels
 
 

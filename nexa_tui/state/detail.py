@@ -4,7 +4,6 @@ Widths are the widget's business: a line here may be long, and is folded there.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -22,8 +21,7 @@ from nexa_tui.state.text import clean, clean_lines
 JSON_LINES_MAX = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One labelled line; without a label it goes on from the one before."""
 
     label: str
@@ -31,14 +29,20 @@ class Field:
     style: StyleKey = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(msgspec.Struct, frozen=True):
     """The beginning of a part."""
 
     title: str
 
 
-Line = Field | Heading
+class Words(msgspec.Struct, frozen=True):
+    """A line that needs no label, under a heading."""
+
+    text: str
+    style: StyleKey = "text"
+
+
+Line = Field | Heading | Words
 
 
 def task_lines(
@@ -118,7 +122,7 @@ def _task(
         yield from _payloads(task, look)
     elif task.summary:
         yield Heading("says")
-        yield Field("", clean(task.summary, 500))
+        yield Words(clean(task.summary, 500))
 
 
 def _why(explanation: Explanation) -> Iterator[Line]:
@@ -189,7 +193,7 @@ def _agent(agent: Agent, tasks: Sequence[TaskSummary], look: Look) -> Iterator[L
             shown.text, f"{clean(task.type)} {clean(task.id)} {says}", shown.style
         )
     if not tasks:
-        yield Field("", "none that this node remembers", "muted")
+        yield Words("none that this node remembers", "muted")
 
 
 def _node(node: Node, look: Look) -> Iterator[Line]:
@@ -244,7 +248,7 @@ def _json(title: str, value: Json, style: StyleKey = "text") -> Iterator[Line]:
     else:
         text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     for line in clean_lines(text, 2000, JSON_LINES_MAX):
-        yield Field("", line, style)
+        yield Words(line, style)
 
 
 def _flat(value: Json) -> str:

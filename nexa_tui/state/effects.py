@@ -3,7 +3,7 @@
 Arithmetic over what is known; the node decides in the end and its answer is shown.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.nodes import Node
@@ -14,12 +14,13 @@ from nexa_tui.state.store import ClusterState
 from nexa_tui.state.text import clean
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What a dialog says before something is destroyed."""
 
     title: str
-    """Verb and target, as a question."""
+    """What would be done: our own words."""
+    target: str
+    """To what."""
     lines: tuple[str, ...]
     """What follows from it."""
     verb: str
@@ -32,27 +33,27 @@ class Effect:
 
 def cancel_task(state: ClusterState, task: TaskSummary, now: float) -> Effect:
     """Cancel a task."""
-    title = f"Cancel task {clean(task.id)} ({clean(task.type)})?"
+    title, target = "Cancel a task", f"{clean(task.id)} ({clean(task.type)})"
     if task.status in FINISHED:
         refused = f"it is {task.status} already; there is nothing to cancel"
-        return Effect(title, (), "Cancel task", refused=refused)
+        return Effect(title, target, (), "Stop the task", refused=refused)
     if task.agent is None:
         lines = ("It waits for an agent; nothing has been done yet.",)
-        return Effect(title, lines, "Cancel task")
+        return Effect(title, target, lines, "Stop the task")
     ran = age(since(task.started, state.node_time(now))).strip()
     lines = (
         f"Agent {clean(task.agent)} has worked on it for {ran}; that work is lost.",
         "The agent is told to stop. The task is not tried again.",
     )
-    return Effect(title, lines, "Cancel task")
+    return Effect(title, target, lines, "Stop the task")
 
 
 def disconnect_agent(agent: Agent) -> Effect:
     """Disconnect an agent."""
-    title = f"Disconnect agent {clean(agent.id)}?"
+    title, target = "Disconnect an agent", clean(agent.id)
     if not agent.connected:
         refused = "it is not connected"
-        return Effect(title, (), "Disconnect", refused=refused)
+        return Effect(title, target, (), "Disconnect", refused=refused)
     tasks = _count(agent.inflight, "task")
     lines = (
         f"{tasks} in its hands: back to the queue, one attempt spent."
@@ -60,14 +61,14 @@ def disconnect_agent(agent: Agent) -> Effect:
         else "It has no task in its hands.",
         "It may connect again by itself: to keep it away, revoke its token.",
     )
-    return Effect(title, lines, "Disconnect")
+    return Effect(title, target, lines, "Disconnect")
 
 
 def drain_node(state: ClusterState, node: Node) -> Effect:
     """Drain a node."""
-    title = f"Drain node {clean(node.name)}?"
+    title, target = "Drain a node", clean(node.name)
     if node.state in {"stopping", "stopped"}:
-        return Effect(title, (), "Drain", refused=f"it is {node.state} already")
+        return Effect(title, target, (), "Drain", refused=f"it is {node.state} already")
     mine = [one for one in state.agents.values() if one.node == node.name]
     connected = sum(one.connected for one in mine)
     inflight = sum(one.inflight for one in mine if one.connected)
@@ -79,7 +80,7 @@ def drain_node(state: ClusterState, node: Node) -> Effect:
     ]
     breaks = _quorum(state, node, lines)
     name = node.name if breaks else None
-    return Effect(title, tuple(lines), "Drain", type_name=name)
+    return Effect(title, target, tuple(lines), "Drain", type_name=name)
 
 
 def _quorum(state: ClusterState, node: Node, lines: list[str]) -> bool:

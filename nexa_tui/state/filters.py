@@ -11,7 +11,8 @@ A pattern that is none yet (a bracket left open) is told, and the last good one 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 LENGTH_MAX = 200
 _WORD = re.compile(r"""(!?)(?:([a-z]+):)?(?:"([^"]*)"|(\S+))""")
@@ -20,8 +21,7 @@ Row = Mapping[str, str]
 """A row for filtering: each column's name and its words, as they are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """What was typed and what it means."""
 
     text: str = ""

@@ -5,9 +5,10 @@ has to read the words. Sorting is by value, never by the text that is shown.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from nexa_tui.state.filters import NOTHING, Filter
 from nexa_tui.state.severity import StyleKey
@@ -16,8 +17,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What every cell depends on beside its record."""
 
     now: datetime | None = None
@@ -25,16 +25,14 @@ class Look:
     ascii_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """Words and how they look. The words are clean."""
 
     text: str
     style: StyleKey = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
+class Column(msgspec.Struct, Generic[R], frozen=True):
     """One column of a list."""
 
     key: str
@@ -47,22 +45,22 @@ class Column(Generic[R]):
     right: bool = False
     grows: int = 0
     """Its share of the room that is left; 0 keeps the width."""
+    narrow: int = 0
+    """The width in a panel beside others; 0 is the same."""
     rank: int = 1
     """On a narrow screen the highest rank leaves first; 1 always stays."""
     descending: bool = False
     """Whether the most interesting value is the largest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """How a list is sorted."""
 
     column: str
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[R]):
+class Listing(msgspec.Struct, Generic[R], frozen=True):
     """One list: what it is called, its columns, what is wrong with a record."""
 
     title: str
@@ -96,8 +94,7 @@ class Listing(Generic[R]):
         return {column.key: column.cell(record, look).text for column in self.columns}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What a person wants to see of a list."""
 
     order: Order
@@ -105,11 +102,10 @@ class Choice:
     problems: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged(Generic[R]):
+class Arranged(msgspec.Struct, Generic[R], frozen=True):
     """The records to show, in their order."""
 
-    records: Sequence[R] = field(default_factory=tuple[R, ...])
+    records: Sequence[R] = msgspec.field(default_factory=tuple[R, ...])
     total: int = 0
     """Before the filter."""
 

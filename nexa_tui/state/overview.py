@@ -5,8 +5,10 @@ before what the node last said, and says how old that is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from textwrap import wrap
 from typing import Literal
+
+import msgspec
 
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.nodes import HostSample
@@ -41,8 +43,7 @@ _TOUCHES: tuple[tuple[str, tuple[PanelName, ...]], ...] = (
 """Which failed check makes which panel doubtful, by the beginning of its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(msgspec.Struct, frozen=True):
     """What matters most, in one line, and why."""
 
     mark: Mark
@@ -53,8 +54,7 @@ class Headline:
     """The command that mends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentFigures:
+class AgentFigures(msgspec.Struct, frozen=True):
     """How many agents there are, and what they have to do."""
 
     connected: int = 0
@@ -144,11 +144,12 @@ def series(
 
 
 def _lost(state: ClusterState, gone: Gone, now: float, *, ascii_only: bool) -> Headline:
-    reasons = [f"{clean(gone.why, 300)}; {countdown(gone, now)}"]
-    heard = state.age(now)
+    reasons = [clean(gone.why, 300)]
+    heard, next_ = state.age(now), countdown(gone, now)
     if heard is not None and state.cluster is not None:
         was = state.cluster.verdict
-        reasons.append(f"what is shown is {age(heard).strip()} old; it was {was} then")
+        next_ += f"; what is shown is {age(heard).strip()} old, it was {was} then"
+    reasons.append(next_)
     return Headline(
         mark("feed", "lost", ascii_only=ascii_only),
         "node is gone" if state.received is not None else "no node answers",
@@ -188,36 +189,64 @@ def _told(check: CheckResult) -> str:
 
 
 def verdict_lines(
-    state: ClusterState, now: float, *, lines: int, ascii_only: bool = False
+    state: ClusterState,
+    now: float,
+    *,
+    width: int,
+    lines: int,
+    ascii_only: bool = False,
 ) -> list[tuple[Piece, ...]]:
     """The verdict, its figures, its reasons and what mends it.
 
     Args:
         state: What is known.
         now: On the clock of ages.
+        width: Cells of a line; what is longer is folded.
         lines: At most so many; reasons that do not fit are counted.
         ascii_only: Whether only ASCII may be drawn.
     """
     told = headline(state, now, ascii_only=ascii_only)
-    style = told.mark.style
     live = isinstance(state.link, Live) and not state.stale(now)
     title = told.title.upper() if live else told.title
-    first: list[Piece] = [(f"{told.mark.glyph} {title}", style)]
+    first: list[Piece] = [
+        (" ", "text"),
+        (f"{told.mark.glyph} {title}", told.mark.style),
+    ]
     if live:
         first += [("   ", "text"), *figures(state)]
-    rest: list[tuple[Piece, ...]] = [
-        (("  ", "text"), (reason, "text")) for reason in told.reasons
+    mend = _labelled("mend", told.remedy, "strong", width) if told.remedy else []
+    if live and not told.reasons and (step := _next_step(state)):
+        mend = _labelled("next", step, "strong", width)
+    room = max(0, lines - 1 - len(mend))
+    rest = [
+        line for reason in told.reasons for line in _labelled("", reason, "text", width)
     ]
-    mend = (("  mend  ", "muted"), (told.remedy, "strong")) if told.remedy else None
-    room = max(0, lines - 1 - (mend is not None))
     if len(rest) > room:
-        left = len(rest) - max(0, room - 1)
-        rest = [
-            *rest[: max(0, room - 1)],
-            ((f"  and {left} more: 2 shows them", "muted"),),
-        ]
-        rest = rest[:room]
-    return [tuple(first), *rest, *([mend] if mend else [])]
+        kept = rest[: max(0, room - 1)]
+        more = (
+            (f"   and more: {len(told.reasons)} reasons in all; 2 shows them", "muted"),
+        )
+        rest = [*kept, more][:room]
+    return [tuple(first), *rest, *mend]
+
+
+def _next_step(state: ClusterState) -> str | None:
+    """What to do with a cluster that has nothing to do yet."""
+    if not any(agent.connected for agent in state.agents.values()):
+        return "nexa agent run --id wc-1 --capability wc -- wc -w"
+    if not state.tasks:
+        return "nexa task submit wc --data @README.md --wait"
+    return None
+
+
+def _labelled(label: str, text: str, style: str, width: int) -> list[tuple[Piece, ...]]:
+    """A label and its text, folded between words."""
+    lead = f"   {label}  " if label else "   "
+    parts = wrap(text, max(20, width - len(lead) - 1)) or [""]
+    return [
+        ((lead if n == 0 else " " * len(lead), "muted"), (part, style))
+        for n, part in enumerate(parts)
+    ]
 
 
 def figures(state: ClusterState) -> list[Piece]:

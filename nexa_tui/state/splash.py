@@ -5,7 +5,6 @@ seconds on the clock that never jumps.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -33,17 +32,18 @@ GROUP_TITLES: Mapping[CheckGroup, str] = MappingProxyType(
 Standing = Literal["running", "pass", "warn", "fail"]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One run, as far as it has come."""
 
     started: float = 0.0
     finished: float | None = None
-    checks: Mapping[str, CheckResult] = field(
+    checks: Mapping[str, CheckResult] = msgspec.field(
         default_factory=lambda: MappingProxyType({})
     )
     """In the order they were first heard of."""
-    since: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    since: Mapping[str, float] = msgspec.field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """When each running check began."""
     error: NexaError | None = None
     """Why the run itself could not be done."""
@@ -81,14 +81,17 @@ class Run:
         return len(self.checks) - self.count(*UNFINISHED)
 
     def elapsed_ms(self, check: CheckResult, now: float) -> float | None:
-        """How long a check took, or runs already; None before it began."""
+        """How long a check took, or runs already, in whole seconds; None before that."""
         if check.status == "running" and check.id in self.since:
-            return (now - self.since[check.id]) * 1000
+            whole = int(now - self.since[check.id])
+            return whole * 1000.0 if whole else None
         return check.duration_ms
 
     def total_ms(self, now: float) -> float:
-        """How long the run took, or goes on already."""
-        return ((now if self.finished is None else self.finished) - self.started) * 1000
+        """How long the run took, or goes on already, in whole seconds."""
+        if self.finished is None:
+            return int(now - self.started) * 1000.0
+        return (self.finished - self.started) * 1000
 
     def goes_on_at(self) -> float | None:
         """When the dashboard opens by itself; None as long as a person must decide."""
@@ -123,7 +126,7 @@ def again(run: Run, now: float, *, only: str | None = None) -> Run:
         check.id: _pending(check) if only in {None, check.id} else check
         for check in run.checks.values()
     }
-    return replace(
+    return msgspec.structs.replace(
         run,
         started=now,
         finished=None,
@@ -138,7 +141,7 @@ def take(run: Run, result: CheckResult, now: float) -> Run:
     since = dict(run.since)
     if result.status == "running":
         since.setdefault(result.id, now)
-    return replace(
+    return msgspec.structs.replace(
         run,
         checks=MappingProxyType({**run.checks, result.id: result}),
         since=MappingProxyType(since),
@@ -151,7 +154,9 @@ def finish(run: Run, now: float, error: NexaError | None = None) -> Run:
         check.id: _lost(check) if check.status in UNFINISHED else check
         for check in run.checks.values()
     }
-    return replace(run, finished=now, error=error, checks=MappingProxyType(checks))
+    return msgspec.structs.replace(
+        run, finished=now, error=error, checks=MappingProxyType(checks)
+    )
 
 
 def _pending(check: CheckResult) -> CheckResult:

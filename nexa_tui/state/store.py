@@ -7,10 +7,11 @@ machine ages nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
+
+import msgspec
 
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import SelfTest
@@ -47,26 +48,22 @@ _TRIM_SLACK = 500
 _NO_COUNTS = TaskCounts()
 
 
-@dataclass(frozen=True, slots=True)
-class NoNode:
+class NoNode(msgspec.Struct, frozen=True):
     """There is no node to watch, and none was asked for yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """The feed is being opened."""
 
     url: str
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(msgspec.Struct, frozen=True):
     """The feed is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(msgspec.Struct, frozen=True):
     """The feed broke; it is opened again at `retry_at`, on the clock of ages."""
 
     why: str
@@ -76,8 +73,7 @@ class Gone:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(msgspec.Struct, frozen=True):
     """The node will not have us."""
 
     error: NexaError
@@ -86,8 +82,7 @@ class Denied:
 Link = NoNode | Opening | Live | Gone | Denied
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterState:
+class ClusterState(msgspec.Struct, frozen=True):
     """All that is known. Replaced as a whole; the mappings are never changed."""
 
     link: Link = NoNode()
@@ -97,10 +92,10 @@ class ClusterState:
     """The node's own time in that frame."""
     node: NodeStatus | None = None
     cluster: Cluster | None = None
-    agents: Mapping[AgentId, Agent] = field(
+    agents: Mapping[AgentId, Agent] = msgspec.field(
         default_factory=lambda: MappingProxyType({})
     )
-    tasks: Mapping[TaskId, TaskSummary] = field(
+    tasks: Mapping[TaskId, TaskSummary] = msgspec.field(
         default_factory=lambda: MappingProxyType({})
     )
     """In the order they were first heard of: the newest last."""
@@ -135,10 +130,16 @@ class ClusterState:
         return age > STALE_S or not isinstance(self.link, Live)
 
     def node_time(self, now: float) -> datetime | None:
-        """Say what the node's clock shows now, if it still runs."""
+        """Say what the node's clock shows, as far as that is known.
+
+        It stands still once nothing is heard: what is not known to go on does not age.
+        """
         if self.said is None or self.received is None:
             return None
-        return self.said + timedelta(seconds=max(0.0, now - self.received))
+        known = min(now, self.received + STALE_S)
+        if isinstance(self.link, Gone):
+            known = min(known, self.link.since)
+        return self.said + timedelta(seconds=max(0.0, known - self.received))
 
 
 def apply(state: ClusterState, frame: FeedFrame, *, at: float) -> ClusterState:
@@ -174,8 +175,8 @@ def relink(state: ClusterState, link: Link) -> ClusterState:
         if isinstance(link, Opening):
             return state
         if isinstance(link, Gone):
-            link = replace(link, since=before.since)
-    return replace(state, link=link)
+            link = msgspec.structs.replace(link, since=before.since)
+    return msgspec.structs.replace(state, link=link)
 
 
 class _Draft:

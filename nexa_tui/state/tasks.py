@@ -1,5 +1,8 @@
 """Tasks as rows."""
 
+import re
+from collections.abc import Iterable
+
 from nexa_node.contract.tasks import FINISHED, PRIORITIES, TaskSummary
 from nexa_tui.state.formats import age, duration, percent
 from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, since, stamp
@@ -10,7 +13,10 @@ _PROBLEMS = frozenset(("failed", "expired", "dead_lettered"))
 _PRIORITY_STYLES: dict[str, StyleKey] = {
     "critical": "crit", "high": "warn", "normal": "muted", "low": "muted",
 }  # fmt: skip
+_MESSAGE = re.compile(r'\{[^{}]*?"message":\s*"((?:[^"\\]|\\.)*)')
 _TAIL = 8
+_STAGES: dict[str, int] = {"running": 0, "assigned": 0, "pending": 1}
+_OVER = 2
 
 
 def is_problem(task: TaskSummary) -> bool:
@@ -20,10 +26,17 @@ def is_problem(task: TaskSummary) -> bool:
     return task.attempts > 1 and task.status not in FINISHED
 
 
-def short_id(task_id: str) -> str:
+def in_work_order(tasks: Iterable[TaskSummary]) -> list[TaskSummary]:
+    """What is worked on, then what waits, then what is over; the newest of each first."""
+    ordered = sorted(tasks, key=lambda one: one.submitted, reverse=True)
+    ordered.sort(key=lambda one: _STAGES.get(one.status, _OVER))
+    return ordered
+
+
+def short_id(task_id: str, *, ascii_only: bool = False) -> str:
     """The end of an id: the beginning is the time, and alike for all of a minute."""
     shown = clean(task_id, 64)
-    return shown if len(shown) <= _TAIL + 1 else f"…{shown[-_TAIL:]}"
+    return shown if len(shown) <= _TAIL + 1 else f"{'~' if ascii_only else '…'}{shown[-_TAIL:]}"
 
 
 def took_ms(task: TaskSummary, look: Look) -> float | None:
@@ -39,7 +52,16 @@ def says(task: TaskSummary) -> str:
     if task.status not in FINISHED:
         done = "" if task.pct is None else percent(task.pct / 100).strip()
         return clean(" ".join(part for part in (done, task.note or "") if part))
-    return clean(task.summary or "")
+    return clean(_words_of(task.summary or ""))
+
+
+def _words_of(summary: str) -> str:
+    """The message of an error that is an object, or the summary as it is.
+
+    A summary is the beginning of JSON, and cut: it can't be decoded.
+    """
+    found = _MESSAGE.match(summary)
+    return found[1].replace('\\"', '"') if found else summary
 
 
 def _state(task: TaskSummary, look: Look) -> Cell:
@@ -51,6 +73,10 @@ def _attempts(task: TaskSummary, _: Look) -> Cell:
     return Cell(str(task.attempts), "warn" if task.attempts > 1 else "muted")
 
 
+def _short(task: TaskSummary, look: Look) -> Cell:
+    return Cell(short_id(task.id, ascii_only=look.ascii_only), "muted")
+
+
 def _says(task: TaskSummary, _: Look) -> Cell:
     bad = task.status in _PROBLEMS
     return Cell(says(task), "text" if bad else "muted")
@@ -60,22 +86,22 @@ TASKS: Listing[TaskSummary] = Listing(
     title="Tasks",
     columns=(
         Column("state", "state", 11, _state, lambda t: mark("task", t.status).order),
-        Column("type", "type", 6, lambda t, _: Cell(clean(t.type), "strong"),
-               lambda t: t.type, grows=2),
-        Column("agent", "agent", 8, lambda t, _: Cell(clean(t.agent or "-")),
-               lambda t: t.agent or "", grows=2),
+        Column("type", "type", 9, lambda t, _: Cell(clean(t.type), "strong"),
+               lambda t: t.type, grows=1, narrow=6),
+        Column("agent", "agent", 11, lambda t, _: Cell(clean(t.agent or "-")),
+               lambda t: t.agent or "", grows=1, narrow=8),
         Column("took", "took", 7, lambda t, look: Cell(duration(took_ms(t, look))),
                lambda t: took_ms(t, Look()) or 0.0, right=True, descending=True),
         Column("age", "age", 7,
                lambda t, look: Cell(age(since(t.submitted, look.now)), "muted"),
                lambda t: stamp(t.submitted), right=True, rank=2, descending=True),
-        Column("says", "says", 10, _says, says, grows=4, rank=2),
+        Column("says", "says", 14, _says, says, grows=4, rank=2),
         Column("tries", "tries", 5, _attempts, lambda t: t.attempts, right=True,
                rank=3, descending=True),
         Column("priority", "priority", 9,
                lambda t, _: Cell(t.priority, _PRIORITY_STYLES.get(t.priority, "text")),
                lambda t: _urgency(t.priority), rank=4),
-        Column("id", "id", 10, lambda t, _: Cell(short_id(t.id), "muted"),
+        Column("id", "id", 10, _short,
                lambda t: t.id, rank=3),
     ),
     key=lambda task: task.id,

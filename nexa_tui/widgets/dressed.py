@@ -67,7 +67,6 @@ class DressedApp(App[R], inherit_bindings=False):
         self.themes = themes or Themes()
         self.theme_problem: ThemeProblem | None = None
         self._wall = Wall()
-        self._worn_from_start = ""
         self._memory = Memory()
         self._written_size = Size(0, 0)
         no_colour = bool(os.environ.get("NO_COLOR"))
@@ -76,7 +75,6 @@ class DressedApp(App[R], inherit_bindings=False):
             self.wear(DEFAULT_THEME)
         if self.terminal.ascii_only:
             self.add_class("-ascii")
-        self._dress_at_once()
 
     def wear(self, name: str) -> bool:
         """Put a theme on; the one worn stays if it is not right.
@@ -93,9 +91,13 @@ class DressedApp(App[R], inherit_bindings=False):
         if self.terminal.colours == "256":
             look = look.in_256_colours()
         self.register_theme(look.theme())
-        if self.theme == worn:
-            self._watch_theme(worn)  # the file was written again
-        self.theme = worn
+        if not self.is_running:
+            self.set_reactive(App.theme, worn)
+            self._dress_at_once()
+        elif self.theme == worn:
+            self._watch_theme(worn)  # its file was written again
+        else:
+            self.theme = worn
         return True
 
     def _dress_at_once(self) -> None:
@@ -103,17 +105,10 @@ class DressedApp(App[R], inherit_bindings=False):
 
         Textual would paint it in those of its own theme, then everything once more.
         """
-        self._worn_from_start = self.theme
         self.set_class(self.current_theme.dark, "-dark-mode")
         self.set_class(not self.current_theme.dark, "-light-mode")
         self._refresh_truecolor_filter(self.ansi_theme)
         self.stylesheet.set_variables(self.get_css_variables())
-
-    def _watch_theme(self, theme_name: str) -> None:
-        """Style everything anew, but not for the theme worn from the start."""
-        if theme_name != self._worn_from_start:
-            super()._watch_theme(theme_name)
-        self._worn_from_start = ""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """A value for every variable, whatever theme is worn."""

@@ -25,7 +25,7 @@ class FilterBar(Horizontal):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close(True)", "Clear", show=False, id="filter.clear"),
-        Binding("enter,down", "close(False)", "Keep", show=False, id="filter.keep"),
+        Binding("down", "close(False)", "Keep", show=False, id="filter.keep"),
     ]
 
     class Changed(Message):
@@ -112,6 +112,11 @@ class FilterBar(Horizontal):
         said = Content(clean(wrong, 60)) if wrong else Content("")
         self.query_one(".filter-said", Static).update(said)
         self.post_message(self.Changed(self, self._filter))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter keeps what was typed."""
+        event.stop()
+        self.action_close(clear=False)
 
     def action_close(self, clear: bool) -> None:
         """Go back to the list."""

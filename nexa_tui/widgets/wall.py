@@ -6,7 +6,7 @@ does not trust the first: it looks at the finished line, keeps its width, and dr
 
 import re
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
@@ -16,7 +16,7 @@ from nexa_tui.state.text import REPLACEMENT
 
 _HOSTILE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
-    "\u00ad\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
@@ -38,7 +38,7 @@ def _safe(segment: Segment) -> Segment:
         return segment
     harmless = text.isascii() and text.isprintable()
     if not harmless and _HOSTILE.search(text):
-        text = _HOSTILE.sub(_replacement, text)
+        text = set_cell_size(_HOSTILE.sub(_replacement, text), cell_len(text))
     elif style is None or style.link is None:
         return segment
     return Segment(text, _unlinked(style), None)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from textual.pilot import Pilot
 
 from nexa_node.contract.agents import Agent, Capability
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import Unauthorized
 from nexa_node.contract.events import Event, Snapshot
-from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.ids import AgentId
 from nexa_node.contract.nodes import HostSample, TaskCounts
 from nexa_node.contract.tasks import Task, TaskSummary
 from nexa_tui.actions import Keymap
@@ -25,7 +26,9 @@ from nexa_tui.client.api import FeedNews, Lost, Received, Refused
 from nexa_tui.client.clock import FixedClock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.replay import Replay
+from nexa_tui.screens.dashboard import Dashboard
 from nexa_tui.screens.session import Doors, Session
+from nexa_tui.screens.splash import Splash
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings
 from nexa_tui.theming import Terminal
 from tests.builders import (
@@ -83,6 +86,13 @@ def _sample(n: int, at: datetime) -> HostSample:
         messages_s=3.2,
         task_p50_ms=24.0,
         task_p99_ms=310.0,
+    )
+
+
+def idle(one: HostSample) -> HostSample:
+    """The same machine with nothing to do."""
+    return msgspec.structs.replace(
+        one, cpu=0.03, tasks_completed_s=0.0, task_p50_ms=None, task_p99_ms=None
     )
 
 
@@ -239,7 +249,11 @@ def whole_task(told: TaskSummary) -> Task:
 
 
 EMPTY = picture(
-    agents=(), tasks=(), counts=TaskCounts(), events=happened()[:2], history=history(3)
+    agents=(),
+    tasks=(),
+    counts=TaskCounts(),
+    events=happened()[:2],
+    history=tuple(idle(one) for one in history(3)),
 )
 DEGRADED = picture(
     cluster=cluster(
@@ -304,7 +318,6 @@ SCENES: Mapping[str, Scene] = {
     "splash-fail": Scene(
         splash=True, node=False,
         checks=tuple(TIMEOUT if one.id == TIMEOUT.id else one for one in CHECKS),
-        keys=("G",),
     ),
     "overview": Scene(heard(picture())),
     "overview-empty": Scene(heard(EMPTY)),
@@ -381,4 +394,7 @@ async def play(pilot: Pilot[Any], name: str) -> None:
     for key in SCENES[name].keys:
         await pilot.press(key)
         await pilot.pause()
+    for screen in pilot.app.screen_stack:
+        if isinstance(screen, Splash | Dashboard):
+            screen.refresh_view()
     await pilot.pause()

@@ -64,7 +64,7 @@ def test_the_key_bar_shows_the_most_useful_first_and_nothing_refused() -> None:
 
     assert [action.id for action in bar][:3] == ["open", "filter", "problems"]
     assert "task-cancel" not in [action.id for action in bar]
-    assert [action.id for action in bar][-2:] == ["help", "quit"]
+    assert [action.id for action in bar][-2:] == ["pause", "quit"]
 
 
 def test_every_place_has_its_keys() -> None:

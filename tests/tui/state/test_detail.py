@@ -32,7 +32,11 @@ EVIL = "\x1b[2J\u202e\x07evil\nline"
 
 def text(lines: tuple[Line, ...]) -> str:
     return "\n".join(
-        line.title if isinstance(line, Heading) else f"{line.label}: {line.text}"
+        line.title
+        if isinstance(line, Heading)
+        else f"{line.label}: {line.text}"
+        if isinstance(line, Field)
+        else line.text
         for line in lines
     )
 
@@ -151,5 +155,5 @@ def test_nothing_foreign_is_left_as_it_came() -> None:
         check_lines(check(detail=EVIL, cause=EVIL, remedy=EVIL), LOOK),
     ):
         for line in lines:
-            words = line.title if isinstance(line, Heading) else line.label + line.text
+            words = text((line,))
             assert words.isprintable(), words

@@ -11,7 +11,7 @@ def state(**overrides: object) -> ClusterState:
 def test_cancelling_a_running_task_names_agent_and_what_is_lost() -> None:
     effect = cancel_task(state(), summary(status="running"), 0.0)
 
-    assert "01jn8qk000000000000000000a" in effect.title
+    assert "01jn8qk000000000000000000a" in effect.target
     assert "wc-1 has worked on it for 1m00s" in effect.lines[0]
     assert effect.type_name is None
 

@@ -47,8 +47,8 @@ def test_a_lost_feed_comes_before_what_the_node_last_said() -> None:
     assert told.title == "node is gone"
     assert told.mark.word == "lost"
     assert told.reasons == (
-        "nothing listens there; trying again in 4 s",
-        "what is shown is 5s old; it was healthy then",
+        "nothing listens there",
+        "trying again in 4 s; what is shown is 5s old, it was healthy then",
     )
     assert told.remedy == "nexa node start"
 

@@ -42,6 +42,15 @@ def test_links_are_dropped() -> None:
     assert segment.style.bold
 
 
+def test_a_family_of_four_keeps_its_width() -> None:
+    family = "👩\u200d👩\u200d👧"
+
+    made = "".join(segment.text for segment in through(family))
+
+    assert cell_len(made) == cell_len(family)
+    assert "\u200d" not in made
+
+
 def test_harmless_lines_are_not_touched() -> None:
     segment = Segment("résumé ⣿ ✓", Style(bold=True))
 
