@@ -82,12 +82,15 @@ class Console(DressedApp[str]):
 
     # The beginning.
 
-    def on_mount(self) -> None:
-        """Show the first screen; everything else comes after it was painted."""
-        self.session.on_news = self._refresh_now
+    def get_default_screen(self) -> Screen[None]:
+        """Ours is the first screen, not one on top of an empty one."""
         self._find_node()
         skip = self.session.options.no_splash
-        self.push_screen(self._new_dashboard() if skip else Splash(self.session))
+        return self._new_dashboard() if skip else Splash(self.session)
+
+    def on_mount(self) -> None:
+        """Everything else comes after the first screen was painted."""
+        self.session.on_news = self._refresh_now
         self.call_after_refresh(self._begin)
 
     def _find_node(self) -> None:

@@ -59,7 +59,7 @@ def run(arguments: list[str], call: Call) -> int:
     headless = options.headless or not can_draw(call)
     home = Path(tempfile.mkdtemp(prefix="nexa-demo-"))
     environ = {key: value for key, value in call.environ.items() if key not in _OURS}
-    environ["NEXA_HOME"] = str(home)
+    environ |= {"NEXA_HOME": str(home), "NEXA_DEMO": "1"}
     with _signals_end_it(), _crew(options, environ) as crew:
         first = _next(crew)
         if first.state != "ready":

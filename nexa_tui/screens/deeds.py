@@ -241,7 +241,8 @@ class Deeds:
 
         session = self._session
         started = still_running(session.started, session.options.environ)
-        self._desk.ask(Quit(started), answered)
+        demo = "NEXA_DEMO" in session.options.environ
+        self._desk.ask(Quit(started, demo=demo), answered)
 
     def _cancel(self, key: str) -> None:
         task_id = TaskId(key or self._key_of("tasks"))

@@ -102,24 +102,31 @@ class Quit(ModalScreen[str]):
         Binding("y,q", "answer('detach')", "Detach", show=False, id="quit.detach"),
     ]
 
-    def __init__(self, started: Sequence[Target]) -> None:
-        """Ask; `started` are the nodes that this console started and that still run."""
+    def __init__(self, started: Sequence[Target], *, demo: bool = False) -> None:
+        """Ask.
+
+        Args:
+            started: The nodes that this console started and that still run.
+            demo: What is shown ends with the console.
+        """
         super().__init__(classes="dialog")
         self._started = started
+        self._demo = demo
 
     def compose(self) -> ComposeResult:
         """Detach is the default: nodes go on."""
         names = ", ".join(clean(one.name, 30) for one in self._started)
-        told = (
-            f"You started {names} here. Detach, and it goes on without you."
-            if names
-            else "Nodes and agents go on; nexa finds them again."
-        )
+        if self._demo:
+            told = "The demo ends: its node, its agents and its folder go."
+        elif names:
+            told = f"You started {names} here. Detach, and it goes on without you."
+        else:
+            told = "Nodes and agents go on; nexa finds them again."
         with Container(classes="box small") as box:
             box.border_title = Content("Leave the console?")
             yield Static(untrusted(told, 300), classes="told")
             with Horizontal(classes="answers"):
-                yield Choice("Detach", id="detach")
+                yield Choice("End it" if self._demo else "Detach", id="detach")
                 if self._started:
                     yield Choice(f"Stop {names}", id="stop")
                 yield Choice("Stay", id="stay")

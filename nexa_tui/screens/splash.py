@@ -171,6 +171,8 @@ class Splash(Screen[None]):
         if event.key in _QUIET or event.key in {"j", "k", "g", "G"}:
             self._touched = True
             return
+        if event.key in self.active_bindings:
+            return  # it means something: the app looks it up once the event is there
         if event.is_printable and event.character is not None:
             event.stop()
             await self.action_go_on()

@@ -36,7 +36,11 @@ def in_work_order(tasks: Iterable[TaskSummary]) -> list[TaskSummary]:
 def short_id(task_id: str, *, ascii_only: bool = False) -> str:
     """The end of an id: the beginning is the time, and alike for all of a minute."""
     shown = clean(task_id, 64)
-    return shown if len(shown) <= _TAIL + 1 else f"{'~' if ascii_only else '…'}{shown[-_TAIL:]}"
+    return (
+        shown
+        if len(shown) <= _TAIL + 1
+        else f"{'~' if ascii_only else '…'}{shown[-_TAIL:]}"
+    )
 
 
 def took_ms(task: TaskSummary, look: Look) -> float | None:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Self
 
-import psutil
-
 from bench.terminal import Screen
 
 WAIT_S = 15.0
@@ -75,14 +73,13 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         """End the program, gently at first, and close the terminal."""
-        family = [self.child.pid, *self._children()]
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.child.poll() is None:
                 self.child.send_signal(number)
                 with suppress(NotShown):
                     self.wait(5)
         self.vanish()
-        assert not [pid for pid in family[:1] if psutil.pid_exists(pid)]
+        self.child.wait(5)
 
     @property
     def lines(self) -> list[str]:
@@ -166,11 +163,6 @@ class Terminal:
             self.raw += data
             self._screen.feed(data)
         return self.child.poll() is None
-
-    def _children(self) -> list[int]:
-        with suppress(psutil.NoSuchProcess):
-            return [one.pid for one in psutil.Process(self.child.pid).children()]
-        return []
 
     def _tell_size(self, descriptor: int) -> None:
         columns, rows = self._size

@@ -156,7 +156,7 @@ def tasks() -> tuple[TaskSummary, ...]:
                 submitted=ago(1.3 * n + 0.8),
                 priority="high" if n % 7 == 0 else "normal",
                 **more,
-            )  # fmt: skip
+            )
         )
     return tuple(made)
 
@@ -259,8 +259,10 @@ DEGRADED = picture(
     cluster=cluster(
         verdict="degraded",
         reasons=(
-            "alpha: connectivity.api: api.internal:443 accepts the connection and"
-            " never answers",
+            (
+                "alpha: connectivity.api: api.internal:443 accepts the connection and"
+                " never answers"
+            ),
             "alpha: 812 MiB are free on the disk of the state folder",
         ),
         nodes=(node(health="degraded", reasons=("812 MiB are free",),

@@ -20,7 +20,7 @@ from nexa_node.core.policies import CheckSpec, Policy
 from nexa_node.settings import Settings
 
 PREFIX = "NEXA_"
-_NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG"}
+_NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG", "DEMO"}
 _PATH = re.compile(r" - at `\$(.*)`$")
 _PORT_MAX = 65535
 _MAY_BE_0 = {

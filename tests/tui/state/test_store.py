@@ -1,7 +1,7 @@
-from msgspec.structs import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from nexa_node.contract.errors import Unauthorized
 from nexa_node.contract.events import (
