@@ -23,6 +23,7 @@ from nexa_node.contract.ids import NodeId
 from nexa_node.core.access import TOKEN_ENTROPY, make_token
 from nexa_node.services.access import Access
 from nexa_node.services.calls import AgentCalls
+from nexa_node.services.clockwatch import ClockWatch
 from nexa_node.services.condition import Condition
 from nexa_node.services.custody import Custody
 from nexa_node.services.directory import Directory
@@ -243,6 +244,9 @@ class _Front:
             messages=lambda: core.messages.sent,
         )
         core.ledger.on_write(self.sampler.on_task_finished)
+        self.clockwatch = ClockWatch(
+            clock=core.clock, journal=core.journal, node=place.identity.name
+        )
         log = StartupLog(
             Path(places.startup_log(place.state)), node=place.identity.name
         )
@@ -330,6 +334,7 @@ class _Front:
             ("events-watch", core.directory.watch_events),
             ("retention", core.directory.retire),
             ("sampler", self.sampler.run),
+            ("clock", self.clockwatch.run),
             ("sessions", core.sessions.run),
             ("registry", core.registry.run),
             ("dispatch", core.dispatch.run),

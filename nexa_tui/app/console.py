@@ -139,10 +139,10 @@ class Console(DressedApp[str]):
 
     def _refresh_now(self) -> None:
         self.session.take_in()
-        if self._dashboard is not None:
-            self._dashboard.refresh_view()
-        elif isinstance(self.screen, Splash):
+        if isinstance(self.screen, Splash):
             self.screen.refresh_view()
+        elif self._dashboard is not None:
+            self._dashboard.refresh_view()
 
     # What deeds ask of us.
 
@@ -172,10 +172,12 @@ class Console(DressedApp[str]):
 
     def go(self, name: str) -> None:
         """Turn to a view of the dashboard, which is opened if need be."""
-        if self._dashboard is not None:
-            self.begin(self._dashboard.go(name), group="go")
-        else:
-            self._switch(self._new_dashboard(name))
+        if self._dashboard is None:
+            self.push_screen(self._new_dashboard(name))
+            return
+        if isinstance(self.screen, Splash):
+            self.pop_screen()  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open
+        self.begin(self._dashboard.go(name), group="go")
 
     def local(self, action: Action, argument: str) -> None:
         """Let the view in focus do it."""
@@ -251,9 +253,6 @@ class Console(DressedApp[str]):
             worker = cast("Worker[None]", event.worker)
             self.tell(f"{worker.group}: {worker.error!r}", severity="error")
 
-    def _switch(self, screen: Screen[Any]) -> None:
-        self.switch_screen(screen)  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open
-
     @property
     def _dashboard(self) -> "Dashboard | None":
         """The dashboard, if it is there, be it under a dialog."""
@@ -277,7 +276,7 @@ class Console(DressedApp[str]):
 
     def _show_splash(self) -> None:
         if self._dashboard is not None:
-            self._switch(Splash(self.session, touched=True))
+            self.push_screen(Splash(self.session, touched=True))
             self.begin(self.session.check(), group="check")
 
     def _theme(self, name: str) -> None:

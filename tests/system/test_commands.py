@@ -186,7 +186,7 @@ def test_the_startup_log_keeps_every_run(shared: Shell) -> None:
 def test_it_answers_without_an_escape(shared: Shell, words: tuple[str, ...]) -> None:
     said = shared(*words)
 
-    assert said.code == 0
+    assert said.code == 0, said.out[-3000:]
     assert said.out + said.err
     assert "\x1b" not in said.out + said.err
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
 
@@ -29,6 +29,9 @@ from tests.system.screen import Terminal
 ON, OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 CURSOR_ON, CURSOR_OFF = b"\x1b[?25h", b"\x1b[?25l"
 EMPTY = "nexa node start"
+VERDICT = "HEALTHY|DEGRADED"
+"""A busy machine makes a node degraded: no failure of the console's."""
+_STALE = re.compile("stale|lost", re.IGNORECASE)
 _SGR = re.compile(rb"\x1b\[([0-9;:]*)m")
 
 
@@ -120,7 +123,7 @@ def test_the_empty_dashboard_starts_a_node(shell: Shell) -> None:
     with console(shell) as terminal:
         terminal.until(EMPTY)
         terminal.press("s")
-        terminal.until("HEALTHY|DEGRADED", 20)
+        terminal.until(VERDICT, 20)
         [target] = local_nodes(shell.environ)
         terminal.until(re.escape(target.name))
         leave(terminal)
@@ -194,21 +197,16 @@ def test_a_terminal_that_vanishes_ends_it_though_signals_are_ignored(
     shell: Shell,
 ) -> None:
     """As under nohup, or a session leader that does not pass SIGHUP on."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        terminal = console(shell).__enter__()
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    with_closing(terminal)
-
-
-def with_closing(terminal: Terminal) -> None:
-    try:
+    with ExitStack() as stack:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            terminal = stack.enter_context(console(shell))
+        finally:
+            signal.signal(signal.SIGHUP, before)
         terminal.until("alpha")
         terminal.vanish()
+
         terminal.wait(5)
-    finally:
-        terminal.__exit__()
 
 
 # Terminals.
@@ -285,15 +283,13 @@ def test_a_pipe_gets_a_plain_report(
 def test_a_node_that_dies_is_told_and_found_again(shell: Shell, node: Target) -> None:
     assert node.pid is not None
     with console(shell) as terminal:
-        terminal.until("HEALTHY")
+        terminal.until(VERDICT)
         os.kill(node.pid, signal.SIGKILL)
-        terminal.until(
-            lambda text: re.search("stale|lost", text, re.I) and EMPTY in text, 15
-        )
+        terminal.until(lambda text: _STALE.search(text) and EMPTY in text, 15)
         started = shell("node", "start", "--name", "alpha", "--port", "0")
         assert started.code == 0, started.err
         terminal.until(
-            lambda text: "HEALTHY" in text and not re.search("stale|lost", text, re.I)
+            lambda text: re.search(VERDICT, text) and not _STALE.search(text)
         )
         leave(terminal)
 
@@ -316,7 +312,7 @@ def test_a_wrong_token_is_told_on_the_splash(shell: Shell, node: Target) -> None
 
 
 @contextmanager
-def old_node() -> Iterator[str]:
+def old_node() -> Generator[str]:
     """A node of a version before this feed; its URL."""
 
     def answer(socket: ServerConnection) -> None:
@@ -365,15 +361,15 @@ HOSTILE = (
 
 
 @contextmanager
-def hostile_agent(node: Target, name: str) -> Iterator[None]:
-    """An agent that says a name of its own over a plain WebSocket."""
+def hostile_agent(node: Target, agent: str, name: str) -> Generator[None]:
+    """An agent that says a name of its own, over a plain WebSocket."""
     hello = {
         "jsonrpc": "2.0",
         "id": 1,
         "method": "session.hello",
         "params": {
             "protocol": "1.0",
-            "agent": {"id": "hostile-1", "name": name},
+            "agent": {"id": agent, "name": name},
             "capabilities": [{"name": "evil"}],
         },
     }
@@ -384,33 +380,36 @@ def hostile_agent(node: Target, name: str) -> Iterator[None]:
         proxy=None,
     ) as socket:
         socket.send(msgspec.json.encode(hello).decode())
-        answer = msgspec.json.decode(socket.recv(10))
-        assert "error" not in answer or answer["error"], answer
+        assert "result" in msgspec.json.decode(socket.recv(10))
         yield
 
 
-@pytest.mark.parametrize("name", ["".join(HOSTILE), *HOSTILE])
-def test_a_hostile_name_does_nothing(shell: Shell, node: Target, name: str) -> None:
-    with console(shell) as terminal:
-        terminal.until("HEALTHY")
+def test_hostile_names_do_nothing(node: Target, shell: Shell) -> None:
+    names = ("".join(HOSTILE), *HOSTILE)
+    with console(shell) as terminal, ExitStack() as agents:
+        terminal.until(VERDICT)
         before = terminal.raw.count(b"\x1b[2J")
-        with hostile_agent(node, name):
-            if "hostile-1" in shell.agents():
-                terminal.until("hostile-1")
-                terminal.press("3")
-                terminal.until("hostile-1")
-                terminal.press("\r")
-                terminal.until("evil")
-                terminal.press("\x1b", "8")
-            assert alive(terminal)
+        for number, name in enumerate(names):
+            agents.enter_context(hostile_agent(node, f"hostile-{number}", name))
+        terminal.until(f"hostile-{len(names) - 1}")
+        terminal.press("3")
+        terminal.until("hostile-0")
+        for _ in names:
+            terminal.press("\r")
+            terminal.until("(?i)evil")
+            terminal.take(0.1)
+            terminal.press("\x1b")
+            terminal.take(0.1)
+            terminal.press("j")
+        terminal.press("8")
+        terminal.until("agent")
         terminal.press("1")
-        terminal.until("Agents")
-        raw = terminal.raw
-        assert b"\x1b]52" not in raw
-        assert raw.count(b"\x1b[2J") == before
-        assert "\x9b".encode() not in raw
-        assert "\u202e".encode() not in raw
-        assert "\u2066".encode() not in raw
+        terminal.until(VERDICT)
+
+        assert alive(terminal)
+        for sign in ("\x1b]52", "\x9b", "\u202e", "\u2066"):
+            assert sign.encode() not in terminal.raw
+        assert terminal.raw.count(b"\x1b[2J") == before
         leave(terminal)
 
 
@@ -421,12 +420,15 @@ def test_a_hostile_name_does_nothing(shell: Shell, node: Target, name: str) -> N
 @pytest.mark.parametrize(("columns", "rows"), [(40, 12), (80, 24), (200, 60)])
 def test_a_size(shell: Shell, columns: int, rows: int) -> None:
     with console(shell, columns=columns, rows=rows) as terminal:
-        terminal.until("HEALTHY")
+        terminal.until(VERDICT)
         for key in "2348?":
             terminal.press(key)
             terminal.take(0.1)
-        terminal.press("\x1b", "1")
-        terminal.until("HEALTHY")
+        terminal.until("Esc closes")
+        terminal.press("\x1b")
+        terminal.until(lambda text: "Esc closes" not in text)
+        terminal.press("1")
+        terminal.until(VERDICT)
         assert alive(terminal)
         leave(terminal)
 
@@ -435,12 +437,12 @@ def test_a_size(shell: Shell, columns: int, rows: int) -> None:
 def test_a_storm_of_sizes(shell: Shell) -> None:
     sizes = cycle([(40, 12), (200, 60), (80, 24), (20, 5), (120, 40), (1, 1)])
     with console(shell) as terminal:
-        terminal.until("HEALTHY")
+        terminal.until(VERDICT)
         for _ in range(20):
             terminal.resize(*next(sizes))
             terminal.take(0)
             time.sleep(0.05)  # the storm itself: twenty in a second
         assert alive(terminal)
         terminal.resize(100, 30)
-        terminal.until("HEALTHY")
+        terminal.until(VERDICT)
         leave(terminal)

@@ -295,6 +295,7 @@ class Scene:
     age_s: float = 0.4
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     hold_checks: bool = False
+    home: str = "/nonexistent"
 
 
 def heard(told: Snapshot) -> tuple[FeedNews, ...]:
@@ -355,10 +356,10 @@ SCENES: Mapping[str, Scene] = {
 
 
 def console(
-    name: str, *, theme: str = "nexa-dark", ascii_only: bool = False
+    name: str | Scene, *, theme: str = "nexa-dark", ascii_only: bool = False
 ) -> Console:
     """Make the console of a scene, without a terminal and without a node."""
-    scene = SCENES[name]
+    scene = SCENES[name] if isinstance(name, str) else name
     clock = FixedClock(NOW, monotonic=AT + (scene.age_s if scene.node else 0.0))
 
     async def check_here(_only: str | None) -> AsyncIterator[CheckResult]:
@@ -378,7 +379,7 @@ def console(
         check_here,
     )
     options = ConsoleOptions(
-        environ={"NEXA_HOME": "/nonexistent"},
+        environ={"NEXA_HOME": scene.home},
         theme=theme,
         no_splash=not scene.splash,
         **scene.options,

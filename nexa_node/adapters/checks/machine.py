@@ -232,8 +232,11 @@ async def file_modes(folders: tuple[Path, ...]) -> Outcome:
     seen = 0
     for folder in folders:
         for path in _kept(folder):
+            try:
+                mode = stat.S_IMODE(path.lstat().st_mode)
+            except FileNotFoundError:
+                continue  # it was there a moment ago; a file that is replaced is no fault
             seen += 1
-            mode = stat.S_IMODE(path.lstat().st_mode)
             if _is_open(path, mode):
                 return Outcome(
                     "fail" if _is_secret(path) else "warn",
@@ -254,7 +257,7 @@ def _kept(folder: Path) -> list[Path]:
     return [
         path
         for path in found
-        if "jetstream" not in path.parts and not path.is_symlink() and path.exists()
+        if "jetstream" not in path.parts and not path.is_symlink()
     ]
 
 

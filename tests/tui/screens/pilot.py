@@ -1,0 +1,230 @@
+"""A console to press keys on: recorded node, clock that is turned by hand, own folder."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.errors import NexaError
+from nexa_node.contract.events import FeedFrame, Snapshot
+from nexa_tui.actions import Keymap
+from nexa_tui.app.console import Console
+from nexa_tui.client.api import FeedNews, Received
+from nexa_tui.client.clock import FixedClock
+from nexa_tui.client.discovery import Target
+from nexa_tui.client.replay import Replay
+from nexa_tui.screens.dashboard import Dashboard
+from nexa_tui.screens.lists import ListView
+from nexa_tui.screens.session import Doors, Session
+from nexa_tui.screens.splash import Splash
+from nexa_tui.settings import ConsoleOptions, ConsoleSettings
+from nexa_tui.widgets.table import Table
+from tests.builders import NOW
+from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
+
+USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
+BEAT_S = 0.02
+PATIENCE_S = 10.0
+
+
+class Stage:
+    """One console and everything around it that a test turns or looks at."""
+
+    def __init__(
+        self,
+        *news: FeedNews,
+        home: Path,
+        node: bool = True,
+        splash: bool = False,
+        checks: Sequence[CheckResult] = CHECKS,
+        hold: bool = False,
+        refusal: NexaError | None = None,
+        keys: dict[str, str] | None = None,
+        environ: dict[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Prepare; without `news` the node tells of a cluster at work.
+
+        Args:
+            news: What the feed tells at once.
+            home: `NEXA_HOME`.
+            node: Whether a node is attached.
+            splash: Whether the console begins with the self-test.
+            checks: What the self-test tells, here or on the node.
+            hold: Whether the self-test of this machine ends only at `release`.
+            refusal: Raised by the node at every change.
+            keys: As in `console.toml`.
+            environ: More of the environment.
+            options: As on the command line.
+        """
+        self.clock = FixedClock(NOW, monotonic=AT + 0.4)
+        self.home = home
+        self.checks = checks
+        self.release = asyncio.Event()
+        if not hold:
+            self.release.set()
+        self.ran: list[str | None] = []
+        """What this machine was asked to check."""
+        self.nodes: list[Replay] = []
+        """Every node that was attached, the newest last."""
+        self._news = news or (Received(picture(), AT),)
+        self._refusal = refusal
+        self.session = Session(
+            ConsoleOptions(
+                environ={"NEXA_HOME": str(home), **(environ or {})},
+                no_splash=not splash,
+                **options,
+            ),
+            Doors(self.clock, self._connect, self._check_here),
+            Keymap(keys),
+        )
+        if node:
+            self.session.attach(TARGET)
+        self.console = Console(self.session, ConsoleSettings(refresh_s=BEAT_S))
+
+    @property
+    def node(self) -> Replay:
+        """The node that is attached."""
+        return self.nodes[-1]
+
+    def tell(self, *frames: FeedFrame, at: float = AT) -> None:
+        """Let the node say more."""
+        for frame in frames:
+            self.node.tell(Received(frame, at))
+
+    @asynccontextmanager
+    async def open(self, size: tuple[int, int] = USUAL) -> AsyncIterator["Hand"]:
+        """Run the console until the block ends."""
+        async with self.console.run_test(size=size) as pilot:
+            hand = Hand(self, pilot)
+            await hand.until(lambda: self.console.screen.id in {"splash", "dashboard"})
+            if self.session.options.no_splash and self.session.client is not None:
+                await hand.until(lambda: not self._opening())
+            await pilot.pause()
+            yield hand
+
+    def _opening(self) -> bool:
+        return type(self.session.state.link).__name__ == "Opening"
+
+    def _connect(self, target: Target) -> Replay:
+        self.nodes.append(
+            Replay(
+                target,
+                news=self._news,
+                checks=self.checks,
+                tasks={one.id: whole_task(one) for one in tasks()},
+                refusal=self._refusal,
+            )
+        )
+        return self.nodes[-1]
+
+    async def _check_here(self, only: str | None) -> AsyncIterator[CheckResult]:
+        self.ran.append(only)
+        for one in self.checks:
+            if only in {None, one.id}:
+                yield one
+        await self.release.wait()
+
+
+class Hand:
+    """Presses keys and looks."""
+
+    def __init__(self, stage: Stage, pilot: Pilot[Any]) -> None:
+        """Lay a hand on a running console."""
+        self.stage = stage
+        self.pilot = pilot
+        self.app = stage.console
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other and let each be carried out."""
+        for key in keys:
+            await self.pilot.press(key)
+            await self._rest()
+
+    async def until(self, condition: Callable[[], Any], what: str = "") -> None:
+        """Wait for something to come true."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():
+                    await self.pilot.pause()
+        except TimeoutError:
+            raise AssertionError(f"never came true: {what}\n{self.seen()}") from None
+
+    async def until_seen(self, *words: str) -> None:
+        """Wait until all words are on the screen."""
+        await self.until(lambda: all(w in self.seen() for w in words), repr(words))
+
+    async def until_told(self, words: str) -> None:
+        """Wait for a message that holds the words."""
+        await self.until(lambda: any(words in one for one in self.told()), words)
+
+    async def _rest(self) -> None:
+        await self.pilot.pause()
+        busy = {"go", "detail", "default"}
+        workers = [one for one in self.app.workers if one.group in busy]
+        for one in workers:
+            await self.until(lambda one=one: one.is_finished, one.group)
+        await self.pilot.pause()
+
+    def seen(self) -> str:
+        """The text of the screen on top."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in strips)
+
+    def told(self) -> list[str]:
+        """The messages that are shown."""
+        return [one.message for one in self.app._notifications]
+
+    @property
+    def top(self) -> str:
+        """The kind of the screen on top."""
+        return type(self.app.screen).__name__
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The dashboard, wherever it is."""
+        return next(s for s in self.app.screen_stack if isinstance(s, Dashboard))
+
+    @property
+    def splash(self) -> Splash:
+        """The splash on top."""
+        assert isinstance(self.app.screen, Splash)
+        return self.app.screen
+
+    @property
+    def where(self) -> str:
+        """The view that is seen: `view-tasks`."""
+        view = self.dashboard.view
+        assert isinstance(view, Widget)
+        return view.id or ""
+
+    @property
+    def list(self) -> ListView[Any]:
+        """The list that is seen."""
+        view = self.dashboard.view
+        assert isinstance(view, ListView)
+        return view
+
+    @property
+    def table(self) -> Table:
+        """The rows of the list that is seen."""
+        return self.list.table
+
+    def keys(self) -> Sequence[str]:
+        """The keys of the rows that are listed, in their order."""
+        return [self.table.line_key(n) for n in range(self.table.line_count())]
+
+
+def later(seq: int = 1, **overrides: Any) -> Snapshot:
+    """A picture that comes after a gap."""
+    return picture(seq=seq, **overrides)
+
+
+def statuses(run: Iterable[CheckResult]) -> list[str]:
+    """How checks stand."""
+    return [one.status for one in run]
