@@ -136,7 +136,10 @@ class Access:
             Unavailable: The tokens have not been read yet.
         """
         if not token:
-            raise self._refuse("missing", "no token was given", address, "")
+            # Nobody guesses by saying nothing: counted, and not held against an address
+            # that the self-test and load balancers ask from, too.
+            self.failures["missing"] += 1
+            raise Unauthorized("no token was given", remedy=_remedy("missing", None))
         parsed = parse_token(token)
         if parsed is None:
             told = "the token is malformed: cut off or mistyped"

@@ -67,8 +67,9 @@ class Dashboard(Screen[None]):
         super().__init__(id="dashboard")
         self._session = session
         self._first = first
-        self._view: Widget | None = None
-        self._where = ""
+        self._overview = Overview(session)
+        self._view: Widget = self._overview
+        self._where = "overview"
         self._history: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -76,13 +77,11 @@ class Dashboard(Screen[None]):
         yield TopBar(id="top")
         yield Said(id="banner")
         with Container(id="body"):
-            yield Overview(self._session)
+            yield self._overview
         yield KeyBar(id="keys")
 
     async def on_mount(self) -> None:
         """Begin with the Overview."""
-        self._view = self.query_one(Overview)
-        self._where = "overview"
         self.refresh_view()
         self.view.focus_content()
         await self.go(self._first)
@@ -106,8 +105,8 @@ class Dashboard(Screen[None]):
 
     def refresh_view(self) -> None:
         """Show what is known now; only what differs is painted."""
-        if self._view is None:
-            return
+        if not self.query(TopBar):
+            return  # it is being taken down
         session, ascii_only = self._session, terminal_of(self).ascii_only
         with app_of(self).batch_update():
             self.query_one(TopBar).show(standing(session))
@@ -144,7 +143,7 @@ class Dashboard(Screen[None]):
         with app_of(self).batch_update():
             if isinstance(old, Detail):
                 await old.remove()
-            elif old is not None:
+            else:
                 old.display = False
             view.display = True
             self.refresh_view()

@@ -1,7 +1,7 @@
 """Records as a table's rows, formatted only when a row is looked at."""
 
-from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar, overload
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from nexa_tui.state.listing import Column as Described, Listing, Look
 from nexa_tui.widgets.columns import Column
@@ -10,39 +10,29 @@ from nexa_tui.widgets.table import Row
 R = TypeVar("R")
 
 
-class Rows(Sequence[Row], Generic[R]):
-    """Rows for `Table.update_rows`, of any length at the cost of those on the screen.
-
-    Iterating gives rows without cells: that is for finding a key.
-    """
+class Rows(Generic[R]):
+    """Rows for `Table.update_rows`, of any length at the cost of those on the screen."""
 
     def __init__(self, listing: Listing[R], records: Sequence[R], look: Look) -> None:
         """Format nothing yet."""
         self._listing = listing
-        self.records = records
+        self._records = records
         self._look = look
         self._made: dict[int, Row] = {}
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.records)
+        return len(self._records)
 
-    def __iter__(self) -> Iterator[Row]:
-        """Keys alone."""
-        key = self._listing.key
-        return (Row(key(record), ()) for record in self.records)
+    def key(self, index: int) -> str:
+        """The identity of one row; costs no formatting."""
+        return self._listing.key(self._records[index])
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        """Format one row."""
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
+    def row(self, index: int) -> Row:
+        """One row, formatted when it is first looked at."""
         row = self._made.get(index)
         if row is None:
-            row = self._make(self.records[index])
+            row = self._make(self._records[index])
             self._made[index] = row
         return row
 

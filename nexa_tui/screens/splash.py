@@ -75,7 +75,7 @@ class Splash(Screen[None]):
 
     def refresh_view(self) -> None:
         """Show what is known now."""
-        if self.is_mounted:
+        if self.is_mounted and self.query(Checks):
             self._show()
 
     def _show(self) -> None:

@@ -325,3 +325,12 @@ async def test_a_watch_that_starts_again_forgets_what_went_meanwhile() -> None:
     assert it.ended
     watching.cancel()
     await settle()
+
+
+async def test_calls_without_a_token_limit_nobody() -> None:
+    async with scene() as it:
+        for _ in range(50):
+            refused = it.refusal(None)
+
+        assert type(refused) is Unauthorized
+        assert it.access.failures["missing"] == 50

@@ -83,13 +83,13 @@ async def test_the_filter_works_while_it_is_typed_and_escape_takes_it_back() -> 
     async with drive() as driven:
         await driven.press("3", "slash", *"wc !busy")
         agents = list_of(driven, "agents")
-        assert len(agents.table.rows) == 3
+        assert agents.table.line_count() == 3
         assert "3 of 12" in driven.text()
 
         await driven.press("enter", "j")
         assert agents.table.has_focus
         await driven.press("escape")
-        assert len(agents.table.rows) == 12
+        assert agents.table.line_count() == 12
         assert "3 Agents 12" in driven.text()
 
 
@@ -107,10 +107,10 @@ async def test_sorting_and_turning_round() -> None:
         await driven.press("3", "s")
         agents = list_of(driven, "agents")
         assert agents.choice.order.column == "id"
-        first = agents.table.rows[0].key
+        first = agents.table.line_key(0)
 
         await driven.press("S")
-        assert agents.table.rows[-1].key == first
+        assert agents.table.line_key(11) == first
         assert "agent▾" in driven.text()
 
 
@@ -267,7 +267,7 @@ async def test_a_theme_is_worn_while_it_is_looked_at() -> None:
 async def test_cancelling_asks_first_and_says_what_the_node_answered() -> None:
     async with drive() as driven:
         await driven.press("4", *"jjjjjjj", "X")
-        assert "that work is lost" in driven.text()
+        assert "has worked on it" in driven.text()
         await driven.press("enter")
         assert driven.node.asked == []
 
