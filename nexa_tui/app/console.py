@@ -176,7 +176,7 @@ class Console(DressedApp[str]):
             self.push_screen(self._new_dashboard(name))
             return
         if isinstance(self.screen, Splash):
-            self.pop_screen()  # pyright: ignore[reportUnknownMemberType]  # Textual leaves its screens' answers open
+            self.pop_screen()
         self.begin(self._dashboard.go(name), group="go")
 
     def local(self, action: Action, argument: str) -> None:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from nexa_tui.actions import Action, Keymap, Place, key_name
@@ -166,16 +167,17 @@ class Pick(ModalScreen[str]):
         self._first = first
 
     def compose(self) -> ComposeResult:
-        """A table in a panel."""
+        """A table in a panel, and what a subclass adds."""
         columns = (
             Column("name", "name", 16, flexible=1),
             Column("note", "", 20, flexible=2, priority=1),
         )
-        yield Panel(
-            Table(columns, empty="Nothing found.", id="pick"),
-            title=self._title,
-            classes="box",
-        )
+        table = Table(columns, empty="Nothing found.", id="pick")
+        yield Panel(table, *self.more(), title=self._title, classes="box")
+
+    def more(self) -> Sequence[Widget]:
+        """What is below the table."""
+        return ()
 
     def on_mount(self) -> None:
         """Fill the table."""
@@ -187,7 +189,8 @@ class Pick(ModalScreen[str]):
             ]
         )
         table.move_to_key(self._first)
-        table.focus()
+        lines = self.query(Input)
+        (lines.first() if lines and not self._rows else table).focus()
         self.query_one(Panel).say(
             info=[("Enter takes", "muted"), ("Esc closes", "muted")]
         )
@@ -205,20 +208,13 @@ class Pick(ModalScreen[str]):
 class Attach(Pick):
     """Choose a node: one that was found, a context, or a URL that is typed."""
 
-    def compose(self) -> ComposeResult:
-        """The list, and a line for a URL."""
-        yield from super().compose()
-
-    def on_mount(self) -> None:
-        """Add the line."""
-        super().on_mount()
+    def more(self) -> Sequence[Widget]:
+        """A line for a URL."""
         line = Input(
             placeholder="or a URL: http://HOST:6392", compact=True, max_length=300
         )
         line.cursor_blink = False
-        self.query_one(Panel).mount(line)
-        if not self._rows:
-            line.focus()
+        return (line,)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the URL."""

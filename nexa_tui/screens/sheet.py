@@ -41,7 +41,6 @@ class Sheet(LineView):
         """Fold for the new width."""
         if self.size.width != self._folded_for:
             self._fold()
-        super().on_resize()
 
     def line_count(self) -> int:
         """How many lines there are after folding."""

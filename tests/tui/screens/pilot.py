@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from textual.events import Key
+from textual.keys import key_to_character
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -28,8 +30,14 @@ from tests.builders import NOW
 from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
 
 USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
-BEAT_S = 0.02
-PATIENCE_S = 10.0
+BEAT_S = 0.1
+PATIENCE_S = 20.0
+_BY_KEYS = frozenset(("go", "detail", "default", "deed"))
+"""Groups of work that a key begins and that ends by itself."""
+_NAMES = {
+    "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus",
+    " ": "space", "/": "slash", ".": "full_stop",
+}  # fmt: skip
 
 
 class Stage:
@@ -105,7 +113,7 @@ class Stage:
             await hand.until(lambda: self.console.screen.id in {"splash", "dashboard"})
             if self.session.options.no_splash and self.session.client is not None:
                 await hand.until(lambda: not self._opening())
-            await pilot.pause()
+            await hand.rest()
             yield hand
 
     def _opening(self) -> bool:
@@ -143,15 +151,15 @@ class Hand:
     async def press(self, *keys: str) -> None:
         """Press keys one after the other and let each be carried out."""
         for key in keys:
-            await self.pilot.press(key)
-            await self._rest()
+            self._send(key)
+            await self.rest()
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait for something to come true."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not condition():
-                    await self.pilot.pause()
+                    await self.pilot.pause(0.005)
         except TimeoutError:
             raise AssertionError(f"never came true: {what}\n{self.seen()}") from None
 
@@ -163,13 +171,27 @@ class Hand:
         """Wait for a message that holds the words."""
         await self.until(lambda: any(words in one for one in self.told()), words)
 
-    async def _rest(self) -> None:
-        await self.pilot.pause()
-        busy = {"go", "detail", "default"}
-        workers = [one for one in self.app.workers if one.group in busy]
-        for one in workers:
-            await self.until(lambda one=one: one.is_finished, one.group)
-        await self.pilot.pause()
+    async def rest(self) -> None:
+        """Let everything that was begun by a key come to its end.
+
+        Textual's own pause waits until the process uses no processor, which takes
+        seconds where many tests share one; messages and workers can be counted.
+        """
+        for _ in range(4):
+            await self.pilot.pause(0)
+        for one in list(self.app.workers):
+            if one.group in _BY_KEYS:
+                await self.until(lambda one=one: one.is_finished, one.group)
+        for _ in range(2):
+            await self.pilot.pause(0)
+
+    def _send(self, key: str) -> None:
+        name = key if len(key) > 1 or key.isalnum() else _NAMES[key]
+        driver = self.app._driver
+        assert driver is not None
+        event = Key(name, key_to_character(name))
+        event.set_sender(self.app)
+        driver.send_message(event)
 
     def seen(self) -> str:
         """The text of the screen on top."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nexa_node.contract.errors import TooOld, Unauthorized
+from nexa_node.contract.errors import UnsupportedVersion, Unauthorized
 from nexa_node.contract.events import AgentChanged, AgentGone
 from nexa_node.contract.ids import AgentId
 from nexa_tui.client.api import Received, Refused
@@ -104,9 +104,7 @@ async def test_back_goes_through_what_was_seen(tmp_path: Path) -> None:
     ("key", "words"),
     [("2", "alpha"), ("3", "translate"), ("4", "README.md"), ("8", "nexa")],
 )
-async def test_details_say_what_is_known(
-    tmp_path: Path, key: str, words: str
-) -> None:
+async def test_details_say_what_is_known(tmp_path: Path, key: str, words: str) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press(key, "enter")
         assert hand.where == "view-detail"
@@ -256,6 +254,7 @@ async def test_tab_goes_through_the_panels_and_back(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     async with Stage(home=tmp_path).open(size) as hand:
+
         def current() -> str | None:
             return hand.dashboard.query_one(".-current").id
 
@@ -271,7 +270,9 @@ async def test_tab_goes_through_the_panels_and_back(
         assert current() == seen[-1]
 
 
-@pytest.mark.parametrize(("tabs", "place"), [(0, "agents"), (1, "tasks"), (4, "events")])
+@pytest.mark.parametrize(
+    ("tabs", "place"), [(0, "agents"), (1, "tasks"), (4, "events")]
+)
 async def test_what_is_opened_in_the_overview_is_left_to_the_overview(
     tmp_path: Path, tabs: int, place: str
 ) -> None:
@@ -291,7 +292,7 @@ async def test_a_pause_holds_the_picture_and_loses_nothing(tmp_path: Path) -> No
         await hand.until_seen("paused")
         stage.tell(AgentChanged(seq=1, time=NOW, agent=agent("late-1")))
         await hand.until(lambda: "late-1" in stage.session.state.agents)
-        await hand.pilot.pause()
+        await hand.rest()
         assert "late-1" not in hand.keys()
 
         await hand.press("p")
@@ -394,7 +395,7 @@ async def test_a_snapshot_after_a_gap_replaces_what_was_known(tmp_path: Path) ->
     [
         (Unauthorized("the token is unknown", remedy="nexa login"),
          "the token is unknown", "nexa login"),
-        (TooOld("the node speaks protocol 0", remedy="upgrade the node"),
+        (UnsupportedVersion("the node speaks protocol 0", remedy="upgrade the node"),
          "the node speaks protocol 0", "upgrade the node"),
     ],
 )  # fmt: skip
@@ -462,7 +463,7 @@ async def test_a_click_on_the_key_bar_is_its_key(tmp_path: Path) -> None:
         await hand.press("4")
         row = hand.seen().splitlines()[-1]
         await hand.pilot.click("#keys", offset=(row.index("problems"), 0))
-        await hand._rest()
+        await hand.rest()
         assert hand.list.choice.problems
 
 
@@ -474,9 +475,9 @@ async def test_a_click_on_a_title_sorts_and_again_reverses(tmp_path: Path) -> No
         y = next(n for n, line in enumerate(header) if "can do" in line)
         x = header[y].index("can do")
         await hand.pilot.click(offset=(x, y))
-        await hand._rest()
+        await hand.rest()
         assert table.list.choice.order.column == "can"
         first = table.list.choice.order.descending
         await hand.pilot.click(offset=(x, y))
-        await hand._rest()
+        await hand.rest()
         assert table.list.choice.order.descending is not first
