@@ -1,6 +1,9 @@
 """A trial node: a whole node in a throw-away folder, for the self-test to look at."""
 
+import contextlib
+import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,15 +15,33 @@ from nexa_node.adapters.asgi.server import bind, url_of
 from nexa_node.adapters.files.config import Loaded
 from nexa_node.adapters.files.node_folder import Identity, NodeFolder
 from nexa_node.adapters.host.clock import SystemClock
+from nexa_node.contract.errors import NexaError
 from nexa_node.wiring.checks import Asked
 from nexa_node.wiring.composition import Place
 from nexa_node.wiring.running import running
+
+PREFIX = "nexa-trial-"
+OLD_S = 60.0
+"""A folder younger than that may belong to a trial that only starts."""
+
+
+def sweep(temporary: Path, *, now: float) -> None:
+    """Remove what trials left that were killed: folders of ours that nobody locks."""
+    for folder in temporary.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, NexaError):
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or now - found.st_mtime < OLD_S:
+                continue
+            with NodeFolder(folder / "trial"):
+                pass
+            shutil.rmtree(folder)
 
 
 @asynccontextmanager
 async def trial_node(loaded: Loaded) -> AsyncGenerator[Asked]:
     """Run a node on a free port of loopback; on leaving nothing of it is left."""
-    with tempfile.TemporaryDirectory(prefix="nexa-trial-") as home:
+    sweep(Path(tempfile.gettempdir()), now=SystemClock().now().timestamp())
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as home:
         node = msgspec.structs.replace(
             loaded.settings.node, host="127.0.0.1", port=0, name="trial"
         )
