@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 
 import msgspec
 
@@ -15,6 +14,7 @@ from nexa_node.ports import RoundTrip
 from nexa_node.services.self_test import Outcome
 
 _FSYNC_SLOW_MS = 100.0
+_SECOND_LOOKS = 2
 
 
 async def binary(describe: Callable[[], Awaitable[tuple[str, str, str]]]) -> Outcome:
@@ -30,8 +30,15 @@ async def binary(describe: Callable[[], Awaitable[tuple[str, str, str]]]) -> Out
 
 
 async def store(round_trip: Callable[[], Awaitable[RoundTrip]]) -> Outcome:
-    """Publish, read back, delete; win and lose a compare-and-set."""
+    """Publish, read back, delete; win and lose a compare-and-set.
+
+    A slow answer is asked again: one write that met another's fsync is no slow disk.
+    """
     took = await round_trip()
+    for _ in range(_SECOND_LOOKS):
+        if took.publish_ms <= _FSYNC_SLOW_MS:
+            break
+        took = min(took, await round_trip(), key=lambda one: one.publish_ms)
     detail = (
         f"synced write {took.publish_ms:.1f} ms, read {took.read_ms:.1f} ms,"
         f" compare-and-set {took.cas_ms:.1f} ms"
@@ -108,24 +115,3 @@ async def agent_socket(url: str, token: str) -> Outcome:
             remedy="nexa logs; nexa node restart",
         )
     return Outcome("pass", detail=f"{JSON_SUBPROTOCOL}, round trip {took_ms:.0f} ms")
-
-
-async def readiness(
-    reasons: Callable[[], tuple[str, tuple[str, ...]]], *, started: datetime | None
-) -> Outcome:
-    """Say whether the node takes work.
-
-    Args:
-        reasons: Answers ready, degraded or not_ready, and why.
-        started: When the node started.
-    """
-    status, why = reasons()
-    since = "" if started is None else f"since {started:%Y-%m-%d %H:%M:%S} UTC"
-    if status == "not_ready":
-        return Outcome(
-            "fail",
-            detail=since,
-            cause="; ".join(why) or status,
-            remedy="nexa node restart",
-        )
-    return Outcome("pass", detail=f"takes work {since}".strip())

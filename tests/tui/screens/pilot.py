@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from textual.events import Key
-from textual.keys import key_to_character
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -36,7 +35,8 @@ _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 """Groups of work that a key begins and that ends by itself."""
 _NAMES = {
     "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus",
-    " ": "space", "/": "slash", ".": "full_stop",
+    " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis",
+    "?": "question_mark",
 }  # fmt: skip
 
 
@@ -189,7 +189,9 @@ class Hand:
         name = key if len(key) > 1 or key.isalnum() else _NAMES[key]
         driver = self.app._driver
         assert driver is not None
-        event = Key(name, key_to_character(name))
+        printed = {known: char for char, known in _NAMES.items()}
+        char = name if len(name) == 1 else printed.get(name)
+        event = Key(name, char)
         event.set_sender(self.app)
         driver.send_message(event)
 

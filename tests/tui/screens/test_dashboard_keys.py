@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nexa_node.contract.errors import UnsupportedVersion, Unauthorized
+from nexa_node.contract.errors import Unauthorized, UnsupportedVersion
 from nexa_node.contract.events import AgentChanged, AgentGone
 from nexa_node.contract.ids import AgentId
 from nexa_tui.client.api import Received, Refused
