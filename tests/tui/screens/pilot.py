@@ -24,13 +24,14 @@ from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.screens.splash import Splash
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings
+from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NOW
 from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
 
 USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
 BEAT_S = 0.1
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 """Groups of work that a key begins and that ends by itself."""
 _NAMES = {
@@ -93,7 +94,9 @@ class Stage:
         )
         if node:
             self.session.attach(TARGET)
-        self.console = Console(self.session, ConsoleSettings(refresh_s=BEAT_S))
+        self.console = Console(
+            self.session, ConsoleSettings(refresh_s=BEAT_S), terminal=Terminal(ascii_only=False)
+        )
 
     @property
     def node(self) -> Replay:

@@ -39,7 +39,7 @@ async def test_the_overview_says_verdict_figures_and_who_works() -> None:
         ("4", "4 Tasks 40"),
         ("5", "comes with messaging"),
         ("6", "comes with alerting"),
-        ("7", "comes with the metrics"),
+        ("7", "come with the metrics"),
         ("8", "8 Events 11"),
         ("9", "comes with access control"),
     ],

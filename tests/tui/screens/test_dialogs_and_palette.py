@@ -215,7 +215,7 @@ async def test_cancelling_asks_and_the_default_is_no(tmp_path: Path) -> None:
         for keys in (("enter",), ("escape",)):
             await hand.press("X")
             assert hand.top == "Confirm"
-            await hand.until_seen("Cancel a task", "that work is lost")
+            await hand.until_seen("Cancel a task", "has worked on it")
             assert hand.app.focused is not None
             assert hand.app.focused.id == "confirm-no"
             await hand.press(*keys)

@@ -36,7 +36,7 @@ async def test_rows_appear_while_the_checks_run(tmp_path: Path) -> None:
         await hand.until_seen("nats-server", "8 of 17 checks", "file modes")
         assert hand.top == "Splash"
         stage.clock.seconds += 3
-        await hand.until_seen("3 s")
+        await hand.until_seen("3.00 s")
 
 
 @pytest.mark.parametrize("size", [USUAL, SMALL, TINY])
@@ -207,9 +207,8 @@ async def test_a_node_that_can_not_start_says_why(
 
 
 async def test_s_really_asks_for_a_process(tmp_path: Path) -> None:
-    home = tmp_path / "a-file"
-    home.write_text("")
-    async with alone(home, checks=BROKEN).open() as hand:
+    (tmp_path / "state").write_text("")
+    async with alone(tmp_path, checks=BROKEN).open() as hand:
         await finished(hand)
         await hand.press("s")
         await hand.until_told("can't be written")
