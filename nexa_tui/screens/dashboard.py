@@ -6,6 +6,7 @@ is kept up to date.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar, Protocol, cast
 
 from textual import events, on
@@ -68,17 +69,19 @@ class Dashboard(Screen[None]):
         self._session = session
         self._first = first
         self._overview = Overview(session)
+        self._top, self._keys = TopBar(id="top"), KeyBar(id="keys")
+        self._banner = Said(id="banner")
+        self._body = Container(self._overview, id="body")
         self._view: Widget = self._overview
         self._where = "overview"
         self._history: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Top bar, banner, one view, key bar."""
-        yield TopBar(id="top")
-        yield Said(id="banner")
-        with Container(id="body"):
-            yield self._overview
-        yield KeyBar(id="keys")
+        yield self._top
+        yield self._banner
+        yield self._body
+        yield self._keys
 
     async def on_mount(self) -> None:
         """Begin with the Overview."""
@@ -105,22 +108,21 @@ class Dashboard(Screen[None]):
 
     def refresh_view(self) -> None:
         """Show what is known now; only what differs is painted."""
-        if not self.query(TopBar):
-            return  # it is being taken down
+        if not self._view.is_attached:
+            return
         session, ascii_only = self._session, terminal_of(self).ascii_only
         with app_of(self).batch_update():
-            self.query_one(TopBar).show(standing(session))
-            banner = self.query_one("#banner", Said)
+            self._top.show(standing(session))
             lines = (
                 []
                 if self._where == "overview"
                 else banner_lines(session.shown, session.now, ascii_only=ascii_only)
             )
-            banner.display = bool(lines)
-            banner.styles.height = max(1, len(lines))
-            banner.say(lines)
+            self._banner.display = bool(lines)
+            self._banner.styles.height = max(1, len(lines))
+            self._banner.say(lines)
             self.view.show()
-            self.query_one(KeyBar).show(self._hints())
+            self._keys.show(self._hints())
 
     def subject(self) -> tuple[Place, str] | None:
         """What an action without an argument is about: a list and a key."""
@@ -148,6 +150,10 @@ class Dashboard(Screen[None]):
             view.display = True
             self.refresh_view()
             self.view.focus_content()
+
+    async def act(self, action: str) -> None:
+        """Do what a key of the view would do, wherever the focus is."""
+        await app_of(self).run_action(action, self._view)
 
     async def filter_by(self, words: str) -> None:
         """Filter the list that is seen."""
@@ -187,11 +193,13 @@ class Dashboard(Screen[None]):
     def on_list_view_opened(self, message: "ListView.Opened") -> None:
         """Open a record."""
         message.stop()
-        self.run_worker(self.go(f"{message.place}/{message.key}"), exit_on_error=False)
+        where = f"{message.place}/{message.key}"
+        self.run_worker(partial(self.go, where), exit_on_error=False)
 
     @on(KeyBar.Pressed)
     async def _pressed(self, message: KeyBar.Pressed) -> None:
-        await self.run_action(message.hint.action)
+        message.stop()
+        await self.act(message.hint.action)
 
     def on_screen_resume(self, _event: events.ScreenResume) -> None:
         """Something was on top: catch up."""
@@ -204,7 +212,7 @@ class Dashboard(Screen[None]):
 
     async def _made(self, name: str) -> Widget:
         place, _, key = name.partition("/")
-        body = self.query_one("#body")
+        body = self._body
         if key:
             detail = Detail(cast("Place", place), key, self._session)
             await body.mount(detail)

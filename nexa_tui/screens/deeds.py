@@ -24,6 +24,10 @@ CLIPBOARD_MAX = 50_000
 """Characters: terminals take about 74,000 encoded ones."""
 
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Something to do beside the screen; it may be ended before it began."""
+
+
 class Desk(Protocol):
     """What deeds ask of the application."""
 
@@ -37,7 +41,7 @@ class Desk(Protocol):
         """Put a dialog on top and go on with its answer."""
         ...
 
-    def begin(self, work: Coroutine[Any, Any, None], *, group: str) -> None:
+    def begin(self, work: Work, *, group: str) -> None:
         """Work beside the screen; a second of the same group ends the first."""
         ...
 
@@ -140,7 +144,7 @@ class Deeds:
         if isinstance(session.state.link, Live):
             self._desk.tell("a node is attached already")
             return
-        self._desk.begin(self._started(), group="start")
+        self._desk.begin(self._started, group="start")
 
     async def _started(self) -> None:
         from nexa_tui.client.launch import start_node
@@ -278,7 +282,7 @@ class Deeds:
     def _confirm(
         self,
         effect: Effect,
-        call: Callable[[], Coroutine[Any, Any, None]],
+        call: Work,
     ) -> None:
         if effect.refused is not None:
             self._desk.tell(f"{effect.verb}: {effect.refused}", severity="warning")
@@ -295,11 +299,11 @@ class Deeds:
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._desk.begin(self._call(call), group="deed")
+                self._desk.begin(partial(self._call, call), group="deed")
 
         self._desk.ask(dialog, answered)
 
-    async def _call(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _call(self, call: Work) -> None:
         try:
             await call()
         except NexaError as error:

@@ -122,13 +122,12 @@ class Detail(Container):
 
     def _ask(self, summary: object) -> None:
         """Ask the node for the whole task; again only when its record changed."""
-        if self._session.client is None or (
-            self._asked_for is not None and self._asked_for == summary
-        ):
+        wanted = self.key if summary is None else summary
+        if self._session.client is None or self._asked_for == wanted:
             return
-        self._asked_for = summary if summary is not None else self.key
+        self._asked_for = wanted
         self.run_worker(
-            self._fetch(), group="detail", exclusive=True, exit_on_error=False
+            self._fetch, group="detail", exclusive=True, exit_on_error=False
         )
 
     async def _fetch(self) -> None:
@@ -143,7 +142,8 @@ class Detail(Container):
             self._error = error
         else:
             self._whole, self._error = task, None
-        self.show()
+        if self.is_attached:
+            self.show()
 
 
 def _gone(noun: str, command: str) -> tuple[Line, ...]:

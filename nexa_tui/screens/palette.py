@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
@@ -59,12 +58,12 @@ class Palette(ModalScreen[str]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what fits."""
         event.stop()
-        self._fill(event.value)
+        self._fill(_words(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take what was typed if it is a command, else what is under the cursor."""
         event.stop()
-        typed = " ".join(event.value.split())
+        typed = " ".join(_words(event.value).split())
         if find(typed, self._actions) is not None:
             self.dismiss(typed)
         else:
@@ -74,12 +73,6 @@ class Palette(ModalScreen[str]):
         """A click takes it."""
         message.stop()
         self._take_current()
-
-    def on_key(self, event: events.Key) -> None:
-        """`:` once more closes nothing and types nothing at the beginning."""
-        if event.key == "colon" and not self.query_one(Input).value:
-            event.prevent_default()
-            event.stop()
 
     def action_move(self, step: int) -> None:
         """Move in the list."""
@@ -99,11 +92,7 @@ class Palette(ModalScreen[str]):
 
     def _take_current(self) -> None:
         action = self._current()
-        if action is None:
-            return
-        if action.takes and action.id != "filter" and not action.dangerous:
-            self.dismiss(action.words or "")
-        else:
+        if action is not None:
             self.dismiss(action.words or "")
 
     def _current(self) -> Action | None:
@@ -136,3 +125,8 @@ def _fits(action: Action, words: Sequence[str]) -> bool:
         return True
     text = f"{action.words} {action.help}".casefold()
     return all(word.casefold() in text for word in words)
+
+
+def _words(typed: str) -> str:
+    """What was typed; a second `:` from habit is no part of it."""
+    return typed.lstrip(": ")

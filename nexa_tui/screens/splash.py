@@ -50,18 +50,22 @@ class Splash(Screen[None]):
         self._session = session
         self._touched = touched
         self._shown: float | None = None
+        self._brand = Said(id="brand")
+        self._checks = Checks(id="checks")
+        self._standing = Said(id="standing")
+        self._keys = KeyBar(id="keys")
 
     def compose(self) -> ComposeResult:
         """Logo, checks, where we stand, keys."""
-        yield Said(id="brand")
-        yield Checks(id="checks")
-        yield Said(id="standing")
-        yield KeyBar(id="keys")
+        yield self._brand
+        yield self._checks
+        yield self._standing
+        yield self._keys
 
     def on_mount(self) -> None:
         """Show what is known already."""
         self._show()
-        self.query_one(Checks).focus()
+        self._checks.focus()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -75,20 +79,20 @@ class Splash(Screen[None]):
 
     def refresh_view(self) -> None:
         """Show what is known now."""
-        if self.is_mounted and self.query(Checks):
+        if self.is_mounted:
             self._show()
 
     def _show(self) -> None:
         session = self._session
         run, now = session.run, session.now
         with app_of(self).batch_update():
-            self.query_one("#brand", Said).say(self._brand(run, now))
-            self.query_one(Checks).update_checks(
+            self._brand.say(self._brand_lines(run, now))
+            self._checks.update_checks(
                 [_line(check, run, now) for check in run.in_order()]
             )
             self._find_the_worst(run)
-            self.query_one("#standing", Said).say(self._standing(run, now))
-            self.query_one(KeyBar).show(self._hints())
+            self._standing.say(self._standing_lines(run, now))
+            self._keys.show(self._hints())
 
     def _find_the_worst(self, run: Run) -> None:
         """Once a run is over, show what is wrong; not if somebody reads elsewhere."""
@@ -97,7 +101,7 @@ class Splash(Screen[None]):
         self._shown = run.finished
         worst = run.worst()
         if worst is not None:
-            self.query_one(Checks).focus_check(worst.id)
+            self._checks.focus_check(worst.id)
 
     def due(self) -> bool:
         """Say whether it is time to go on by itself."""
@@ -135,7 +139,7 @@ class Splash(Screen[None]):
     async def action_run_check(self) -> None:
         """Run the check under the cursor again."""
         self._touched = True
-        check = self.query_one(Checks).current
+        check = self._checks.current
         if check is not None:
             await self.run_action(f"app.check({check.id!r})")
 
@@ -151,7 +155,7 @@ class Splash(Screen[None]):
         from nexa_tui.state.listing import Look
 
         self._touched = True
-        chosen = self.query_one(Checks).current
+        chosen = self._checks.current
         check = self._session.run.checks.get(chosen.id) if chosen else None
         if check is not None:
             look = Look(ascii_only=terminal_of(self).ascii_only)
@@ -177,7 +181,7 @@ class Splash(Screen[None]):
             event.stop()
             await self.action_go_on()
 
-    def _brand(self, run: Run, now: float) -> list[Sequence[Piece]]:
+    def _brand_lines(self, run: Run, now: float) -> list[Sequence[Piece]]:
         low = self.has_class("-low")
         told = self._words(run, now)
         if low or self.has_class("-narrow"):
@@ -205,7 +209,7 @@ class Splash(Screen[None]):
             ((f"on {where}", "muted"),),
         )  # fmt: skip
 
-    def _standing(self, run: Run, now: float) -> list[Sequence[Piece]]:
+    def _standing_lines(self, run: Run, now: float) -> list[Sequence[Piece]]:
         """Three lines: where we stand, what is in the way, what mends it."""
         session, standing = self._session, run.standing()
         if session.starting is not None:

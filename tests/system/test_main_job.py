@@ -126,3 +126,27 @@ def test_a_failing_program_fails_its_task(shell: Shell) -> None:
 
     assert done.code == 1
     assert "no such model" in done.err
+
+
+def test_a_restart_keeps_the_port_and_the_tasks(shell: Shell, node: Target) -> None:
+    task = shell("task", "submit", "later", "--json").json()["id"]
+
+    again = shell("node", "restart", "--json").json()
+
+    assert (again["url"], again["state"]) == (node.url, "running")
+    assert again["pid"] != node.pid
+    assert shell("task", "show", task, "--json").json()["status"] == "pending"
+
+
+@pytest.mark.usefixtures("node")
+def test_a_drained_node_gives_its_agent_notice_and_ends(shell: Shell) -> None:
+    agent = shell.agent("a-1", "wc", *QUICK)
+    try:
+        until(lambda: shell.connected("a-1"), "the agent joins")
+        said = shell("node", "drain")
+        until(lambda: shell("node", "status").code == 3, "the node ends")
+    finally:
+        end(agent)
+
+    assert said.code == 0
+    assert "drains" in said.out

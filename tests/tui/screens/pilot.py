@@ -1,10 +1,13 @@
 """A console to press keys on: recorded node, clock that is turned by hand, own folder."""
 
+# pyright: reportPrivateUsage=false
+# What a person sees is not all public in Textual.
+
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from textual.events import Key
 from textual.pilot import Pilot
@@ -95,7 +98,9 @@ class Stage:
         if node:
             self.session.attach(TARGET)
         self.console = Console(
-            self.session, ConsoleSettings(refresh_s=BEAT_S), terminal=Terminal(ascii_only=False)
+            self.session,
+            ConsoleSettings(refresh_s=BEAT_S),
+            terminal=Terminal(ascii_only=False),
         )
 
     @property
@@ -109,7 +114,7 @@ class Stage:
             self.node.tell(Received(frame, at))
 
     @asynccontextmanager
-    async def open(self, size: tuple[int, int] = USUAL) -> AsyncIterator["Hand"]:
+    async def open(self, size: tuple[int, int] = USUAL) -> AsyncGenerator["Hand", None]:
         """Run the console until the block ends."""
         async with self.console.run_test(size=size) as pilot:
             hand = Hand(self, pilot)
@@ -209,8 +214,9 @@ class Hand:
 
     @property
     def top(self) -> str:
-        """The kind of the screen on top."""
-        return type(self.app.screen).__name__
+        """The kind of the screen on top; nothing while it is being made."""
+        screen = self.app.screen
+        return type(screen).__name__ if screen.is_mounted else ""
 
     @property
     def dashboard(self) -> Dashboard:
@@ -235,14 +241,14 @@ class Hand:
         """The list that is seen."""
         view = self.dashboard.view
         assert isinstance(view, ListView)
-        return view
+        return cast("ListView[Any]", view)
 
     @property
     def table(self) -> Table:
         """The rows of the list that is seen."""
         return self.list.table
 
-    def keys(self) -> Sequence[str]:
+    def rows(self) -> Sequence[str]:
         """The keys of the rows that are listed, in their order."""
         return [self.table.line_key(n) for n in range(self.table.line_count())]
 
@@ -250,8 +256,3 @@ class Hand:
 def later(seq: int = 1, **overrides: Any) -> Snapshot:
     """A picture that comes after a gap."""
     return picture(seq=seq, **overrides)
-
-
-def statuses(run: Iterable[CheckResult]) -> list[str]:
-    """How checks stand."""
-    return [one.status for one in run]

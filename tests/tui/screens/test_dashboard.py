@@ -457,7 +457,7 @@ async def test_work_that_fails_unexpectedly_is_told_and_life_goes_on() -> None:
         raise RuntimeError("unforeseen [/markup]")
 
     async with drive() as driven:
-        driven.app.begin(fail(), group="deed")
+        driven.app.begin(fail, group="deed")
         await driven.until(driven.told)
 
         assert "unforeseen" in driven.told()

@@ -1,5 +1,8 @@
 """The dashboard under the fingers: every key does what the help says, and nothing else."""
 
+# pyright: reportPrivateUsage=false
+# What a person sees is not all public in Textual.
+
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Task
 from nexa_tui.client.api import Received, Refused
 from nexa_tui.state.store import Denied, Gone, Live
-from tests.builders import NOW, agent
+from tests.builders import NOW, agent, cluster
 from tests.tui.scenes import AT, EMPTY, HOSTILE, LOST, heard, picture
 from tests.tui.screens.pilot import SMALL, TINY, USUAL, Hand, Stage, later
 
@@ -55,7 +58,7 @@ async def test_a_view_that_is_not_there_yet_says_what_to_use(
 async def test_moving_in_a_list(tmp_path: Path, key: str) -> None:
     async with Stage(home=tmp_path).open(SMALL) as hand:
         await hand.press(key)
-        last = len(hand.keys()) - 1
+        last = len(hand.rows()) - 1
         table = hand.table
         half = max(1, table.window // 2)
         for pressed, line in [
@@ -133,10 +136,7 @@ async def test_a_gap_may_take_what_is_read(
     stage = Stage(home=tmp_path)
     async with stage.open() as hand:
         await hand.press(key, "enter")
-        gone = EMPTY.cluster.__class__(
-            name="nexa", verdict="down", reasons=(), controller=None,
-            quorum=EMPTY.cluster.quorum, nodes=(),
-        )  # fmt: skip
+        gone = cluster(nodes=())
         stage.tell(later(seq=9, agents=(), tasks=(), events=(), cluster=gone))
         await hand.until_seen(words)
 
@@ -167,33 +167,33 @@ async def test_a_task_the_node_forgot_is_asked_for_once(tmp_path: Path) -> None:
 async def test_the_filter_works_while_it_is_typed(tmp_path: Path) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("3")
-        total = len(hand.keys())
+        total = len(hand.rows())
         await hand.press("slash", "w", "c")
-        assert [key[:2] for key in hand.keys()] == ["wc"] * 3
+        assert [key[:2] for key in hand.rows()] == ["wc"] * 3
         await hand.press("enter")
         assert hand.app.focused is hand.table
 
         await hand.press("escape")
-        assert len(hand.keys()) == total
+        assert len(hand.rows()) == total
 
 
 async def test_an_exclamation_mark_inverts_a_word(tmp_path: Path) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("3", "slash", *"!wc", "enter")
-        assert len(hand.keys()) == 9
-        assert not [key for key in hand.keys() if key.startswith("wc")]
+        assert len(hand.rows()) == 9
+        assert not [key for key in hand.rows() if key.startswith("wc")]
 
 
 async def test_a_pattern_that_is_none_keeps_the_last_good_one(tmp_path: Path) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("3", "slash", *"re:^wc")
-        good = hand.keys()
+        good = hand.rows()
         await hand.press("left_parenthesis")
-        assert hand.keys() == good
+        assert hand.rows() == good
         assert hand.list.choice.filter.error
         await hand.press("backspace")
         assert hand.list.choice.filter.error is None
-        assert hand.keys() == good
+        assert hand.rows() == good
 
 
 async def test_a_filter_that_nothing_fits_says_so(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ async def test_a_filter_that_nothing_fits_says_so(tmp_path: Path) -> None:
         await hand.until_seen("Nothing fits the filter.")
         await hand.press("q")
         assert hand.where == "view-tasks"
-        assert hand.keys()
+        assert hand.rows()
 
 
 async def test_sort_goes_round_the_columns_and_reverse_turns_it(
@@ -211,11 +211,11 @@ async def test_sort_goes_round_the_columns_and_reverse_turns_it(
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("3")
         first = hand.list.choice.order
-        before = hand.keys()
+        before = hand.rows()
         await hand.press("S")
         assert hand.list.choice.order.column == first.column
         assert hand.list.choice.order.descending is not first.descending
-        assert hand.keys() != before
+        assert hand.rows() != before
         await hand.press("S", "s")
         assert hand.list.choice.order.column != first.column
         seen = {first.column}
@@ -231,22 +231,22 @@ async def test_sorted_by_id_rows_stand_by_id(tmp_path: Path) -> None:
         while hand.list.choice.order.column != "id":
             await hand.press("s")
         down = hand.list.choice.order.descending
-        assert hand.keys() == sorted(hand.keys(), reverse=down)
+        assert hand.rows() == sorted(hand.rows(), reverse=down)
 
 
 async def test_only_what_is_wrong(tmp_path: Path) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("4")
-        total = len(hand.keys())
+        total = len(hand.rows())
         await hand.press("exclamation_mark")
-        assert 0 < len(hand.keys()) < total
+        assert 0 < len(hand.rows()) < total
         await hand.press("escape")
-        assert len(hand.keys()) == total
+        assert len(hand.rows()) == total
 
         await hand.press("3", "exclamation_mark")
         await hand.until_seen("Nothing is wrong here.")
         await hand.press("exclamation_mark")
-        assert len(hand.keys()) == 12
+        assert len(hand.rows()) == 12
 
 
 async def test_the_cursor_stays_on_its_record_when_others_come(
@@ -257,7 +257,7 @@ async def test_the_cursor_stays_on_its_record_when_others_come(
         await hand.press("3", "j", "j", "j")
         key = hand.table.cursor_key
         stage.tell(AgentChanged(seq=1, time=NOW, agent=agent("aaa", state="error")))
-        await hand.until(lambda: "aaa" in hand.keys())
+        await hand.until(lambda: "aaa" in hand.rows())
         assert hand.table.cursor_key == key
 
 
@@ -316,10 +316,10 @@ async def test_a_pause_holds_the_picture_and_loses_nothing(tmp_path: Path) -> No
         stage.tell(AgentChanged(seq=1, time=NOW, agent=agent("late-1")))
         await hand.until(lambda: "late-1" in stage.session.state.agents)
         await hand.rest()
-        assert "late-1" not in hand.keys()
+        assert "late-1" not in hand.rows()
 
         await hand.press("p")
-        await hand.until(lambda: "late-1" in hand.keys())
+        await hand.until(lambda: "late-1" in hand.rows())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ async def test_a_lost_feed_marks_everything_stale_until_it_is_back(
         await hand.until(lambda: isinstance(stage.session.state.link, Live))
         await hand.until(lambda: "STALE" not in hand.seen())
         await hand.until_seen("live")
-        assert hand.keys() == ["back-1"]
+        assert hand.rows() == ["back-1"]
 
 
 async def test_silence_alone_makes_it_stale(tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ async def test_a_snapshot_after_a_gap_replaces_what_was_known(tmp_path: Path) ->
             later(seq=50, agents=(agent("two"),)),
             AgentChanged(seq=51, time=NOW, agent=agent("three")),
         )
-        await hand.until(lambda: sorted(hand.keys()) == ["three", "two"])
+        await hand.until(lambda: sorted(hand.rows()) == ["three", "two"])
 
 
 @pytest.mark.parametrize("key", ["1", "3"])

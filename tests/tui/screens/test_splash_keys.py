@@ -1,5 +1,8 @@
 """The splash under the fingers: it tells, waits when it must, and is never in the way."""
 
+# pyright: reportPrivateUsage=false
+# What a person sees is not all public in Textual.
+
 from pathlib import Path
 from typing import Any
 

@@ -1,0 +1,162 @@
+"""What the console does for keys and commands: the desk that deeds work at.
+
+Everything here answers a person's wish; what happens by itself is in `console`.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from nexa_tui.actions import Action, Place
+from nexa_tui.client.discovery import Target
+from nexa_tui.screens.keys import is_local, method
+from nexa_tui.screens.session import Session
+from nexa_tui.screens.splash import Splash
+from nexa_tui.state.text import clean
+from nexa_tui.theming import Terminal, Themes
+from nexa_tui.widgets.dressed import DressedApp
+
+if TYPE_CHECKING:
+    from nexa_tui.screens.dashboard import Dashboard
+    from nexa_tui.screens.deeds import Deeds
+
+
+class DeskApp(DressedApp[str]):
+    """An application with a session, screens for it, and hands."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        themes: Themes | None,
+        theme: str,
+        terminal: Terminal | None,
+    ) -> None:
+        """Work on `session`; the dashboard and the deeds are made when needed."""
+        super().__init__(themes=themes, theme=theme, terminal=terminal)
+        self.session = session
+        self._made_deeds: Deeds | None = None
+        self._made_dashboard: Dashboard | None = None
+
+    # What deeds ask of us.
+
+    def tell(self, text: str, *, severity: str = "information") -> None:
+        """Say something for a moment."""
+        self.notify(
+            clean(text, 500),
+            severity=severity,  # pyright: ignore[reportArgumentType]  # one of Textual's three
+            markup=False,
+            timeout=8 if severity == "error" else 4,
+        )
+
+    def ask(self, screen: Any, then: Callable[[Any], None]) -> None:
+        """Put a dialog on top and go on with its answer."""
+        self.push_screen(screen, then)
+
+    def begin(
+        self, work: Callable[[], Coroutine[Any, Any, None]], *, group: str
+    ) -> None:
+        """Work beside the screen."""
+        self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    def turn_to(self, target: Target) -> None:
+        """Turn to a node; the same one again keeps what is known of it."""
+        if self.session.target != target:
+            self.session.attach(target)
+        self.begin(self.session.watch, group="feed")
+        self.session.on_news()
+
+    def go(self, name: str) -> None:
+        """Turn to a view of the dashboard, which is opened if need be."""
+        if self._dashboard is None:
+            self.push_screen(self._new_dashboard(name))
+            return
+        if isinstance(self.screen, Splash):
+            self.pop_screen()
+        self.begin(partial(self._dashboard.go, name), group="go")
+
+    def local(self, action: Action, argument: str) -> None:
+        """Let the view in focus do it."""
+        if action.id == "copy":
+            self.copy_to_clipboard(argument)
+        elif action.id == "theme":
+            self._theme(argument)
+        elif action.id == "splash":
+            self._show_splash()
+        elif action.id == "filter" and self._dashboard is not None:
+            self.begin(partial(self._dashboard.filter_by, argument), group="go")
+        elif is_local(action.id) or action.id == "back":
+            self.begin(partial(self._act, method(action.id)), group="go")
+        elif action.id == "quit":
+            self._deeds.do("leave")
+
+    def subject(self) -> tuple[Place, str] | None:
+        """What the person looks at."""
+        return self._dashboard.subject() if self._dashboard else None
+
+    def address(self) -> str | None:
+        """The address of what the person looks at."""
+        return self._dashboard.view.address() if self._dashboard else None
+
+    def here(self) -> Sequence[Place]:
+        """Where the person is."""
+        return self._dashboard.places if self._dashboard else ("splash",)
+
+    def leave(self, answer: str) -> None:
+        """End the console in order."""
+        self.exit(answer)
+
+    # What keys ask of us.
+
+    def action_do(self, action_id: str) -> None:
+        """Do what the registry calls so."""
+        self._deeds.do(action_id)
+
+    def action_go(self, name: str) -> None:
+        """Turn to a view."""
+        self.go(name)
+
+    def action_check(self, check: str) -> None:
+        """Run one check again, or all of them."""
+        self.begin(partial(self.session.check, check or None), group="check")
+
+    # Inside.
+
+    @property
+    def _dashboard(self) -> "Dashboard | None":
+        """The dashboard, if it is there, be it under a dialog."""
+        made = self._made_dashboard
+        stack: list[Screen[Any]] = list(self.screen_stack)
+        return made if made in stack else None
+
+    @property
+    def _deeds(self) -> "Deeds":
+        if self._made_deeds is None:
+            from nexa_tui.screens.deeds import Deeds
+
+            self._made_deeds = Deeds(self)
+        return self._made_deeds
+
+    def _new_dashboard(self, first: str = "overview") -> "Dashboard":
+        from nexa_tui.screens.dashboard import Dashboard
+
+        self._made_dashboard = Dashboard(self.session, first=first)
+        return self._made_dashboard
+
+    def _show_splash(self) -> None:
+        if self._dashboard is not None:
+            self.push_screen(Splash(self.session, touched=True))
+            self.begin(self.session.check, group="check")
+
+    def _theme(self, name: str) -> None:
+        from nexa_tui.screens.theming import choose_theme
+
+        choose_theme(self, name)
+
+    async def _act(self, action: str) -> None:
+        if self._dashboard is not None and not isinstance(self.screen, Splash):
+            await self._dashboard.act(action)
+        else:
+            await self.run_action(action, self.screen)
