@@ -51,8 +51,12 @@ def read_contexts(environ: Mapping[str, str]) -> Contexts:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(document, Contexts)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Contexts()
+    except OSError as error:
+        raise Invalid(
+            f"{path} can't be read: {error.strerror}", remedy=f"ls -l {path}"
+        ) from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeError) as error:
         raise Invalid(f"{path}: {error}", remedy=f"correct or remove {path}") from error
 

@@ -163,6 +163,21 @@ def test_a_broken_contexts_file_is_named(
         read_contexts(environ)
 
 
+def test_a_home_that_is_a_file_holds_no_context(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert discover({"NEXA_HOME": str(tmp_path / "file")}) is None
+
+
+def test_contexts_that_cant_be_read_are_named(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "config" / "contexts.toml").mkdir(parents=True)
+
+    with pytest.raises(Invalid, match="can't be read"):
+        read_contexts(environ)
+
+
 def test_a_broken_announcement_is_named(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
