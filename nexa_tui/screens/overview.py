@@ -91,7 +91,7 @@ class Overview(Container):
 
     def focus_content(self) -> None:
         """Put the focus on the panel it was on last."""
-        _focusable(self._current).focus()
+        self._focus_in(self._current)
 
     def address(self) -> str | None:
         """The address of what is under the cursor, or of the view."""
@@ -198,7 +198,14 @@ class Overview(Container):
         panels = self._panels()
         panel = panels[(panels.index(self._current) + step) % len(panels)]
         self._make_current(panel)
-        self.call_after_refresh(_focusable(panel).focus)
+        self.call_after_refresh(self._focus_in, panel)
+
+    def _focus_in(self, panel: Panel) -> None:
+        """Focus what is in a panel; one that is not mounted, or no more, has nothing."""
+        within = panel.walk_children(Widget)
+        found = next((child for child in within if child.can_focus), None)
+        if found is not None:
+            found.focus()
 
     def _make_current(self, panel: Panel) -> None:
         self._current = panel
@@ -206,10 +213,6 @@ class Overview(Container):
             one.set_class(one is panel, "-current")
         self._lists.set_class(panel not in (self._agents, self._tasks), "-other")
         self._figures.set_class(panel not in (self._host, self._flow), "-other")
-
-
-def _focusable(panel: Panel) -> Widget:
-    return next(child for child in panel.walk_children(Widget) if child.can_focus)
 
 
 def _fades_badly(terminal: Terminal) -> bool:
