@@ -49,18 +49,17 @@ class Detail(Container):
         self._why: Explanation | None = None
         self._error: NexaError | None = None
         self._asked_for: object = None
+        self._sheet = Sheet(id="sheet")
+        noun = _NOUNS.get(place, place)
+        self._panel = Panel(self._sheet, title=f"{noun} {clean(key, 60)}", id="detail")
 
     def compose(self) -> ComposeResult:
         """The lines in a panel."""
-        yield Panel(
-            Sheet(id="sheet"),
-            title=f"{_NOUNS.get(self.of, self.of)} {clean(self.key, 60)}",
-            id="detail",
-        )
+        yield self._panel
 
     def focus_content(self) -> None:
         """Put the focus where the keys work."""
-        self.query_one(Sheet).focus()
+        self._sheet.focus()
 
     def address(self) -> str | None:
         """The address of the record."""
@@ -84,11 +83,11 @@ class Detail(Container):
             "nodes": self._node_lines,
             "events": self._event_lines,
         }
-        self.query_one(Sheet).show_lines(makers[self.of](state, look))
+        self._sheet.show_lines(makers[self.of](state, look))
         info: list[Piece] = [("Esc back", "muted")]
         if self._error is not None:
             info.insert(0, (clean(self._error.message, 80), "crit"))
-        self.query_one(Panel).say(info=info)
+        self._panel.say(info=info)
 
     def _task_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
         summary = state.tasks.get(TaskId(self.key))

@@ -64,10 +64,16 @@ class ListView(Container, Generic[R]):
             session: Where the state is.
         """
         super().__init__(id=f"view-{place}", classes="view")
+        text, hint = listing.empty
+        self.table = Table(
+            table_columns(listing), empty=text, hint=hint, id=f"table-{place}"
+        )
+        self._panel = Panel(
+            self.table, title=listing.title, key=str(number), id=f"panel-{place}"
+        )
         self._listing = listing
         self._records = records
         self.place: Place = place
-        self._number = number
         self._session = session
         self._choice = Choice(listing.first)
         self._arranged: Arranged[R] = Arranged()
@@ -76,28 +82,11 @@ class ListView(Container, Generic[R]):
 
     def compose(self) -> ComposeResult:
         """A table in a panel; the line for the filter comes when it is asked for."""
-        text, hint = self._listing.empty
-        table = Table(
-            table_columns(self._listing),
-            empty=text,
-            hint=hint,
-            id=f"table-{self.place}",
-        )
-        yield Panel(
-            table,
-            title=self._listing.title,
-            key=str(self._number),
-            id=f"panel-{self.place}",
-        )
+        yield self._panel
 
     def on_mount(self) -> None:
         """Mark the order."""
         self._mark_order()
-
-    @property
-    def table(self) -> Table:
-        """The rows."""
-        return self.query_one(Table)
 
     @property
     def choice(self) -> Choice:
@@ -220,7 +209,7 @@ class ListView(Container, Generic[R]):
             from nexa_tui.widgets.filterbar import FilterBar
 
             self._bar = FilterBar(keys=self._listing.keys)
-            await self.query_one(Panel).mount(self._bar)
+            await self._panel.mount(self._bar)
         return self._bar
 
     def _look(self, state: ClusterState, now: float) -> Look:
@@ -247,7 +236,7 @@ class ListView(Container, Generic[R]):
             note.append(("! problems only", "warn"))
         narrowed = bool(wanted.filter or wanted.problems)
         count = f"{shown} of {total}" if narrowed else str(total)
-        self.query_one(Panel).say(count=count, note=note)
+        self._panel.say(count=count, note=note)
         if self._bar is not None and wanted.filter:
             self._bar.say(count)
 

@@ -41,9 +41,10 @@ def _load(agent: Agent, _: Look) -> Cell:
 AGENTS: Listing[Agent] = Listing(
     title="Agents",
     columns=(
-        Column("state", "state", 10, _state, lambda a: mark("agent", a.state).order),
+        Column("state", "state", 13, _state, lambda a: mark("agent", a.state).order,
+               narrow=10),
         Column("id", "agent", 12, lambda a, _: Cell(clean(a.id), "strong"),
-               lambda a: a.id, grows=2, narrow=8),
+               lambda a: a.id, grows=2, narrow=11),
         Column("can", "can do", 12, lambda a, _: Cell(abilities(a)), abilities,
                grows=2, rank=2),
         Column("slots", "slots", 5, _slots,

@@ -89,7 +89,8 @@ def _says(task: TaskSummary, _: Look) -> Cell:
 TASKS: Listing[TaskSummary] = Listing(
     title="Tasks",
     columns=(
-        Column("state", "state", 11, _state, lambda t: mark("task", t.status).order),
+        Column("state", "state", 13, _state, lambda t: mark("task", t.status).order,
+               narrow=11),
         Column("type", "type", 9, lambda t, _: Cell(clean(t.type), "strong"),
                lambda t: t.type, grows=1, narrow=6),
         Column("agent", "agent", 11, lambda t, _: Cell(clean(t.agent or "-")),

@@ -1,7 +1,5 @@
 """Named states of the console: fixed clock, ids, host. Snapshots and screenshots are
 made of these, so that what is shown is what is tested.
-
-    python -m tests.tui.scenes          writes screenshots/*.svg, and *.png if it can
 """
 
 import math

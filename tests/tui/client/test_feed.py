@@ -12,7 +12,16 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from nexa_node.contract.errors import CLOSE_REVOKED, CLOSE_SLOW, Unauthorized, problem
+from nexa_node.contract.errors import (
+    CLOSE_FORBIDDEN,
+    CLOSE_GOING_AWAY,
+    CLOSE_REVOKED,
+    CLOSE_SLOW,
+    CLOSE_UNSUPPORTED_VERSION,
+    Unauthorized,
+    Unavailable,
+    problem,
+)
 from nexa_node.contract.events import AgentGone, Sampled, Snapshot
 from nexa_node.contract.ids import AgentId
 from nexa_node.contract.nodes import TaskCounts
@@ -288,3 +297,65 @@ def test_pauses_grow_to_a_bound_and_are_never_nothing() -> None:
 
     assert min(pauses) > 0
     assert max(pauses) <= backoff.LONGEST_S
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        (CLOSE_FORBIDDEN, Refused, "does not let this token watch"),
+        (CLOSE_UNSUPPORTED_VERSION, Refused, "closed the feed"),
+        (CLOSE_GOING_AWAY, Lost, "is shutting down"),
+        (1011, Lost, "store gone"),
+    ],
+)
+async def test_a_close_code_says_whether_to_come_back(
+    code: int, kind: type[FeedNews], told: str
+) -> None:
+    async def serving(socket: ServerConnection) -> None:
+        await say(socket, snapshot())
+        await socket.close(code, "store gone")
+
+    async with node(serving) as target:
+        news = (await collect(target, 3))[-1]
+
+    assert isinstance(news, kind)
+    words = news.error.message if isinstance(news, Refused) else str(news)
+    assert told in words
+
+
+async def test_a_node_that_is_busy_is_tried_again() -> None:
+    async def process(_: ServerConnection, __: Request) -> Response:
+        body = msgspec.json.encode(problem(Unavailable("the store has no quorum")))
+        from websockets.datastructures import Headers
+
+        headers = Headers({"Content-Length": str(len(body)), "Connection": "close"})
+        return Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers, body)
+
+    async def serving(_: ServerConnection) -> None: ...
+
+    async with node(serving, process=process) as target:
+        news = await collect(target, 2)
+
+    assert isinstance(news[1], Lost)
+    assert news[1].why == "the store has no quorum"
+
+
+async def test_a_port_that_accepts_and_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feeds, "CONNECT_S", 0.05)
+    closed = asyncio.Event()
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await closed.wait()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        target = Target(url=f"http://127.0.0.1:{port}", token=None, name="x", source="")
+        news = await collect(target, 2)
+        closed.set()
+
+    assert isinstance(news[1], Lost)
+    assert "no answer within" in news[1].why

@@ -3,12 +3,15 @@ from datetime import timedelta
 import pytest
 
 from nexa_node.contract.errors import Unauthorized
+from nexa_node.contract.nodes import TaskCounts
 from nexa_tui.state.overview import (
     affected,
     agent_figures,
     countdown,
+    flow_lines,
     headline,
     series,
+    verdict_lines,
 )
 from nexa_tui.state.store import ClusterState, Denied, Gone, Opening, apply, relink
 from tests.builders import NOW, agent, check, cluster, sample, selftest, snapshot
@@ -110,3 +113,48 @@ def test_missed_beats_are_holes_not_lines() -> None:
     values = series(live(history=history), lambda one: one.cpu)
 
     assert values == [0.0, 0.02, 0.04, None, None, None, None, 0.14, 0.16]
+
+
+def words(lines: list[tuple[tuple[str, str], ...]]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def test_the_verdict_comes_with_its_figures_and_the_next_step() -> None:
+    quiet = live(agents=(), tasks=(), counts=TaskCounts(dead_lettered=2))
+    idle = live(tasks=())
+    told = words(verdict_lines(quiet, AT, width=76, lines=6))
+
+    assert told[0] == (" ✓ HEALTHY   0 agents  0 running  0 waiting  2 dead letters")
+    assert told[1] == "   next  nexa agent run --id wc-1 --capability wc -- wc -w"
+    assert "nexa task submit wc" in words(verdict_lines(idle, AT, width=76, lines=6))[1]
+    assert len(verdict_lines(live(), AT, width=76, lines=6)) == 1
+
+
+def test_what_is_long_is_folded_and_what_does_not_fit_is_counted() -> None:
+    reasons = tuple(f"alpha: reason {n} " + "word " * 20 for n in range(5))
+    state = live(
+        cluster=cluster(verdict="degraded", reasons=reasons),
+        selftest=selftest(check(status="warn", remedy="mend it")),
+    )
+    told = words(verdict_lines(state, AT, width=60, lines=6))
+
+    assert len(told) == 6
+    assert "5 reasons in all" in told[4]
+    assert told[5] == "   mend  mend it"
+    assert all(len(line) <= 66 for line in told)
+
+
+def test_waiting_work_that_nobody_can_do_is_marked() -> None:
+    state = live(agents=(), counts=TaskCounts(pending=3))
+    first = verdict_lines(state, AT, width=76, lines=6)[0]
+
+    assert ("3", "warn") in first
+
+
+def test_throughput_is_told_with_failures_in_colour() -> None:
+    history = (sample(tasks_failed_s=2.0, task_p50_ms=12.0),)
+    told = flow_lines(live(history=history))
+
+    assert any(style == "crit" for _, style in told[0])
+    assert "12 ms" in words(told)[1]
+    assert words(flow_lines(ClusterState())) == ["no figures yet"]
