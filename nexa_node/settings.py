@@ -9,6 +9,7 @@ from nexa_node.core.policies import (
     LogPolicy,
     NodePolicy,
     Policy,
+    QueuePolicy,
     RetentionPolicy,
     SamplePolicy,
     SelfTestPolicy,
@@ -29,4 +30,5 @@ class Settings(Policy, frozen=True, kw_only=True):
     sampling: SamplePolicy = SamplePolicy()
     selftest: SelfTestPolicy = SelfTestPolicy()
     log: LogPolicy = LogPolicy()
+    queues: tuple[QueuePolicy, ...] = msgspec.field(default=(), name="queue")
     checks: tuple[CheckSpec, ...] = msgspec.field(default=(), name="check")

@@ -16,6 +16,7 @@ from nexa_node.contract.messages import Address, NewMessage, Sent
 from nexa_node.contract.tasks import (
     Json,
     NewTask,
+    Priority,
     Submitted,
     Task,
     TaskStatus,
@@ -220,6 +221,52 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int
     subject: str | None = None
     reply_to: str | None = None
+    priority: Priority | None = None
+    subscription: str | None = None
+    """Of a topic's message: by which subscription it comes. It needs no ack."""
+
+
+class RequestMessage(NewMessage, frozen=True, kw_only=True):
+    """`message.request`: a message that wants an answer; the result is its `data`."""
+
+    timeout_ms: int = 30_000
+
+
+class Subscribe(Params, frozen=True, kw_only=True):
+    """`topic.subscribe`: `*` stands for one token, `>` for the rest."""
+
+    topic: str
+    start: Literal["new", "all"] | dict[str, Any] = msgspec.field(
+        default="new", name="from"
+    )
+    """`new`, `all`, `{"seq": n}` or `{"time": "…"}`."""
+
+
+class Unsubscribe(Params, frozen=True, kw_only=True):
+    """`topic.unsubscribe`: by the topic as it was subscribed, or by its id."""
+
+    topic: str | None = None
+    subscription: str | None = None
+
+
+class Subscribed(Params, frozen=True, kw_only=True):
+    """The answer to both."""
+
+    subscription: str
+
+
+class Nack(Params, frozen=True, kw_only=True):
+    """`inbox.nack`: not now; deliver it again, after a delay."""
+
+    seq: int
+    delay_ms: int = 0
+
+
+class Term(Params, frozen=True, kw_only=True):
+    """`inbox.term`: never deliver it again, for this reason."""
+
+    seq: int
+    reason: str = ""
 
 
 class Ack(Params, frozen=True, kw_only=True):
@@ -237,7 +284,7 @@ class Credit(Params, frozen=True, kw_only=True):
 
 
 class TaskRef(Params, frozen=True, kw_only=True):
-    """`task.get`, `task.cancel`, `task.watch`."""
+    """`task.get`, `task.cancel`."""
 
     id: TaskId
 
@@ -247,6 +294,7 @@ class TaskQuery(Params, frozen=True, kw_only=True):
 
     status: TaskStatus | None = None
     type: str | None = None
+    parent: TaskId | None = None
     limit: int = 100
     cursor: str | None = None
 
@@ -281,6 +329,7 @@ class Progress(Params, frozen=True, kw_only=True):
     pct: float | None = None
     note: str | None = None
     partial: Json = None
+    """A part of the result, told to whoever watches, and kept until the next one."""
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +354,7 @@ class Fail(Params, frozen=True, kw_only=True):
     claim_epoch: int
     error: Json = None
     retryable: bool = True
+    usage: Usage | None = None
 
 
 class Release(Params, frozen=True, kw_only=True):
@@ -321,29 +371,61 @@ class CancelledNotice(Params, frozen=True, kw_only=True):
     claim_epoch: int
 
 
-class TaskUpdate(Params, frozen=True, kw_only=True):
-    """`task.update`, node → agent: a watched task changed."""
+class Watch(Params, frozen=True, kw_only=True):
+    """`task.watch`: one task, or all that match all that is given."""
 
+    id: TaskId | None = None
+    type: str | None = None
+    parent: TaskId | None = None
+    status: TaskStatus | None = None
+
+
+class Watching(Params, frozen=True, kw_only=True):
+    """The answer: the watch's id, and of one task how it is now."""
+
+    watch: str
+    task: Task | None = None
+
+
+class Unwatch(Params, frozen=True, kw_only=True):
+    """`task.unwatch`. The watch of one task ends by itself when the task is finished."""
+
+    watch: str
+
+
+class TaskUpdate(Params, frozen=True, kw_only=True):
+    """`task.update`, node → agent: a watched task changed, or told a partial result."""
+
+    watch: str
     task: Task
+    """Without its `data`: the watcher may fetch that with `task.get`."""
+    partial: Json = None
 
 
 class Empty(Params, frozen=True, kw_only=True):
     """A method without parameters, or an answer without content."""
 
 
-METHODS: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
+METHODS: dict[str, tuple[type[msgspec.Struct], Any]] = {
     "session.hello": (Hello, Welcome),
     "session.refresh": (Refresh, Empty),
     "session.bye": (Empty, Empty),
     "agent.report": (Report, Empty),
     "agents.find": (Find, Found),
     "message.send": (NewMessage, Sent),
+    "message.request": (RequestMessage, Json),
+    "topic.subscribe": (Subscribe, Subscribed),
+    "topic.unsubscribe": (Unsubscribe, Subscribed),
     "inbox.ack": (Ack, Empty),
+    "inbox.nack": (Nack, Empty),
+    "inbox.term": (Term, Empty),
     "flow.credit": (Credit, Empty),
     "task.submit": (NewTask, Submitted),
     "task.get": (TaskRef, Task),
     "task.list": (TaskQuery, TaskList),
     "task.cancel": (TaskRef, Empty),
+    "task.watch": (Watch, Watching),
+    "task.unwatch": (Unwatch, Empty),
     "task.progress": (Progress, Leased),
     "task.complete": (Complete, Empty),
     "task.fail": (Fail, Empty),
@@ -354,6 +436,7 @@ METHODS: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
 NODE_METHODS: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct] | None]] = {
     "task.assign": (Assign, Accepted),
     "task.cancelled": (CancelledNotice, None),
+    "task.update": (TaskUpdate, None),
     "message.deliver": (Deliver, None),
     "session.go_away": (GoAway, None),
 }

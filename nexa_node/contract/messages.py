@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from nexa_node.contract.ids import AgentId
-from nexa_node.contract.tasks import Json
+from nexa_node.contract.tasks import Json, Priority
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -13,6 +13,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     agent: AgentId | None = None
     topic: str | None = None
+    """Dotted slugs. A `reply_to` is one, too: to answer is to send to that topic."""
     capability: str | None = None
     broadcast: bool | None = None
 
@@ -27,8 +28,10 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The idempotency key: the same id within two minutes is stored once."""
     ttl_ms: int | None = None
     reply_to: str | None = None
+    """A topic, or an agent's id, where the answer is wanted."""
     durable: bool = True
-    priority: str | None = None
+    priority: Priority | None = None
+    """Told to the receiver; it does not change the order of an inbox."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,7 +45,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: datetime
     data: Json = None
     subject: str | None = None
+    """The topic it was sent to, if it was sent to one."""
     reply_to: str | None = None
+    priority: Priority | None = None
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,4 +56,29 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     duplicate: bool = False
     seq: int | None = None
-    """Its position in the inbox; None for one that is not stored, or went to many."""
+    """Its position in the inbox or topic; None for one that is not stored, or went to
+    many agents."""
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message of a topic, as GET /v1/messages tells it."""
+
+    seq: int
+    id: str
+    sender: str = msgspec.field(name="from")
+    topic: str
+    type: str
+    time: datetime
+    data: Json = None
+    reply_to: str | None = None
+
+
+class ObjectRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim check: stands in `data` for what is too large for a frame."""
+
+    ref: str = msgspec.field(name="$ref")
+    """`nexa:object/<sha256>`: where GET /v1/objects/<sha256> finds it."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of the content, hexadecimal."""

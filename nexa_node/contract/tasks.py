@@ -68,6 +68,11 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget: Budget | None = None
     parent: TaskId | None = None
     hops: int = 0
+    """How often it was delegated; at least one more than its parent's."""
+    not_before: datetime | None = None
+    """A delayed task: nobody gets it earlier."""
+    delay_ms: int | None = None
+    """The same, counted from the submission; not both."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,7 +85,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: datetime
     ended: datetime | None = None
     outcome: str | None = None
-    """completed, failed, lease_expired, agent_lost, released, rejected, cancelled."""
+    """completed, failed, lease_expired, agent_lost, released, rejected, cancelled,
+    redriven."""
     error: Json = None
 
 
@@ -107,6 +113,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     pct: float | None = None
     note: str | None = None
+    partial: Json = None
+    """The newest partial result of the attempt that runs."""
     started: datetime | None = None
     finished: datetime | None = None
     labels: dict[str, str] = {}
@@ -119,6 +127,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
     parent: TaskId | None = None
     hops: int = 0
+    not_before: datetime | None = None
+    """Nobody gets it earlier: a delayed task, or one that waits for its next attempt."""
+    redriven: int = 0
+    """How often an operator brought it back from the dead letters."""
     history: tuple[Attempt, ...] = ()
 
 
@@ -137,6 +149,8 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
+    parent: TaskId | None = None
+    not_before: datetime | None = None
     summary: str | None = None
     """The first characters of the error, or else of the result."""
 
@@ -166,6 +180,48 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     considered: tuple[Considered, ...]
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks of one capability in one namespace, and who is there for them."""
+
+    name: str
+    """The capability."""
+    namespace: Namespace
+    pending: int
+    by_priority: dict[Priority, int]
+    """Of the pending ones."""
+    delayed: int
+    """Of the pending ones: those whose time has not come."""
+    running: int
+    """Assigned ones included."""
+    dead_lettered: int
+    oldest_wait_s: float | None
+    """How long the oldest pending task has waited since it might have begun."""
+    agents: int
+    """Connected ones with the capability."""
+    slots: int
+    free_slots: int
+    strategy: str
+
+
+class Redrive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which dead letters to bring back, or to purge: all that match all that is given."""
+
+    ids: tuple[TaskId, ...] = ()
+    """None of them: every one that the rest matches."""
+    type: str | None = None
+    namespace: Namespace | None = None
+    all: bool = False
+    """Needed when nothing else is given."""
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it."""
+
+    done: tuple[TaskId, ...]
+    failed: dict[TaskId, str]
+    """Why not, by id."""
+
+
 def summarize(task: Task) -> TaskSummary:
     """Leave the payloads out of `task`."""
     told = task.error if task.error is not None else task.result
@@ -182,6 +238,8 @@ def summarize(task: Task) -> TaskSummary:
         note=task.note,
         started=task.started,
         finished=task.finished,
+        parent=task.parent,
+        not_before=task.not_before,
         summary=None if told is None else _first_characters(told),
     )
 

@@ -85,6 +85,30 @@ class RetentionPolicy(Policy, frozen=True, kw_only=True):
     tasks_max: int = 100_000
     """Finished tasks kept, whichever limit is met first."""
     events_hours: float = 72.0
+    inbox_hours: float = 168.0
+    """How long an inbox keeps what nobody fetches."""
+    inbox_max: int = 10_000
+    """Messages one inbox holds; above that the sender is told, not the oldest lost."""
+    topics_hours: float = 24.0
+    """How long a topic's messages can be replayed; a namespace may have its own."""
+    topics_hours_of: dict[str, float] = {}
+    """By namespace."""
+    objects_hours: float = 24.0
+    """How long the large data behind a claim check is kept."""
+    objects_max_bytes: int = 64 * 1024**2
+    """The largest of them."""
+
+
+class QueuePolicy(Policy, frozen=True, kw_only=True):
+    """`[[queue]]`: how the tasks of one capability are handed out."""
+
+    name: str
+    """The capability."""
+    namespace: str = "default"
+    strategy: Literal[
+        "least_loaded", "round_robin", "weighted", "latency", "sticky", "cost"
+    ] = "least_loaded"
+    """Which of the free agents gets the next task."""
 
 
 class SamplePolicy(Policy, frozen=True, kw_only=True):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from nexa_node.adapters.files.config import load_settings
+from nexa_node.adapters.files.config import Loaded, load_settings
 from nexa_node.adapters.files.config_text import example, listing
 from nexa_node.adapters.files.places import base_folders
 from nexa_node.adapters.files.private import make_private_folder, write_private
+from nexa_node.adapters.probes.secret import Exposed, read_secret
 from nexa_node.contract import places
-from nexa_node.contract.errors import Conflict, NexaError
+from nexa_node.contract.errors import Conflict, Invalid, NexaError
 
 
 def main(arguments: list[str]) -> int:
@@ -48,6 +49,7 @@ def _do(verb: str, path: Path, *, as_json: bool) -> int:
         return 0
     loaded = load_settings(path, environ=os.environ)
     if verb == "validate":
+        _check_secrets(loaded)
         told = {"path": str(path), "exists": loaded.exists, "valid": True}
         where = path if loaded.exists else "no file, all defaults"
         _say(told if as_json else f"valid: {where}, {len(loaded.origins)} values set")
@@ -64,6 +66,27 @@ def _do(verb: str, path: Path, *, as_json: bool) -> int:
             )
         )
     return 0
+
+
+def _check_secrets(loaded: Loaded) -> None:
+    """Look at the files that hold passwords, as the self-test would find them."""
+    for number, check in enumerate(loaded.settings.checks):
+        if not check.password_file:
+            continue
+        origin = loaded.origins[f"check.{number}.password_file"]
+        try:
+            read_secret(Path(check.password_file))
+        except Exposed as error:
+            raise Invalid(
+                f"{origin}: other users may read {check.password_file}",
+                remedy=f"chmod 600 {check.password_file}",
+            ) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise Invalid(
+                f"{origin}: {check.password_file} can't be read: {why}",
+                remedy=f"correct password_file of [[check]] {check.name}",
+            ) from error
 
 
 def _say(told: object) -> None:

@@ -14,23 +14,15 @@ from typing import Any, cast
 
 import msgspec
 
-from nexa_node.contract.errors import Invalid
-from nexa_node.contract.ids import is_slug
-from nexa_node.core.policies import CheckSpec, Policy
+from nexa_node.adapters.files.config_meaning import ConfigInvalid, check_meaning
+from nexa_node.core.policies import CheckSpec, Policy, QueuePolicy
 from nexa_node.settings import Settings
 
 PREFIX = "NEXA_"
 _NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG", "DEMO"}
 _PATH = re.compile(r" - at `\$(.*)`$")
-_PORT_MAX = 65535
-_MAY_BE_0 = {
-    "grace_ms",
-    "disk_free_warn_bytes",
-    "disk_free_fail_bytes",
-    "memory_free_warn_bytes",
-    "fsync_warn_ms",
-}
-_NEEDS_TARGET = {"http", "tcp", "tls", "dns", "nats", "postgres", "redis", "smtp"}
+LISTED: dict[str, type[Policy]] = {"check": CheckSpec, "queue": QueuePolicy}
+"""Sections that are arrays of tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +34,6 @@ class Loaded:
     """`node.port` → `/…/nexa.toml:3`, `NEXA_NODE_PORT` or `--port`."""
     path: Path
     exists: bool
-
-
-class ConfigInvalid(Invalid):
-    """The settings are wrong; the message says where."""
 
 
 def load_settings(
@@ -73,16 +61,16 @@ def load_settings(
         _put(document, key, value, origin)
         origins[key] = origin
     settings = _convert(document, origins, path)
-    _check_meaning(settings, origins)
+    check_meaning(settings, origins)
     return Loaded(settings, origins, path, exists=text is not None)
 
 
 def sections() -> dict[str, type[Policy]]:
-    """The sections there are, `[[check]]` included."""
+    """The sections there are, arrays of tables included."""
     found: dict[str, type[Policy]] = {}
     for field in msgspec.structs.fields(Settings):
-        listed = field.encode_name == "check"
-        found[field.encode_name] = CheckSpec if listed else _kind_of(field.default)
+        listed = LISTED.get(field.encode_name)
+        found[field.encode_name] = listed or _kind_of(field.default)
     return found
 
 
@@ -179,7 +167,7 @@ def _variables(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:
         if name == variable or name in _NOT_SETTINGS or "_" not in name:
             continue
         section, _, key = name.lower().partition("_")
-        if section in sections() and section != "check":
+        if section in sections() and section not in LISTED:
             found.append((f"{section}.{key}", _value(section, key, text), variable))
     return found
 
@@ -270,60 +258,3 @@ def _unknown(word: str, words: list[str], origin: str, *, what: str) -> ConfigIn
         f"{origin}: '{word}' is no {what}; {hint}",
         remedy=f"write '{like[0]}'" if like else "nexa config show",
     )
-
-
-def _check_meaning(settings: Settings, origins: dict[str, str]) -> None:
-    node = settings.node
-    if node.name and not is_slug(node.name):
-        _refuse("node.name", f"'{node.name}' is no slug (a-z, 0-9, - and _)", origins)
-    if not 0 <= node.port <= _PORT_MAX:
-        _refuse("node.port", f"{node.port} is no port (0 to {_PORT_MAX})", origins)
-    if not is_slug(node.cluster):
-        _refuse("node.cluster", f"'{node.cluster}' is no slug", origins)
-    if settings.store.nats_server and not settings.store.sha256:
-        _refuse(
-            "store.nats_server", "a binary of your own needs its sha256 too", origins
-        )
-    _check_ranges(settings, origins)
-    seen: set[str] = set()
-    for number, check in enumerate(settings.checks):
-        _check_check(check, f"check.{number}", seen, origins)
-
-
-def _check_ranges(settings: Settings, origins: dict[str, str]) -> None:
-    """Refuse numbers nothing can work with: a beat of 0 ms would take a whole core."""
-    built: dict[str, dict[str, Any]] = msgspec.to_builtins(settings)
-    for section in sections():
-        table = {} if section == "check" else built[section]
-        for key, value in table.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                continue
-            least = 1 if key.endswith(("_ms", "_bytes", "_frames")) else 0
-            if key in _MAY_BE_0:
-                least = 0
-            if value < least:
-                why = f"{value} is too little; it must be at least {least}"
-                _refuse(f"{section}.{key}", why, origins)
-
-
-def _check_check(
-    check: CheckSpec, where: str, seen: set[str], origins: dict[str, str]
-) -> None:
-    if not is_slug(check.name):
-        _refuse(f"{where}.name", f"'{check.name}' is no slug", origins)
-    if check.name in seen:
-        _refuse(f"{where}.name", f"there are two checks named '{check.name}'", origins)
-    seen.add(check.name)
-    if check.kind in _NEEDS_TARGET and not check.target:
-        _refuse(
-            f"{where}.kind", f"a check of kind {check.kind} needs a target", origins
-        )
-    if check.kind == "exec" and not check.command:
-        _refuse(f"{where}.kind", "a check of kind exec needs a command", origins)
-    if check.timeout_ms <= 0:
-        _refuse(f"{where}.timeout_ms", "a time-out must be above 0", origins)
-
-
-def _refuse(dotted: str, why: str, origins: dict[str, str]) -> None:
-    origin = origins.get(dotted, "the settings")
-    raise ConfigInvalid(f"{origin}: {dotted}: {why}", remedy=f"correct {dotted}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from nexa_node.adapters.files.config import Loaded, sections
+from nexa_node.adapters.files.config import LISTED, Loaded, sections
 from nexa_node.core import policies
 from nexa_node.core.policies import Policy
 
@@ -18,7 +18,7 @@ def example() -> str:
         "# one. NEXA_<SECTION>_<KEY> in the environment, and flags, come before this file.",
     ]
     for name, kind in sections().items():
-        listed = name == "check"
+        listed = name in LISTED
         lines += [
             "",
             *_comment(inspect.getdoc(kind) or ""),
@@ -36,7 +36,7 @@ def listing(loaded: Loaded) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     built: dict[str, Any] = msgspec.to_builtins(loaded.settings)
     for section, values in built.items():
-        listed = section == "check"
+        listed = section in LISTED
         tables: list[dict[str, Any]] = values if listed else [values]
         for number, table in enumerate(tables):
             prefix = f"{section}.{number}" if listed else section

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nexa_node.adapters.probes.secret import Exposed, read_secret
@@ -43,6 +43,13 @@ class Asking:
     place: str
     """The settings file."""
     environ: Mapping[str, str]
+    _secrets: list[str] = field(default_factory=list[str])
+
+    def hide(self, text: str) -> str:
+        """Blot out the password: a hostile server may say it back to us."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return text
 
     @property
     def entry(self) -> str:
@@ -63,7 +70,7 @@ class Asking:
         if not path:
             return None
         try:
-            return await asyncio.to_thread(read_secret, Path(path))
+            secret = await asyncio.to_thread(read_secret, Path(path))
         except Exposed as error:
             raise Unfit(
                 f"the password in {path} may be read by other users",
@@ -76,6 +83,9 @@ class Asking:
                 f"the password file {path} can't be read: {why}",
                 self.correct("password_file"),
             ) from error
+        if secret:
+            self._secrets.append(secret)
+        return secret
 
 
 def _plain(error: Exception) -> str:

@@ -49,10 +49,9 @@ async def probe(
     try:
         found = await look(asking)
     except Unfit as unfit:
-        return Outcome("fail", cause=printable(unfit.cause), remedy=unfit.remedy)
+        return _failed(unfit, asking)
     except OSError as error:
-        unfit = of_os_error(error, asking, where=spec.target)
-        return Outcome("fail", cause=printable(unfit.cause), remedy=unfit.remedy)
+        return _failed(of_os_error(error, asking, where=spec.target), asking)
     return _outcome(found, asking, took_ms=(time.perf_counter() - began) * 1000)
 
 
@@ -61,13 +60,17 @@ def _look_of(kind: str) -> Callable[[Asking], Awaitable[Look]]:
     return cast("Callable[[Asking], Awaitable[Look]]", module.look)
 
 
+def _failed(unfit: Unfit, asking: Asking) -> Outcome:
+    cause = asking.hide(printable(unfit.cause))
+    return Outcome("fail", cause=cause, remedy=unfit.remedy)
+
+
 def _outcome(found: Look, asking: Asking, *, took_ms: float) -> Outcome:
     """Pass, or warn for what was found; slowness warns only if nothing else does."""
-    detail = printable(found.detail)
+    detail = asking.hide(printable(found.detail))
     if found.warning is not None:
-        return Outcome(
-            "warn", detail, printable(found.warning.cause), found.warning.remedy
-        )
+        cause = asking.hide(printable(found.warning.cause))
+        return Outcome("warn", detail, cause, found.warning.remedy)
     limit_ms = asking.spec.warn_ms
     if limit_ms and took_ms > limit_ms:
         return Outcome(

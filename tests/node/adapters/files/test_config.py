@@ -152,3 +152,28 @@ def test_no_text_brings_it_down(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
     with suppress(ConfigInvalid):
         load_settings(path, environ={})
+
+
+def test_a_queue_has_a_strategy_of_its_own(path: Path) -> None:
+    path.write_text("[[queue]]\nname='wc'\nstrategy='sticky'\n")
+    loaded = load_settings(path, environ={})
+
+    assert loaded.settings.queues[0].strategy == "sticky"
+    assert {row["key"] for row in listing(loaded)} >= {"queue.0.name"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[queue]]\nname='A b'\n", "queue.0.name: 'A b' is no slug"),
+        ("[[queue]]\nname='a'\n[[queue]]\nname='a'\n", "two queues named 'a'"),
+        ("[[queue]]\nname='a'\nstrategy='best'\n", "queue.0.strategy"),
+        ("[[queue]]\nnam='a'\n", "did you mean 'name'"),
+    ],
+)
+def test_a_queue_that_means_nothing_is_refused(
+    path: Path, text: str, told: str
+) -> None:
+    path.write_text(text)
+    with pytest.raises(ConfigInvalid, match=told):
+        load_settings(path, environ={})

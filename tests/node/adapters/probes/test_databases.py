@@ -245,3 +245,15 @@ async def test_a_redis_that_does_not_tell_its_version_passes_all_the_same() -> N
         "pass",
         "Redis, database 0, answered PING",
     )
+
+
+async def test_a_password_that_a_hostile_server_says_back_is_blotted_out(
+    tmp_path: Path,
+) -> None:
+    path = secret(tmp_path, "hunter-2-hunter")
+    async with serving(saying(b"-ERR you said hunter-2-hunter\r\n")) as port:
+        outcome = await look("redis", f"redis://127.0.0.1:{port}/0", password_file=path)
+
+    assert outcome.status == "fail"
+    assert "you said" in str(outcome.cause)
+    assert "hunter-2-hunter" not in f"{outcome.cause}{outcome.detail}{outcome.remedy}"

@@ -93,7 +93,7 @@ async def test_no_password_is_sent_in_the_clear(tmp_path: Path) -> None:
 async def test_a_wrong_password_is_refused(
     good: Pair, ca_file: str, tmp_path: Path
 ) -> None:
-    path = secret(tmp_path, "wrong")
+    path = secret(tmp_path, "other-1")
     async with serving(Mail(tls=good.context(tmp_path))) as port:
         outcome = await look(
             "smtp", f"localhost:{port}", username="me", password_file=path,
