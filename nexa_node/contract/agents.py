@@ -18,8 +18,10 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One kind of task an agent can do."""
 
     name: str
+    """The type of the tasks it takes."""
     version: str | None = None
     labels: dict[str, str] = {}
+    """What tasks may ask for."""
     weight: float = 1.0
     """Its share of the work among agents with the same capability."""
 

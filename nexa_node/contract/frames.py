@@ -106,21 +106,31 @@ class Resume(Params, frozen=True, kw_only=True):
     """Which session to take up again, and how far its inbox was read."""
 
     session: str
+    """The welcome's."""
     token: str
+    """The welcome's `resume_token`."""
     epoch: str
+    """The welcome's."""
     last_seq: int = 0
+    """The highest `seq` it has dealt with."""
 
 
 class Hello(Params, frozen=True, kw_only=True):
     """`session.hello`, the first request."""
 
     protocol: str
+    """`1.0`."""
     agent: AgentInfo
     namespace: Namespace | None = None
+    """Agents of different ones don't see each other; `default` if absent."""
     capabilities: tuple[Capability, ...] = ()
+    """What kinds of task it takes."""
     slots: int = 1
+    """How many tasks at once."""
     features: tuple[str, ...] = ()
+    """What else it understands."""
     auth: Auth | None = None
+    """For clients that can set no header."""
     resume: Resume | None = None
 
 
@@ -154,18 +164,28 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
 
     protocol: str
     session: str
+    """Names this session."""
     resume_token: str
+    """A secret: with it the session is taken up on any node."""
     epoch: str
+    """Of the store: another one means that its data was lost."""
     resumed: bool
+    """Whether the session asked for was taken up."""
     next_seq: int
+    """Deliveries begin no earlier."""
     node: NodeRef
     cluster: tuple[str, ...]
+    """Where else to connect."""
     heartbeat_ms: int
+    """How often the node pings."""
     lease_ms: int
+    """How long a claim lasts without progress."""
     limits: Limits
     server_time: datetime
     features: tuple[str, ...] = ()
+    """What this node understands."""
     gap: Gap | None = None
+    """Deliveries that are lost, if any."""
 
 
 class Refresh(Params, frozen=True, kw_only=True):
@@ -185,10 +205,15 @@ class Report(Params, frozen=True, kw_only=True):
     """`agent.report`: telemetry, apart from liveness."""
 
     state: AgentState | None = None
+    """`draining`, `maintenance` and `error` keep new tasks away."""
     load: float | None = None
+    """0 to 1."""
     slots: int | None = None
+    """From now on."""
     metrics: AgentMetrics | None = None
+    """Of its own process."""
     usage: Usage | None = None
+    """Since the last report, tasks apart."""
 
 
 class Find(Params, frozen=True, kw_only=True):
@@ -196,8 +221,10 @@ class Find(Params, frozen=True, kw_only=True):
 
     capability: str | None = None
     labels: dict[str, str] = {}
+    """All of these, on one capability."""
     state: AgentState | None = None
     limit: int = 100
+    """At most 1,000."""
     cursor: str | None = None
 
 
@@ -212,14 +239,18 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`message.deliver`, node → agent, a notification; acknowledged by `inbox.ack`."""
 
     seq: int
+    """Its position; 0 of one that is not stored and needs no ack."""
     id: str
     sender: str = msgspec.field(name="from")
+    """Set by the node."""
     to: Address
     type: str
     data: Json
     time: datetime
     attempts: int
+    """How often it was delivered, this time included."""
     subject: str | None = None
+    """The topic, of a message that was sent to one."""
     reply_to: str | None = None
     priority: Priority | None = None
     subscription: str | None = None
@@ -230,6 +261,7 @@ class RequestMessage(NewMessage, frozen=True, kw_only=True):
     """`message.request`: a message that wants an answer; the result is its `data`."""
 
     timeout_ms: int = 30_000
+    """After that: `deadline_exceeded`."""
 
 
 class Subscribe(Params, frozen=True, kw_only=True):
@@ -260,6 +292,7 @@ class Nack(Params, frozen=True, kw_only=True):
 
     seq: int
     delay_ms: int = 0
+    """Not before so long."""
 
 
 class Term(Params, frozen=True, kw_only=True):
@@ -273,7 +306,9 @@ class Ack(Params, frozen=True, kw_only=True):
     """`inbox.ack`: one message, or all up to one."""
 
     seq: int | None = None
+    """This one."""
     upto: int | None = None
+    """This one and all before it."""
 
 
 class Credit(Params, frozen=True, kw_only=True):
@@ -311,8 +346,11 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True):
 
     task: Task
     claim_epoch: int
+    """The fencing token; every write about the task carries it."""
     lease_ms: int
+    """How long the claim lasts without progress."""
     attempt: int
+    """1 for the first."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -327,7 +365,9 @@ class Progress(Params, frozen=True, kw_only=True):
     id: TaskId
     claim_epoch: int
     pct: float | None = None
+    """0 to 100."""
     note: str | None = None
+    """For people."""
     partial: Json = None
     """A part of the result, told to whoever watches, and kept until the next one."""
 
@@ -345,6 +385,7 @@ class Complete(Params, frozen=True, kw_only=True):
     claim_epoch: int
     result: Json = None
     usage: Usage | None = None
+    """What it spent."""
 
 
 class Fail(Params, frozen=True, kw_only=True):
@@ -353,8 +394,11 @@ class Fail(Params, frozen=True, kw_only=True):
     id: TaskId
     claim_epoch: int
     error: Json = None
+    """Anything; kept in the history."""
     retryable: bool = True
+    """False ends the task as `failed`."""
     usage: Usage | None = None
+    """What the attempt spent."""
 
 
 class Release(Params, frozen=True, kw_only=True):

@@ -12,10 +12,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a message goes: exactly one of the four is set."""
 
     agent: AgentId | None = None
+    """Its id, connected or not."""
     topic: str | None = None
     """Dotted slugs. A `reply_to` is one, too: to answer is to send to that topic."""
     capability: str | None = None
+    """Any one connected agent that has it."""
     broadcast: bool | None = None
+    """Every other agent of the namespace."""
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,13 +26,17 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     to: Address
     type: str
+    """What it means, in the words of sender and receiver."""
     data: Json = None
+    """At most 256 KiB, or an `ObjectRef`."""
     id: str | None = None
     """The idempotency key: the same id within two minutes is stored once."""
     ttl_ms: int | None = None
+    """Gone after so long, fetched or not."""
     reply_to: str | None = None
     """A topic, or an agent's id, where the answer is wanted."""
     durable: bool = True
+    """Answered once the store has it. Otherwise it is lost if nobody listens."""
     priority: Priority | None = None
     """Told to the receiver; it does not change the order of an inbox."""
 

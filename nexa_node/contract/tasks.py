@@ -28,9 +28,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often, and how fast, a task is tried again."""
 
     max_attempts: int = 3
+    """The first one included; after them the task is dead-lettered."""
     backoff_ms: int = 1000
     """Before the second attempt; doubles with each one."""
     max_backoff_ms: int = 10_000
+    """The longest wait. Each wait is cut by a chance of up to half."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,18 +57,31 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     """The capability that is asked for."""
     data: Json = None
+    """What the agent gets; at most 256 KiB, or an `ObjectRef`."""
     id: TaskId | None = None
+    """A slug. The same one again is the same task: stored once."""
     priority: Priority = "normal"
+    """`critical` before `high` before `normal` before `low`, in each queue."""
     namespace: Namespace | None = None
+    """An agent's own, whatever is said."""
     labels: dict[str, str] = {}
+    """Only agents whose capability has all of these get it."""
     fairness_key: str | None = None
+    """Inside a priority the keys take turns: a long backlog of one does not hold up
+    another."""
     deadline: datetime | None = None
+    """Not finished by then, it is `expired`; no lease lasts longer."""
     start_by: datetime | None = None
+    """Not begun by then, it is `expired`."""
     est_seconds: float | None = None
+    """How long it may take; told to the agent, used by no rule."""
     retry: RetryPolicy = RetryPolicy()
     idempotency_key: str | None = None
+    """Instead of an id: the same key is the same task."""
     budget: Budget | None = None
+    """What it may spend; told to the agent."""
     parent: TaskId | None = None
+    """The task in whose course it was submitted."""
     hops: int = 0
     """How often it was delegated; at least one more than its parent's."""
     not_before: datetime | None = None
@@ -103,15 +118,20 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     namespace: Namespace = DEFAULT_NAMESPACE
     data: Json = None
     attempts: int = 0
+    """Those that count: neither released nor rejected ones."""
     claim_epoch: int = 0
     """Grows with each assignment; a write that carries an older one changes nothing."""
     agent: AgentId | None = None
     node: str | None = None
     """The node that holds the claim."""
     result: Json = None
+    """As the agent gave it, once completed."""
     error: Json = None
+    """Of the last attempt that failed."""
     usage: Usage | None = None
+    """What it spent, all attempts together."""
     pct: float | None = None
+    """0 to 100, as the agent reports it."""
     note: str | None = None
     partial: Json = None
     """The newest partial result of the attempt that runs."""
@@ -132,6 +152,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     redriven: int = 0
     """How often an operator brought it back from the dead letters."""
     history: tuple[Attempt, ...] = ()
+    """The newest attempts, oldest first."""
 
 
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
