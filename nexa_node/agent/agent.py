@@ -6,7 +6,7 @@ import random
 import signal
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -17,15 +17,30 @@ from nexa_node.agent.job import Handler
 from nexa_node.agent.jobs import Jobs
 from nexa_node.agent.link import Dial, Link
 from nexa_node.agent.mailbox import Mailbox, MessageHandler
+from nexa_node.agent.objects import Objects, reference_in
 from nexa_node.agent.relay import Relay
 from nexa_node.agent.running import Running
 from nexa_node.agent.session import Profile
+from nexa_node.agent.subscriptions import Start, Subscription, Subscriptions
 from nexa_node.agent.timing import Timing
 from nexa_node.agent.upward import Connected, Disconnected
+from nexa_node.agent.watches import Watches
 from nexa_node.contract.agents import Capability
 from nexa_node.contract.errors import Invalid
-from nexa_node.contract.frames import Empty, Gap, Refresh
-from nexa_node.contract.ids import AgentId, Namespace, is_slug
+from nexa_node.contract.frames import (
+    Empty,
+    Gap,
+    Refresh,
+    RequestMessage,
+    Subscribed,
+    TaskUpdate,
+    Unsubscribe,
+    Watch,
+    Watching,
+)
+from nexa_node.contract.ids import AgentId, Namespace, TaskId, is_slug
+from nexa_node.contract.messages import Address, ObjectRef
+from nexa_node.contract.tasks import FINISHED, Json, TaskStatus
 from nexa_node.contract.version import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
 
 T = TypeVar("T")
@@ -117,6 +132,8 @@ class Agent(Calls):
         self._handlers: dict[str, Handler] = {}
         self._capabilities: list[Capability] = []
         self._on_message: MessageHandler | None = None
+        self._subscriptions = Subscriptions()
+        self._watches = Watches()
         self._on_gap: list[Callable[[Gap], None]] = []
         self._on_connection: list[Callable[[Connected | Disconnected], None]] = []
         self._running: Running | None = None
@@ -169,11 +186,30 @@ class Agent(Calls):
         """Register the handler of messages (a decorator).
 
         It gets one `Deliver` after the other. When it returns, the message is
-        acknowledged; when it raises, the message comes again later.
+        acknowledged, and if somebody waits for an answer, what it returned is the
+        answer. When it raises, the message comes again later; `Later` says when, and
+        `Drop` that it never should.
         """
         self._must_be_idle()
         self._on_message = handler
         return handler
+
+    def on_topic(
+        self, topic: str, *, start: Start = "new"
+    ) -> Callable[[MessageHandler], MessageHandler]:
+        """Register the handler of a topic's messages (a decorator).
+
+        Args:
+            topic: Dotted slugs; `*` stands for one of them, a final `>` for the rest.
+            start: Where the first session begins; later ones go on where it ended.
+        """
+        self._must_be_idle()
+
+        def register(handler: MessageHandler) -> MessageHandler:
+            self._subscriptions.add(Subscription(topic, start, handler))
+            return handler
+
+        return register
 
     def on_gap(self, callback: C) -> C:
         """Register who is told of messages that are gone (a decorator)."""
@@ -238,6 +274,118 @@ class Agent(Calls):
         coroutine = link.line.call(method, params, result, patience=patience)
         return await link.ask(coroutine)
 
+    async def request(
+        self,
+        to: str | Address,
+        type: str,  # noqa: A002  # CloudEvents' word
+        data: Json = None,
+        *,
+        timeout: float = 30.0,
+        durable: bool = False,
+    ) -> Json:
+        """See `Calls.request`."""
+        message = RequestMessage(
+            to=Address(agent=AgentId(to)) if isinstance(to, str) else to,
+            type=type,
+            data=data,
+            id=new_id(),
+            durable=durable,
+            timeout_ms=max(1, round(timeout * 1000)),
+        )
+        link = self._alive().link
+        patience = timeout + self._timing.call_timeout
+        any_json: Any = Any
+        return await link.ask(
+            link.line.once("message.request", message, any_json, patience=patience)
+        )
+
+    async def subscribe(
+        self, topic: str, handler: MessageHandler, *, start: Start = "new"
+    ) -> Subscription:
+        """Listen to a topic from now on; for use while the agent runs.
+
+        Raises:
+            NexaError: The node refuses it.
+        """
+        subscription = Subscription(topic, start, handler)
+        self._subscriptions.add(subscription)
+        try:
+            await self._subscriptions.begin(subscription, self.call)
+        except BaseException:
+            self._subscriptions.remove(subscription)
+            raise
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Listen to it no more."""
+        if subscription.ended:
+            return
+        named = subscription.id
+        self._subscriptions.remove(subscription)
+        if named is not None:
+            params = Unsubscribe(subscription=named)
+            await self.call("topic.unsubscribe", params, Subscribed)
+
+    async def watch(
+        self,
+        task_id: str | None = None,
+        *,
+        type: str | None = None,  # noqa: A002  # the contract's word
+        parent: str | None = None,
+        status: TaskStatus | None = None,
+    ) -> AsyncGenerator[TaskUpdate]:
+        """See `Calls.watch`."""
+        wanted = Watch(
+            id=None if task_id is None else TaskId(task_id),
+            type=type,
+            parent=None if parent is None else TaskId(parent),
+            status=status,
+        )
+        while True:
+            before = self._watches.connections
+            watching = await self.call("task.watch", wanted, Watching)
+            if self._watches.connections != before:
+                continue  # it may be a watch of the connection that was lost
+            updates = self._watches.open(watching.watch)
+            try:
+                if watching.task is not None:
+                    yield TaskUpdate(watch=watching.watch, task=watching.task)
+                    if watching.task.status in FINISHED:
+                        return
+                while (update := await updates.get()) is not None:
+                    yield update
+                    if task_id is not None and update.task.status in FINISHED:
+                        return
+            finally:
+                self._watches.close(watching.watch)
+
+    async def put(self, content: bytes) -> ObjectRef:
+        """Keep data that is too large for a frame; send what is returned as `data`."""
+        return await self._objects().put(content)
+
+    async def fetch(self, reference: ObjectRef | Mapping[str, Any]) -> bytes:
+        """Read back what a claim check in some `data` stands for.
+
+        Raises:
+            Invalid: It is none.
+            NotFound: It is not kept any more.
+        """
+        held = (
+            reference if isinstance(reference, ObjectRef) else reference_in(reference)
+        )
+        if held is None:
+            raise Invalid("this is no claim check: it has no $ref, size and sha256")
+        return await self._objects().get(held)
+
+    def _objects(self) -> Objects:
+        dial = self._dial
+        return Objects(dial.endpoints.current, dial.token(), dial.tls)
+
+    def _connection_changed(self, change: Connected | Disconnected) -> None:
+        self._watches.connection(change)
+        if self._subscriptions.forget_session(change):
+            self._alive().spawn(self._subscriptions.take_up(self.call))
+
     async def __aenter__(self) -> Self:
         """Begin to connect; returns at once, calls wait for the connection."""
         self._must_be_idle()
@@ -254,8 +402,16 @@ class Agent(Calls):
         )
         link = Link(profile, self._dial, relay, chance=random.Random())
         self._running = Running(link, Jobs(self._handlers, link), self._timing)
-        mailbox = Mailbox(self._on_message, link.letters, link.post)
+        mailbox = Mailbox(
+            self._on_message,
+            self._subscriptions,
+            link.letters,
+            link.post,
+            self.reply,
+        )
         self._running.listen(relay, mailbox)
+        relay.on_updated.append(self._watches.put)
+        relay.on_connection.append(self._connection_changed)
         relay.on_connection.extend(self._on_connection)
         relay.on_gap.extend(self._on_gap)
         link.start()

@@ -3,23 +3,41 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
+from nexa_node.agent.job import Failed
 from nexa_node.contract.agents import AgentState
-from nexa_node.contract.errors import DeadlineExceeded
-from nexa_node.contract.frames import Empty, Find, Found, TaskList, TaskQuery, TaskRef
+from nexa_node.contract.errors import DeadlineExceeded, Invalid
+from nexa_node.contract.frames import (
+    Deliver,
+    Empty,
+    Find,
+    Found,
+    TaskList,
+    TaskQuery,
+    TaskRef,
+    TaskUpdate,
+)
 from nexa_node.contract.ids import AgentId, TaskId, time_ordered_id
 from nexa_node.contract.messages import Address, NewMessage, Sent
-from nexa_node.contract.tasks import FINISHED, Json, NewTask, Submitted, Task
+from nexa_node.contract.tasks import (
+    FINISHED,
+    Json,
+    NewTask,
+    Priority,
+    Submitted,
+    Task,
+    TaskStatus,
+)
 
 T = TypeVar("T")
 PATIENCE_S = 30.0
 """For one call, reconnects included."""
-_POLL_S = 0.05
-_POLL_SLOWEST_S = 1.0
 
 
 class Calls:
@@ -66,24 +84,63 @@ class Calls:
         return await self.call("task.get", TaskRef(id=TaskId(task_id)), Task)
 
     async def result(self, task_id: str, *, timeout: float = 60.0) -> Task:
-        """Wait until a task is finished, well or badly, and return its record.
+        """Wait until a task is finished, well or badly; its record without its `data`.
 
         Raises:
             DeadlineExceeded: It was not, within `timeout` seconds.
         """
-        pause = _POLL_S
-        ends = time.monotonic() + timeout
-        while True:
-            task = await self.get(task_id)
-            if task.status in FINISHED:
-                return task
-            if time.monotonic() + pause > ends:
-                raise DeadlineExceeded(
-                    f"task {task_id} is {task.status} after {timeout:g} s",
-                    remedy=f"nexa task explain {task_id}",
-                )
-            await asyncio.sleep(pause)
-            pause = min(_POLL_SLOWEST_S, pause * 1.5)
+        status = "unknown"
+        try:
+            async with asyncio.timeout(timeout), aclosing(self.watch(task_id)) as told:
+                async for update in told:
+                    status = update.task.status
+                    if status in FINISHED:
+                        return update.task
+        except TimeoutError:
+            pass
+        raise DeadlineExceeded(
+            f"task {task_id} is {status} after {timeout:g} s",
+            remedy=f"nexa task explain {task_id}",
+        )
+
+    def watch(
+        self,
+        task_id: str | None = None,
+        *,
+        type: str | None = None,  # noqa: A002  # the contract's word
+        parent: str | None = None,
+        status: TaskStatus | None = None,
+    ) -> AsyncGenerator[TaskUpdate]:
+        """Follow one task until it is finished, or all that match, for ever.
+
+        Of one task, the first update tells how it is now. Each partial result comes, in
+        order; after a reconnect the watch goes on, and what one was told is told again.
+        Tasks come without their `data`.
+        """
+        raise NotImplementedError
+
+    async def do(
+        self,
+        type: str,  # noqa: A002  # the contract's word
+        data: Json = None,
+        *,
+        timeout: float = 60.0,
+        **fields: Any,
+    ) -> Json:
+        """Submit a task, wait for it, and return its result.
+
+        Raises:
+            Failed: It did not complete; tells the error.
+            DeadlineExceeded: It is not finished after `timeout` seconds; it goes on.
+        """
+        submitted = await self.submit(type, data, **fields)
+        task = await self.result(submitted.id, timeout=timeout)
+        if task.status != "completed":
+            raise Failed(
+                {"task": task.id, "status": task.status, "error": task.error},
+                retryable=False,
+            )
+        return task.result
 
     async def tasks(self, query: TaskQuery | None = None) -> TaskList:
         """List tasks, newest first, without their payloads."""
@@ -101,6 +158,8 @@ class Calls:
         *,
         ttl: timedelta | None = None,
         reply_to: str | None = None,
+        durable: bool = True,
+        priority: Priority | None = None,
     ) -> Sent:
         """Send a message; answered when it is safe in the store.
 
@@ -110,16 +169,56 @@ class Calls:
             data: At most 256 KiB of JSON.
             ttl: How long it is kept for a receiver that is away.
             reply_to: Where an answer is wanted.
+            durable: False for the fast path: lost if the receiver is away.
+            priority: Told to the receiver.
         """
-        address = Address(agent=AgentId(to)) if isinstance(to, str) else to
         message = NewMessage(
-            to=address,
+            to=_address(to),
             type=type,
             data=data,
             ttl_ms=None if ttl is None else round(ttl.total_seconds() * 1000),
             reply_to=reply_to,
+            durable=durable,
+            priority=priority,
         )
         return await self.send_message(message)
+
+    async def publish(self, topic: str, type: str, data: Json = None) -> Sent:  # noqa: A002  # CloudEvents' word
+        """Send a message to whoever subscribes to a topic, now or later."""
+        return await self.send(Address(topic=topic), type, data)
+
+    async def request(
+        self,
+        to: str | Address,
+        type: str,  # noqa: A002  # CloudEvents' word
+        data: Json = None,
+        *,
+        timeout: float = 30.0,
+        durable: bool = False,
+    ) -> Json:
+        """Send a message and wait for the answer's data. Never made twice.
+
+        Raises:
+            NoAgentAvailable: Nobody is there to answer.
+            DeadlineExceeded: No answer within `timeout` seconds.
+            Unavailable: The connection was lost meanwhile; it may have been answered.
+        """
+        raise NotImplementedError
+
+    async def reply(self, message: Deliver, data: Json = None) -> Sent:
+        """Answer a message that wants an answer.
+
+        Raises:
+            Invalid: It does not want one.
+        """
+        to = message.reply_to
+        if to is None:
+            raise Invalid(f"message {message.id} has no reply_to: nobody waits")
+        is_topic = "." in to or to.startswith("nxr-")
+        address = Address(topic=to) if is_topic else Address(agent=AgentId(to))
+        return await self.send(
+            address, f"{message.type}.reply", data, durable=not to.startswith("nxr-")
+        )
 
     async def send_message(self, message: NewMessage) -> Sent:
         """Send a message with everything a message may have."""
@@ -144,6 +243,10 @@ class Calls:
             cursor=cursor,
         )
         return await self.call("agents.find", query, Found)
+
+
+def _address(to: str | Address) -> Address:
+    return Address(agent=AgentId(to)) if isinstance(to, str) else to
 
 
 S = TypeVar("S", NewTask, NewMessage)

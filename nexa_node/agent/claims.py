@@ -5,6 +5,7 @@ link's) owns a `Claims`; the `cancellation` of a claim may be read from any.
 """
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -45,11 +46,25 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Progress that was not told yet; the newest replaces what waits."""
+    """Progress that was not told yet."""
 
     pct: float | None = None
     note: str | None = None
     partial: Json = None
+
+    def joined(self, newer: "News") -> "News | None":
+        """Both in one; None if that would lose a partial result."""
+        if self.partial is not None:
+            return None
+        return News(
+            pct=self.pct if newer.pct is None else newer.pct,
+            note=self.note if newer.note is None else newer.note,
+            partial=newer.partial,
+        )
+
+
+NEWS_MAX = 1000
+"""Partial results that wait to be told; of more, the oldest is lost."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,12 +81,20 @@ class Claim:
     """Monotonic; the lease is never renewed past it."""
     renew_at: float
     renewing: bool = False
-    news: News | None = None
+    news: deque[News] = field(default_factory=lambda: deque[News](maxlen=NEWS_MAX))
     settling: bool = False
     """The handler is done and the node is being told."""
     credited: bool = False
     """The node was granted a credit in its place."""
     cancellation: Cancellation = field(default_factory=Cancellation)
+
+    def tell(self, newer: News) -> None:
+        """Have `newer` told: with what waits already, or after it."""
+        joined = self.news[-1].joined(newer) if self.news else None
+        if joined is None:
+            self.news.append(newer)
+        else:
+            self.news[-1] = joined
 
     @property
     def owned(self) -> bool:
@@ -245,7 +268,7 @@ class Claims:
     def _wants(claim: Claim, now: float) -> bool:
         if _past_deadline(claim, now):
             return False
-        return claim.news is not None or now >= claim.renew_at
+        return bool(claim.news) or now >= claim.renew_at
 
 
 def _past_deadline(claim: Claim, now: float) -> bool:

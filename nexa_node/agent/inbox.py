@@ -49,6 +49,10 @@ class Inbox:
         self._highest = max(self._highest, upto)
         self._refused = {seq for seq in self._refused if seq > upto}
 
+    def pass_by(self, seq: int) -> None:
+        """Note a position that is not of the inbox itself: a topic's."""
+        self._highest = max(self._highest, seq)
+
     def receive(self, seq: int) -> Seen:
         """Say what the message at `seq` is, and count it as open if it is new."""
         if seq <= 0:

@@ -104,12 +104,13 @@ class Job:
     ) -> None:
         """Tell how far it is; for handlers in threads. Returns at once.
 
-        Of several reports that could not be sent yet the newest is sent.
+        Of several reports that could not be sent yet the newest is sent; a partial
+        result is always sent, in order, to whoever watches the task.
 
         Args:
             pct: 0 to 100.
             note: One line for people.
-            partial: What there is of the result; replaces the one before.
+            partial: A part of the result, or what there is of it.
 
         Raises:
             LeaseLost: The task belongs to somebody else by now.

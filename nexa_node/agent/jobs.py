@@ -18,7 +18,7 @@ from nexa_node.agent.link import Link
 from nexa_node.agent.work import Outcome
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.frames import DATA_LIMIT, Complete, Fail, Release
-from nexa_node.contract.tasks import Json
+from nexa_node.contract.tasks import Json, Usage
 
 _log = logging.getLogger("nexa.agent")
 
@@ -102,14 +102,19 @@ class Jobs:
         except asyncio.CancelledError:
             return _interrupted(claim)
         except Failed as failed:
-            return _failed(claim, failed.error, retryable=failed.retryable)
+            return _failed(
+                claim, failed.error, retryable=failed.retryable, usage=job.usage
+            )
         except NexaError as error:
             if job.cancelled:
                 return _interrupted(claim)
-            return _failed(claim, error.message, retryable=error.retryable)
+            return _failed(
+                claim, error.message, retryable=error.retryable, usage=job.usage
+            )
         except Exception as error:  # noqa: BLE001  # the author's code may raise anything
             _log.exception("task %s: the handler failed", claim.task.id)
-            return _failed(claim, f"{type(error).__name__}: {error}", retryable=True)
+            told = f"{type(error).__name__}: {error}"
+            return _failed(claim, told, retryable=True, usage=job.usage)
 
     async def _call(self, claim: Claim, job: Job) -> Json:
         handler = self._handlers[job.type]
@@ -186,9 +191,15 @@ def _completed(claim: Claim, result: Json, job: Job) -> Outcome:
     )
 
 
-def _failed(claim: Claim, error: Json, *, retryable: bool) -> Fail:
+def _failed(
+    claim: Claim, error: Json, *, retryable: bool, usage: Usage | None = None
+) -> Fail:
     return Fail(
-        id=claim.task.id, claim_epoch=claim.epoch, error=error, retryable=retryable
+        id=claim.task.id,
+        claim_epoch=claim.epoch,
+        error=error,
+        retryable=retryable,
+        usage=usage,
     )
 
 

@@ -12,7 +12,7 @@ from nexa_node.agent.peer import Lost
 from nexa_node.agent.upward import Upward
 from nexa_node.agent.work import Spawn
 from nexa_node.contract.errors import NexaError
-from nexa_node.contract.frames import Ack, Deliver, Empty
+from nexa_node.contract.frames import Ack, Deliver, Empty, Nack, Term
 
 WAITING_LIMIT = 1000
 """Messages handed up and not handled yet; what comes on top is sent back for later."""
@@ -35,7 +35,14 @@ class Letters:
         self._waiting = 0
 
     def delivered(self, message: Deliver) -> None:
-        """Take a message; one that was handled before is acknowledged again."""
+        """Take a message; one that was handled before is acknowledged again.
+
+        A topic's needs no acknowledgement, and its subscription knows what is new.
+        """
+        if message.subscription is not None:
+            self._inbox.pass_by(message.seq)
+            self._upward.delivered(message)
+            return
         match self._inbox.receive(message.seq):
             case Seen.OPEN:
                 return
@@ -53,20 +60,26 @@ class Letters:
         self._inbox.settle(seq)
         self._acknowledge(seq)
 
-    def unhandled(self, seq: int) -> None:
+    def unhandled(self, seq: int, delay_ms: int = NACK_DELAY_MS) -> None:
         """The handler failed, or there is none: the message is to come again."""
         self._waiting -= 1
-        self._send_back(seq)
+        self._send_back(seq, delay_ms)
+
+    def dropped(self, seq: int, reason: str) -> None:
+        """The handler wants it never again."""
+        self._waiting -= 1
+        self._inbox.settle(seq)
+        if seq > 0:
+            self._spawn(self._tell("inbox.term", Term(seq=seq, reason=reason)))
 
     def _acknowledge(self, seq: int) -> None:
         if seq > 0:
             self._spawn(self._tell("inbox.ack", Ack(seq=seq)))
 
-    def _send_back(self, seq: int) -> None:
+    def _send_back(self, seq: int, delay_ms: int = NACK_DELAY_MS) -> None:
         self._inbox.refuse(seq)
         if seq > 0:
-            params = {"seq": seq, "delay_ms": NACK_DELAY_MS}
-            self._spawn(self._tell("inbox.nack", params))
+            self._spawn(self._tell("inbox.nack", Nack(seq=seq, delay_ms=delay_ms)))
 
     async def _tell(self, method: str, params: Any) -> None:
         peer = self._line.peer

@@ -124,6 +124,27 @@ class Line:
                 remedy="see whether a node runs: nexa node status",
             ) from None
 
+    async def once(
+        self, method: str, params: Any, result: type[T], *, patience: float
+    ) -> T:
+        """Make a call that must not be made twice; wait for a connection before it.
+
+        Raises:
+            NexaError: The node's answer; Unavailable when the connection was lost
+                before it, or none came within `patience` seconds.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                peer = await self.connected()
+                return await peer.call(method, params, result, timeout=patience)
+        except Lost:
+            raise Unavailable(
+                f"the connection was lost before {method} was answered",
+                remedy="it may have taken effect: see before you try again",
+            ) from None
+        except TimeoutError:
+            raise Unavailable(f"{method} was not answered in {patience:g} s") from None
+
     def _pause(self, attempt: int) -> float:
         return full_jitter(
             attempt, self._chance, base=_BACKOFF_BASE_S, cap=_BACKOFF_CAP_S

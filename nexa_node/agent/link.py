@@ -47,6 +47,7 @@ from nexa_node.contract.frames import (
     Empty,
     Envelope,
     GoAway,
+    TaskUpdate,
     Welcome,
 )
 from nexa_node.contract.version import JSON_SUBPROTOCOL
@@ -322,6 +323,8 @@ class Link:
                 self.work.cancelled(peer.read(envelope, CancelledNotice))
             case "message.deliver":
                 self.letters.delivered(peer.read(envelope, Deliver))
+            case "task.update":
+                self._upward.updated(peer.read(envelope, TaskUpdate))
             case "session.go_away":
                 self._spawn(self._go_away(peer, peer.read(envelope, GoAway)))
             case method:

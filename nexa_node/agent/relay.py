@@ -9,7 +9,7 @@ from typing import Any
 from nexa_node.agent.claims import Claim
 from nexa_node.agent.upward import Connected, Disconnected
 from nexa_node.contract.errors import NexaError
-from nexa_node.contract.frames import Deliver, Gap
+from nexa_node.contract.frames import Deliver, Gap, TaskUpdate
 
 _log = logging.getLogger("nexa.agent")
 
@@ -25,6 +25,7 @@ class Relay:
         self.on_assigned: list[Callable[[Claim], None]] = []
         self.on_revoked: list[Callable[[Claim], None]] = []
         self.on_delivered: list[Callable[[Deliver], None]] = []
+        self.on_updated: list[Callable[[TaskUpdate], None]] = []
         self.on_ended: list[Callable[[NexaError | None], None]] = []
 
     def connection(self, change: Connected | Disconnected) -> None:
@@ -47,6 +48,10 @@ class Relay:
     def delivered(self, message: Deliver) -> None:
         """See `Upward`."""
         self._post(self.on_delivered, message)
+
+    def updated(self, update: TaskUpdate) -> None:
+        """See `Upward`."""
+        self._post(self.on_updated, update)
 
     def ended(self, error: NexaError | None) -> None:
         """See `Upward`."""

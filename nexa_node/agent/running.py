@@ -1,7 +1,9 @@
 """One run of an agent, from the first connection to the end of its thread."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 from nexa_node.agent.jobs import Jobs
 from nexa_node.agent.link import Link
@@ -25,6 +27,7 @@ class Running:
         self._jobs = jobs
         self._timing = timing
         self._ended = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
         self._mail: asyncio.Task[None] | None = None
 
     def listen(self, relay: Relay, mailbox: Mailbox) -> None:
@@ -34,6 +37,12 @@ class Running:
         relay.on_delivered.append(mailbox.put)
         relay.on_ended.append(self._on_ended)
         self._mail = asyncio.get_running_loop().create_task(mailbox.run())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the rest; it ends with the run."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def stop(self) -> None:
         """Begin to stop; called again, end the grace."""
@@ -58,9 +67,10 @@ class Running:
         if not self._ended.is_set():
             self.link.post(self.link.begin_close, self._timing.settle_patience)
         await self._ended.wait()
-        if self._mail is not None:
-            self._mail.cancel()
-            await asyncio.gather(self._mail, return_exceptions=True)
+        ending = [*self._beside, *([self._mail] if self._mail else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         self.link.join()
 
     def _on_ended(self, error: NexaError | None) -> None:

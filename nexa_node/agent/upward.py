@@ -5,7 +5,7 @@ from typing import Protocol
 
 from nexa_node.agent.claims import Claim
 from nexa_node.contract.errors import NexaError
-from nexa_node.contract.frames import Deliver, Gap
+from nexa_node.contract.frames import Deliver, Gap, TaskUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ class Upward(Protocol):
 
     def delivered(self, message: Deliver) -> None:
         """A new message; the link is to be told what became of it."""
+        ...
+
+    def updated(self, update: TaskUpdate) -> None:
+        """A watched task changed."""
         ...
 
     def ended(self, error: NexaError | None) -> None:

@@ -90,6 +90,7 @@ class Work:
         self._timing = timing
         self._spawn = spawn
         self._look = asyncio.Event()
+        self._quiet: dict[Claim, asyncio.Future[None]] = {}
 
     async def assigned(self, peer: Peer, request: RequestId, assign: Assign) -> None:
         """Answer an assignment; a new one is told upward before its answer is sent."""
@@ -133,8 +134,8 @@ class Work:
         self.changed.set()
 
     def news(self, claim: Claim, news: News) -> None:
-        """Tell the node of progress; the newest replaces what is not told yet."""
-        claim.news = news
+        """Tell the node of progress: every partial result, else only the newest."""
+        claim.tell(news)
         self._look.set()
 
     def settle(self, claim: Claim, outcome: Outcome | None) -> None:
@@ -186,7 +187,7 @@ class Work:
                 continue
 
     async def _renew(self, peer: Peer, claim: Claim) -> None:
-        news, claim.news = claim.news or News(), None
+        news = claim.news.popleft() if claim.news else News()
         asked = time.monotonic()
         progress = Progress(
             id=claim.task.id,
@@ -201,7 +202,8 @@ class Work:
                 "task.progress", progress, Leased, timeout=timeout, urgent=True
             )
         except (Lost, TimeoutError):
-            claim.news = claim.news or (news if news != News() else None)
+            if news != News():
+                claim.news.appendleft(news)
             claim.renew_at = asked + claim.lease_s / 6
         except NexaError as error:
             claim.renew_at = asked + claim.lease_s / 6
@@ -211,6 +213,9 @@ class Work:
         finally:
             claim.renewing = False
             self._look.set()
+            told = self._quiet.get(claim)
+            if told is not None and not claim.news and not told.done():
+                told.set_result(None)
 
     def _not_renewed(self, claim: Claim, error: NexaError) -> None:
         reason = _GONE.get(type(error))
@@ -219,8 +224,23 @@ class Work:
         elif not claim.settling:
             self._revoke(claim, reason)
 
+    async def _partials_told(self, claim: Claim) -> None:
+        """Wait until what waits to be told is: a result comes after its parts."""
+        if not any(news.partial is not None for news in claim.news):
+            return
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._quiet[claim] = told
+        try:
+            async with asyncio.timeout(self._timing.call_timeout):
+                await told
+        except TimeoutError:
+            _log.warning("task %s: partial results were not told", claim.task.id)
+        finally:
+            self._quiet.pop(claim, None)
+
     async def _settle(self, claim: Claim, outcome: Outcome) -> None:
         try:
+            await self._partials_told(claim)
             await self._tell(claim, outcome)
         except NexaError as error:
             if type(error) in _GONE:

@@ -100,7 +100,13 @@ API_ACTIONS: Mapping[str, str] = {
     "task": "tasks:read",
     "explain": "tasks:read",
     "cancel": "tasks:cancel",
+    "queues": "tasks:read",
+    "redrive": "tasks:redrive",
+    "purge": "tasks:purge",
     "send": "messages:send",
+    "posted": "messages:read",
+    "put_object": "objects:write",
+    "get_object": "objects:read",
     "events": "events:read",
     "selftest": "selftest:read",
     "run_selftest": "selftest:run",
@@ -157,7 +163,12 @@ _OPERATE = (
     "agents:disconnect",
     "tasks:submit",
     "tasks:cancel",
+    "tasks:redrive",
+    "tasks:purge",
     "messages:send",
+    "messages:read",
+    "objects:read",
+    "objects:write",
     "selftest:run",
     "node:drain",
 )
@@ -170,6 +181,9 @@ _WORK = (
     "tasks:work",
     "messages:send",
     "messages:receive",
+    "messages:read",
+    "objects:read",
+    "objects:write",
 )
 _GOVERN = ("tokens:create", "tokens:read", "tokens:revoke")
 

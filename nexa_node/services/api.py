@@ -13,13 +13,16 @@ from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenVie
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.events import Event, FeedFrame
-from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
     NewTask,
+    Queue,
+    Redrive,
+    Redriven,
     Submitted,
     Task,
     TaskStatus,
@@ -66,6 +69,8 @@ class TaskFilter:
     status: TaskStatus | None = None
     type: str | None = None
     agent: AgentId | None = None
+    parent: TaskId | None = None
+    namespace: Namespace | None = None
     limit: int = 100
     cursor: str | None = None
 
@@ -89,6 +94,30 @@ class EventFilter:
     severity: str | None = None
     limit: int = 100
     cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostedFilter:
+    """Which messages of which topics to read, oldest first."""
+
+    topic: str
+    """May have wildcards."""
+    namespace: Namespace
+    after: int = 0
+    """Only what stands behind this position."""
+    last: int | None = None
+    """Only so many, the newest; nothing else is read."""
+    limit: int = 100
+    wait_s: float = 0.0
+    """Wait so long for the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Large data, as it is read back."""
+
+    size: int
+    chunks: AsyncIterator[bytes]
 
 
 class NodeApi(Protocol):
@@ -148,8 +177,38 @@ class NodeApi(Protocol):
         """Call a task off, pending or running."""
         ...
 
+    def queues(self, identity: Identity) -> Page[Queue]:
+        """List queues: what waits in each, and who is there for it."""
+        ...
+
+    async def redrive(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        """Bring dead letters back into their queues; or say which it would be."""
+        ...
+
+    async def purge(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        """Forget dead letters for good; or say which it would be."""
+        ...
+
     async def send(self, identity: Identity, message: NewMessage) -> Sent:
         """Send a message."""
+        ...
+
+    async def posted(self, identity: Identity, query: PostedFilter) -> Page[Posted]:
+        """Read the messages of topics."""
+        ...
+
+    async def put_object(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> ObjectRef:
+        """Keep data that is too large for a frame."""
+        ...
+
+    async def get_object(self, identity: Identity, sha256: str) -> StoredObject:
+        """Read it back; NotFound if it is not there, or not any more."""
         ...
 
     def events(self, identity: Identity, query: EventFilter) -> Page[Event]:

@@ -14,8 +14,8 @@ def run(arguments: list[str], call: Call) -> int:
     """Send one message; a durable one is in the store when this returns."""
     parser = Parser(
         "send",
-        "Send a message to an agent.",
-        epilog="TO is an agent's id, capability:NAME (any one) or all (broadcast).",
+        "Send a message to an agent, a capability, a topic or everybody.",
+        epilog="TO is an agent's id, capability:NAME (any one), topic:NAME or all (broadcast).",
     )
     parser.add_argument("to")
     parser.add_argument("type")

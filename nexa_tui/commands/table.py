@@ -43,7 +43,16 @@ COMMANDS: tuple[Command, ...] = (
         "submit tasks and see what came of them",
         ("submit", "list", "show", "cancel", "explain", "watch"),
     ),
-    Command("send", "send", "Work", "send a message to an agent"),
+    Command("queues", "queues", "Work", "what waits, and who is there for it"),
+    Command(
+        "dead-letters",
+        "dead_letters",
+        "Work",
+        "tasks that used up their attempts",
+        ("list", "redrive", "purge"),
+    ),
+    Command("send", "send", "Work", "send a message to an agent or a topic"),
+    Command("tail", "tail", "Work", "the messages of topics, as they come"),
     Command("events", "events", "Look", "what happened"),
     Command("logs", "logs", "Look", "what nodes of this machine logged"),
     Command(

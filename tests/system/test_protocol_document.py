@@ -1,11 +1,11 @@
-"""The examples of docs/protocol.md, played against a real node with websockets and json."""
+"""The examples of docs/protocol.md, played against a real node with websockets and a codec."""
 
 import asyncio
-import json
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,10 +30,14 @@ class Peer:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        packed = socket.subprotocol == "nexa.v1.msgpack"
+        self.codec: Any = msgspec.msgpack if packed else msgspec.json
         self.unread: list[dict[str, Any]] = []
 
     async def say(self, frame: dict[str, Any]) -> None:
-        await self.socket.send(json.dumps({"jsonrpc": "2.0", **frame}))
+        written = self.codec.encode({"jsonrpc": "2.0", **frame})
+        packed = self.codec is msgspec.msgpack
+        await self.socket.send(written if packed else written.decode())
 
     async def hear(self, wanted: dict[str, Any], names: dict[str, Any]) -> None:
         """Wait for a frame; others that come meanwhile are kept for later lines."""
@@ -44,14 +48,18 @@ class Peer:
                         if matches(wanted, frame, names):
                             self.unread.remove(frame)
                             return
-                    self.unread.append(json.loads(await self.socket.recv()))
+                    self.unread.append(self.codec.decode(await self.socket.recv()))
         except TimeoutError:
             raise AssertionError(f"waited for {wanted}; came {self.unread}") from None
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[each.title for each in EXAMPLES])
-async def test_the_example_is_true(example: Session, access: tuple[str, str]) -> None:
+@pytest.mark.parametrize("subprotocol", ["nexa.v1.json", "nexa.v1.msgpack"])
+async def test_the_example_is_true(
+    example: Session, subprotocol: str, access: tuple[str, str]
+) -> None:
     url, token = access
+    namespace = f"{example.title[:12]}-{subprotocol[-4:]}".replace(".", "")
     names: dict[str, Any] = {}
     peers: dict[str, Peer] = {}
     async with AsyncExitStack() as stack:
@@ -59,14 +67,14 @@ async def test_the_example_is_true(example: Session, access: tuple[str, str]) ->
             if line.peer not in peers:
                 socket = connect(
                     url,
-                    subprotocols=[websockets.Subprotocol("nexa.v1.json")],
+                    subprotocols=[websockets.Subprotocol(subprotocol)],
                     additional_headers={"Authorization": f"Bearer {token}"},
                     proxy=None,
                 )
                 peers[line.peer] = Peer(await stack.enter_async_context(socket))
         for name, peer in peers.items():
             if example.lines[0].frame.get("method") != "session.hello":
-                await _hello(peer, name, names)
+                await _hello(peer, name, namespace, names)
         for line in example.lines:
             peer = peers[line.peer]
             if line.sent:
@@ -78,10 +86,12 @@ async def test_the_example_is_true(example: Session, access: tuple[str, str]) ->
                 await peer.say({"id": "over", "method": "session.bye"})
 
 
-async def _hello(peer: Peer, name: str, names: dict[str, Any]) -> None:
+async def _hello(peer: Peer, name: str, namespace: str, names: dict[str, Any]) -> None:
+    """Say hello in a namespace of the example's own: it meets no other's leftovers."""
     params = {
         "protocol": "1.0",
         "agent": {"id": name},
+        "namespace": namespace,
         "capabilities": [{"name": name.partition("-")[0]}],
     }
     await peer.say({"id": "hello", "method": "session.hello", "params": params})

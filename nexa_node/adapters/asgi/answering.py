@@ -15,6 +15,7 @@ from nexa_node.adapters.asgi.operation import (
     Lines,
     Operation,
     Returned,
+    Stream,
     Told,
 )
 from nexa_node.adapters.asgi.reading import header_of
@@ -42,6 +43,8 @@ async def answer(
             await _send_tagged(operation, scope, send, content, media, headers)
         case Lines(records=records):
             await _stream(records, receive, send)
+        case Stream():
+            await _send_stream(operation, returned, send)
         case Told(record=record, status=status):
             await send_bytes(send, status, msgspec.json.encode(record), media=JSON)
         case _:
@@ -116,6 +119,21 @@ async def _send_tagged(
         await send_bytes(send, 304, b"", media=None, headers=tagged)
         return
     await send_bytes(send, operation.status, content, media=media, headers=tagged)
+
+
+async def _send_stream(operation: Operation, stream: Stream, send: Send) -> None:
+    described = {"content-type": operation.media, "content-length": str(stream.size)}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": operation.status,
+            "headers": raw_headers(described),
+        }
+    )
+    async with ended(stream.chunks) as chunks:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _stream(

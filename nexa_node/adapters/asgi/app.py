@@ -21,6 +21,7 @@ from nexa_node.adapters.asgi.operations import OPERATIONS
 from nexa_node.adapters.asgi.reading import (
     header_of,
     read_body,
+    read_chunks,
     read_idempotency_key,
     read_query,
 )
@@ -117,6 +118,8 @@ class _Resource:
         body = None
         if operation.body is not None:
             body = await read_body(scope, receive, operation.body, self._policy)
+        elif operation.uploads:
+            body = read_chunks(receive, self._policy)
         return await operation.handler(
             Call(
                 api=self._api,

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from nexa_node.contract.access import NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent, Capability
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.events import Event
-from nexa_node.contract.ids import AgentId, NodeId, TaskId
-from nexa_node.contract.messages import Address, NewMessage, Sent
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, NodeId, TaskId
+from nexa_node.contract.messages import Address, NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.nodes import Cluster, Node, NodeStatus, Quorum, TaskCounts
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
@@ -15,6 +17,9 @@ from nexa_node.contract.tasks import (
     Considered,
     Explanation,
     NewTask,
+    Queue,
+    Redrive,
+    Redriven,
     Submitted,
     Task,
     summarize,
@@ -117,10 +122,56 @@ EXPLANATION = Explanation(
     ),
 )
 
+QUEUES = Page(
+    items=(
+        Queue(
+            name="wc",
+            namespace=DEFAULT_NAMESPACE,
+            pending=3,
+            by_priority={"high": 1, "normal": 2},
+            delayed=1,
+            running=4,
+            dead_lettered=1,
+            oldest_wait_s=2.5,
+            agents=2,
+            slots=4,
+            free_slots=0,
+            strategy="least_loaded",
+        ),
+    )
+)
+DEAD_LETTERS = Page(
+    items=(
+        summarize(
+            msgspec.structs.replace(
+                TASK, status="dead_lettered", result=None, error="exit code 2"
+            )
+        ),
+    )
+)
+REDRIVE = Redrive(type="wc")
+REDRIVEN = Redriven(done=(_TASK,), failed={})
+
 NEW_MESSAGE = NewMessage(
     to=Address(topic="reports.daily"), type="report.ready", data={"pages": 3}
 )
 SENT = Sent(id="01jd9z4n3q8w7x2y5v6t0r1s4q", seq=12)
+
+POSTED = Page(
+    items=(
+        Posted(
+            seq=12,
+            id=SENT.id,
+            sender="reporter-1",
+            topic="reports.daily",
+            type="report.ready",
+            time=_NOON,
+            data={"pages": 3},
+        ),
+    ),
+    next_cursor="12",
+)
+OBJECT = ObjectRef(ref=f"nexa:object/{'0f' * 32}", size=1_048_576, sha256="0f" * 32)
 
 EVENTS = Page(
     items=(

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from nexa_node.adapters.asgi.operation import JSON, NDJSON, Operation
+from nexa_node.adapters.asgi.operation import BYTES, JSON, NDJSON, Operation
 from nexa_node.contract.errors import (
     Forbidden,
     Invalid,
@@ -105,6 +105,11 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     }
     if operation.open:
         told["security"] = [{}, {"token": []}]
+    if operation.uploads:
+        told["requestBody"] = {
+            "required": True,
+            "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+        }
     if operation.body is not None:
         told["requestBody"] = {
             "required": True,
@@ -184,7 +189,7 @@ def _errors(operation: Operation) -> list[type[NexaError]]:
     takes = operation.query.__struct_fields__ or "{" in operation.path
     if takes or operation.body is not None or operation.websocket:
         errors.append(Invalid)
-    if operation.body is not None:
+    if operation.body is not None or operation.uploads:
         errors.append(PayloadTooLarge)
     return list(dict.fromkeys([*errors, *operation.errors, NexaError]))
 

@@ -21,6 +21,7 @@ Q = TypeVar("Q")
 B = TypeVar("B")
 
 JSON = "application/json"
+BYTES = "application/octet-stream"
 NDJSON = "application/x-ndjson"
 OPEN = "open"
 ANY = "any"
@@ -108,7 +109,15 @@ class Lines:
     records: AsyncIterator[msgspec.Struct]
 
 
-Returned = msgspec.Struct | Told | Document | Lines | None
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Bytes, told as they come."""
+
+    size: int
+    chunks: AsyncIterator[bytes]
+
+
+Returned = msgspec.Struct | Told | Document | Lines | Stream | None
 """None answers with no body."""
 
 
@@ -129,6 +138,8 @@ class Operation:
     query: type[Query] = Query
     body: type[msgspec.Struct] | None = None
     body_example: msgspec.Struct | None = None
+    uploads: bool = False
+    """The body is bytes of whatever kind: an async iterator, read as it comes."""
     answer: Any = None
     """The type of the record; None for an answer without one."""
     example: Any = None

@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 import re
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -91,6 +92,32 @@ async def read_body(
             headers={"connection": "close"},
         ) from None
     return decode(content, kind)
+
+
+async def read_chunks(receive: Receive, policy: HttpPolicy) -> AsyncIterator[bytes]:
+    """Yield a body as it comes; whoever takes it decides how much is too much.
+
+    Raises:
+        Refusal: The next part did not come in time (408).
+        Invalid: The connection ended before the body did.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(policy.body_timeout_ms / 1000):
+                message = await receive()
+        except TimeoutError:
+            raise Refusal(
+                408,
+                "deadline_exceeded",
+                f"nothing came for {policy.body_timeout_ms} ms",
+                headers={"connection": "close"},
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise Invalid("the connection ended before the body did")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
 
 
 def decode(content: bytes, kind: Any) -> Any:

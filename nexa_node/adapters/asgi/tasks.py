@@ -16,7 +16,7 @@ from nexa_node.contract.errors import (
     NotFound,
     Unavailable,
 )
-from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -38,6 +38,8 @@ class TaskQuery(PageQuery, frozen=True, kw_only=True):
     status: TaskStatus | None = None
     type: Slug | None = None
     agent: Slug | None = None
+    parent: Slug | None = None
+    namespace: Slug | None = None
 
 
 class WaitQuery(Query, frozen=True, kw_only=True):
@@ -75,6 +77,8 @@ async def list_tasks(call: Call[TaskQuery, None]) -> Page[TaskSummary]:
         status=query.status,
         type=query.type,
         agent=None if query.agent is None else AgentId(query.agent),
+        parent=None if query.parent is None else TaskId(query.parent),
+        namespace=None if query.namespace is None else Namespace(query.namespace),
         limit=query.limit,
         cursor=query.cursor,
     )

@@ -9,7 +9,6 @@ import pytest
 
 from nexa_node.agent import Address, Agent, Deliver, NewMessage, NewTask
 from nexa_node.contract.errors import (
-    DeadlineExceeded,
     Forbidden,
     PayloadTooLarge,
     Unavailable,
@@ -74,24 +73,6 @@ async def test_a_submission_cut_off_by_the_connection_is_made_again_with_its_id(
 
     assert ids == [submitted.id]
     assert submitted.duplicate
-
-
-async def test_a_result_is_waited_for(node: StandIn, make_agent: Make) -> None:
-    states = iter([record(), record("running"), record("completed", result=3)])
-    node.script["task.get"] = lambda _: next(states)
-
-    async with make_agent() as agent:
-        task = await agent.result("t1")
-
-    assert task.result == 3
-
-
-async def test_waiting_for_a_result_ends(node: StandIn, make_agent: Make) -> None:
-    node.script["task.get"] = lambda _: record("running")
-
-    async with make_agent() as agent:
-        with pytest.raises(DeadlineExceeded, match="t1 is running"):
-            await agent.result("t1", timeout=0.1)
 
 
 async def test_tasks_are_listed_and_called_off(node: StandIn, make_agent: Make) -> None:

@@ -191,7 +191,7 @@ def test_a_lease_is_due_at_a_third_and_at_once_with_news() -> None:
 
     assert claims.due(0.9) == []
     assert claims.due(1.0) == [taken.claim]
-    taken.claim.news = News(pct=1)
+    taken.claim.tell(News(pct=1))
     assert claims.due(0.1) == [taken.claim]
 
 
@@ -234,3 +234,20 @@ def test_an_output_that_is_closed_ends_nothing() -> None:
     out.close()
 
     Narrator("a", out, out, quiet=False, as_json=False).task("t", "wc", "done", 1.0)
+
+
+def test_only_the_newest_progress_waits_and_every_partial_result() -> None:
+    claims = Claims(slots=1, types=frozenset({"wc"}))
+    taken = claims.offer(assignment(), now=0.0, ahead=None)
+    assert isinstance(taken, Taken)
+    for news in (
+        News(pct=1, note="a"), News(pct=2), News(partial="x"), News(pct=3),
+        News(partial="y"), News(partial="z"),
+    ):  # fmt: skip
+        taken.claim.tell(news)
+
+    assert list(taken.claim.news) == [
+        News(pct=2, note="a", partial="x"),
+        News(pct=3, partial="y"),
+        News(partial="z"),
+    ]

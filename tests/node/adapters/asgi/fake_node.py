@@ -19,12 +19,15 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.errors import Forbidden, NexaError, NotFound, Unauthorized
 from nexa_node.contract.events import Event, FeedFrame, Sampled, Snapshot
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
     NewTask,
+    Queue,
+    Redrive,
+    Redriven,
     Submitted,
     Task,
     TaskSummary,
@@ -35,6 +38,8 @@ from nexa_node.services.api import (
     Close,
     EventFilter,
     Output,
+    PostedFilter,
+    StoredObject,
     TaskFilter,
 )
 from tests import builders
@@ -158,6 +163,45 @@ class FakeNode:
     async def send(self, identity: Identity, message: NewMessage) -> Sent:
         self._ask("send", message)
         return examples.SENT
+
+    def queues(self, identity: Identity) -> Page[Queue]:
+        self._ask("queues")
+        return examples.QUEUES
+
+    async def redrive(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        self._ask("redrive", (wanted, dry_run))
+        return examples.REDRIVEN
+
+    async def purge(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        self._ask("purge", (wanted, dry_run))
+        return examples.REDRIVEN
+
+    async def posted(self, identity: Identity, query: PostedFilter) -> Page[Posted]:
+        self._ask("posted", query)
+        return examples.POSTED
+
+    async def put_object(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> ObjectRef:
+        content = b"".join([chunk async for chunk in chunks])
+        self._ask("put_object", content)
+        return examples.OBJECT
+
+    async def get_object(self, identity: Identity, sha256: str) -> StoredObject:
+        self._ask("get_object", sha256)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                yield b"large "
+                yield b"data"
+            finally:
+                self.left.set()
+
+        return StoredObject(10, chunks())
 
     def events(self, identity: Identity, query: EventFilter) -> Page[Event]:
         self._ask("events", query)

@@ -79,7 +79,7 @@ def _kind(record: msgspec.Struct) -> Any:
         ),
         (
             "/v1/tasks?status=failed&type=wc&agent=wc-1&limit=1000&cursor=b",
-            ("tasks", TaskFilter("failed", "wc", "wc-1", 1000, "b")),
+            ("tasks", TaskFilter("failed", "wc", "wc-1", limit=1000, cursor="b")),
         ),
         (
             "/v1/events?kind=task.&severity=warning&limit=1",
@@ -515,10 +515,13 @@ async def test_an_operation_asks_the_node_for_the_permission_it_names(
 ) -> None:
     node = FakeNode(latest=examples.SELFTEST)
     path = operation.path.replace("nodes/{id}", "nodes/alpha").replace("{id}", "wc-1")
+    path = path.replace("{sha256}", "0f" * 32)
+    query = {"topic": "a.b"} if operation.action == "posted" else {}
     async with opened(node) as port:
         answer = await port.http.request(
             operation.method,
             path,
+            params=query,
             content=msgspec.json.encode(operation.body_example),
             headers={"Content-Type": "application/json"},
         )

@@ -1,0 +1,131 @@
+"""`nexa dead-letters`: tasks that used up their attempts; brought back, or forgotten."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from nexa_node.contract.errors import Invalid
+from nexa_node.contract.ids import Namespace, TaskId
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import Redrive, Redriven, TaskSummary
+from nexa_tui.commands.arguments import Parser, choose_verb
+from nexa_tui.commands.output import EXIT_FAILED, Call, age
+from nexa_tui.commands.reach import add_target_options, reach
+
+_VERBS = ("list", "redrive", "purge")
+_DONE = {"redrive": "back in the queue", "purge": "forgotten"}
+
+
+def run(arguments: list[str], call: Call) -> int:
+    """Do one of the verbs."""
+    verb, rest = choose_verb("dead-letters", arguments, _VERBS, default="list")
+    return _list(rest, call) if verb == "list" else _change(verb, rest, call)
+
+
+def _list(arguments: list[str], call: Call) -> int:
+    parser = Parser("dead-letters list", "Tasks that used up their attempts.")
+    parser.add_argument("--type", metavar="TYPE")
+    parser.add_argument("--namespace", metavar="NAME")
+    parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--cursor", metavar="CURSOR")
+    add_target_options(parser)
+    options = parser.parse_args(arguments)
+    names = ("type", "namespace", "limit", "cursor")
+    with reach(options, call) as node:
+        page = node.get(
+            "/v1/dead-letters",
+            Page[TaskSummary],
+            query={name: getattr(options, name) for name in names},
+        )
+    if options.json:
+        call.json(page)
+        return 0
+    now = datetime.now(UTC)
+    call.table(
+        ("TASK", "TYPE", "TRIES", "LAST AGENT", "DIED", "WHY"),
+        [
+            (
+                task.id,
+                task.type,
+                str(task.attempts),
+                task.agent or "-",
+                age(task.finished or task.submitted, now),
+                (task.summary or "")[:60],
+            )
+            for task in page.items
+        ],
+        empty="no dead letters",
+    )
+    if page.items:
+        call.note("one in full: nexa task show ID; again: nexa dead-letters redrive ID")
+    if page.next_cursor:
+        call.note(f"there are more: nexa dead-letters --cursor {page.next_cursor}")
+    return 0
+
+
+def _change(verb: str, arguments: list[str], call: Call) -> int:
+    options = _parser(verb).parse_args(arguments)
+    wanted = Redrive(
+        ids=tuple(TaskId(each) for each in options.ids),
+        type=options.type,
+        namespace=Namespace(options.namespace) if options.namespace else None,
+        all=options.all,
+    )
+    if not (wanted.ids or wanted.type or wanted.namespace or wanted.all):
+        raise Invalid(
+            "it does not say which dead letters",
+            remedy=f"nexa dead-letters {verb} ID…, --type TYPE or --all",
+        )
+    with reach(options, call) as node:
+        path = f"/v1/dead-letters/{verb}"
+        if verb == "purge" and not (options.yes or options.dry_run):
+            planned = node.post(path, Redriven, body=wanted, query={"dry_run": True})
+            _confirm(planned, call)
+        told = node.post(
+            path, Redriven, body=wanted, query={"dry_run": options.dry_run}
+        )
+    return _say(verb, told, options, call)
+
+
+def _parser(verb: str) -> Parser:
+    about = {
+        "redrive": "Bring dead letters back into their queues, attempts counted anew.",
+        "purge": "Forget dead letters for good, with their history.",
+    }
+    parser = Parser(f"dead-letters {verb}", about[verb])
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument("--type", metavar="TYPE", help="all of one type")
+    parser.add_argument("--namespace", metavar="NAME", help="all of one namespace")
+    parser.add_argument("--all", action="store_true", help="every one there is")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say which, and do nothing"
+    )
+    if verb == "purge":
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_target_options(parser)
+    return parser
+
+
+def _confirm(planned: Redriven, call: Call) -> None:
+    """Ask before what can't be undone; without a terminal it must be said."""
+    number = len(planned.done)
+    if not sys.stdin.isatty():
+        raise Invalid(
+            f"{number} dead letters would be forgotten for good",
+            remedy="add --yes, or look first with --dry-run",
+        )
+    call.err.write(f"Forget {number} dead letters for good? [y/N] ")
+    call.err.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Invalid("nothing was done", remedy="nexa dead-letters list")
+
+
+def _say(verb: str, told: Redriven, options: argparse.Namespace, call: Call) -> int:
+    if options.json:
+        call.json(told)
+    else:
+        done = "would be " + _DONE[verb] if options.dry_run else _DONE[verb]
+        call.line(f"{len(told.done)} {done}")
+        for task_id, why in told.failed.items():
+            call.note(f"{task_id} was left: {why}")
+    return EXIT_FAILED if told.failed else 0
