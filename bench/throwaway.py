@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = Path(tempfile.gettempdir()) / "nexa-bench-peers"
+"""Where peers are installed, unless somebody says where."""
 
 
 def nexa() -> list[str]:
@@ -27,8 +31,14 @@ class Node:
 
     url: str
     token: str
+    pid: int
     environ: dict[str, str]
     """For commands and consoles that are to find it."""
+
+    @property
+    def for_agents(self) -> dict[str, str]:
+        """The environment of agents."""
+        return {**self.environ, "NEXA_URL": self.url, "NEXA_TOKEN": self.token}
 
 
 def clean_environ(**more: str) -> dict[str, str]:
@@ -38,18 +48,28 @@ def clean_environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_node() -> Iterator[Node]:
-    """Start a node; it and its folder are gone afterwards."""
+def running_node(**settings: object) -> Iterator[Node]:
+    """Start a node; it and its folder are gone afterwards.
+
+    Args:
+        settings: What is to differ from the defaults: `sessions_connections=6000` is
+            `connections` in `[sessions]`.
+    """
     home = Path(tempfile.mkdtemp(prefix="nexa-bench-"))
-    environ = clean_environ(NEXA_HOME=str(home))
+    said = {f"NEXA_{name.upper()}": str(value) for name, value in settings.items()}
+    environ = clean_environ(NEXA_HOME=str(home), **said)
     try:
-        told = _nexa("node", "start", "--name", "bench", "--port", "0", environ=environ)
+        start = ("node", "start", "--name", "bench", "--port", "0")
+        with uninterrupted():
+            told = _start(home, *start, environ=environ)
         folder = home / "state" / "node" / "bench"
         token = (folder / "admin.token").read_text().strip()
-        yield Node(url=told["url"], token=token, environ=environ)
+        pid = json.loads((folder / "node.json").read_text())["pid"]
+        yield Node(url=told["url"], token=token, pid=pid, environ=environ)
     finally:
-        _nexa("node", "stop", environ=environ)
-        shutil.rmtree(home, ignore_errors=True)
+        with uninterrupted():
+            _nexa("node", "stop", environ=environ)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 NEEDS = {
@@ -60,27 +80,95 @@ NEEDS = {
 
 def peer(package: str, folder: Path) -> Path:
     """Install `package` into an environment of its own, once; its `bin` folder."""
-    place = folder / package
+    return environment(package, [package, *NEEDS.get(package, [])], folder)
+
+
+def environment(name: str, packages: list[str], folder: Path) -> Path:
+    """Install `packages` into an environment of their own, once; its `bin` folder."""
+    place = folder / name
     done = place / "installed"
-    if not done.exists():
-        print(f"installing {package} into {place}", file=sys.stderr, flush=True)
+    if not done.exists() or done.read_text().split() != packages:
+        print(f"installing {name} into {place}", file=sys.stderr, flush=True)
         venv.create(place, with_pip=True, clear=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-qq"]
-        subprocess.run([*pip, package, *NEEDS.get(package, [])], check=True)
+        subprocess.run([*pip, *packages], check=True)
         # Compiled files, as a package that is in use has them.
         python = str(place / "bin" / "python")
         subprocess.run([python, "-m", "compileall", "-q", str(place)], check=False)
-        done.touch()
+        done.write_text("\n".join(packages))
     return place / "bin"
 
 
+def versions(bin_folder: Path, packages: list[str]) -> dict[str, str]:
+    """Which versions of `packages` an environment has."""
+    names = [package.partition("[")[0] for package in packages]
+    script = (
+        "import importlib.metadata as m, json, sys;"
+        "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    )
+    said = subprocess.check_output([str(bin_folder / "python"), "-c", script, *names])
+    return json.loads(said)
+
+
+def raise_file_limit(wanted: int) -> None:
+    """Let this process, and what it starts, have `wanted` files open.
+
+    Raises:
+        SystemExit: The hard limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise SystemExit(f"{wanted} open files are needed, {hard} allowed: ulimit -Hn")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until what is done here is done."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {
+        number: signal.signal(number, lambda came_now, _frame: came.append(came_now))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
+def end_in_order() -> None:
+    """Let a SIGTERM end this process as Ctrl-C does: what was started is stopped."""
+
+    def terminated(_number: int, _frame: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def _start(home: Path, *words: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Start a node; its last words if it does not, since its folder will be gone."""
+    try:
+        return _nexa(*words, environ=environ)
+    except SystemExit as error:
+        last = home / "state" / "logs" / "node.err"
+        said = last.read_text()[-3000:] if last.exists() else ""
+        raise SystemExit(f"{error}\n{said}") from None
+
+
 def _nexa(*words: str, environ: Mapping[str, str]) -> dict[str, str]:
+    # A session of its own: Ctrl-C here must not cut off `nexa node stop`.
     done = subprocess.run(
         [*nexa(), *words, "--json"],
         env=dict(environ),
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,
     )
     if done.returncode != 0:
         raise SystemExit(f"nexa {' '.join(words)}: {done.stderr.strip()}")

@@ -19,7 +19,7 @@ from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import Message
 from nexa_node.contract.nodes import HostSample
-from nexa_node.contract.tasks import Task
+from nexa_node.contract.tasks import Json, Task, TaskSummary
 
 T = TypeVar("T")
 
@@ -68,8 +68,11 @@ class Delivery(Protocol):
         """The task as it was submitted; its record may have moved on."""
         ...
 
-    async def ack(self) -> None:
-        """Take it off the queue for good. Only after the record says it is finished."""
+    def ack(self) -> None:
+        """Take it off the queue for good, soon; nobody waits for it.
+
+        Only after the record says it is finished. If it gets lost the task comes again.
+        """
         ...
 
     async def give_back(self, *, delay_s: float = 0.0) -> None:
@@ -88,15 +91,40 @@ class TaskQueue(Protocol):
     """How often `Delivery.keep` must be called: a third of the redelivery time."""
 
     async def put(self, task: Task) -> bool:
-        """Store `task` for delivery; True if its id was already put in the last 2 min."""
+        """Store `task` for delivery; True if it was already put in the last 2 min.
+
+        A redriven task is put anew (`core.redriving.message_id`).
+        """
         ...
 
     async def take(
         self, namespace: Namespace, capability: str, *, limit: int, wait_s: float
     ) -> list[Delivery]:
-        """Take up to `limit` tasks, the most urgent priority first, oldest first.
+        """Take up to `limit` tasks, the most urgent priority first.
 
-        Waits up to `wait_s` for the first one; an empty list when none came.
+        Within a priority the fairness keys take turns (`core.fairness`); within a key
+        the oldest comes first. Waits up to `wait_s` for the first one; an empty list
+        when none came.
+        """
+        ...
+
+    def expect(self, task: Task) -> None:
+        """Have `take` look where `task` waits, whichever node put it there.
+
+        Needed for tasks with a fairness key, since keys are found by nothing else. The
+        task need not be there yet, or any more.
+        """
+        ...
+
+    async def forget(self, task: Task | TaskSummary) -> None:
+        """Remove a finished task's message, if it is still there."""
+        ...
+
+    def rebuild(self, namespace: Namespace, capability: str, *, thorough: bool) -> None:
+        """Have this node's `take` of a kind begin anew, since nothing comes any more.
+
+        With `thorough`, what the server keeps for it is made anew, too; then what is in
+        hand anywhere may be handed out once more.
         """
         ...
 
@@ -120,8 +148,16 @@ class TaskRecords(Protocol):
         """
         ...
 
-    async def delete(self, task_id: TaskId) -> None:
-        """Forget a finished task."""
+    async def delete(self, task_id: TaskId, *, revision: int | None = None) -> None:
+        """Forget a finished task; no error if there is none.
+
+        Args:
+            task_id: Which.
+            revision: Only if the record is still at that one.
+
+        Raises:
+            Conflict: Somebody wrote first.
+        """
         ...
 
     def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
@@ -148,13 +184,37 @@ class AgentRecords(Protocol):
         ...
 
 
+class StandingSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription that any node can take up with its session."""
+
+    id: str
+    topic: str
+    after: int
+    """The position from which on it wants messages; those up to it were not asked for."""
+    settled: bool = True
+    """False while older messages are replayed: then all after `after` come again when
+    the session is resumed, since how far the replay came is known nowhere."""
+
+
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What another node needs to let an agent resume."""
 
     session: str
     token_sha256: str
+    """Empty once the session was ended in order: nothing can resume it."""
     node: str
     incarnation: str | None
+    identity: str | None = None
+    """Who opened it: the agent's id is theirs while it lives or can be resumed."""
+    opened: datetime | None = None
+    """When hello was said last."""
+    epoch: str = ""
+    """Of the positions below."""
+    subscriptions: tuple[StandingSubscription, ...] = ()
+    """In the order they were made."""
+    again: dict[int, int] = {}
+    """Messages that were put off: position → when they are due, in milliseconds since
+    1970."""
 
 
 class SessionRecords(Protocol):
@@ -167,24 +227,53 @@ class SessionRecords(Protocol):
         ...
 
     async def put(
-        self, namespace: Namespace, agent_id: AgentId, record: SessionRecord
+        self,
+        namespace: Namespace,
+        agent_id: AgentId,
+        record: SessionRecord,
+        *,
+        revision: int | None = None,
     ) -> int:
-        """Store it; the revision, which grows with every session of this agent."""
+        """Store it; the revision, which grows with every session of this agent.
+
+        With `revision`, only if the newest record is still at that one.
+
+        Raises:
+            Conflict: Somebody wrote first; read again.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """A durable message at its place in an inbox."""
+    """A message for one agent, at its place in the inbox."""
 
     namespace: Namespace
     agent: AgentId
     seq: int
+    """0 of a signal: it is not stored."""
     message: Message
 
 
+@dataclass(frozen=True, slots=True)
+class TopicMessage:
+    """A message of a topic, at its place."""
+
+    namespace: Namespace
+    topic: str
+    seq: int
+    """0 of a signal: it is not stored."""
+    message: Message
+
+
+Arrived = InboxMessage | TopicMessage
+
+
 class Inboxes(Protocol):
-    """Durable inboxes: one stream for all, `seq` is the position in it."""
+    """Durable inboxes and topics: one stream for all, `seq` is the position in it.
+
+    So positions of both compare, and one follower hears of everything, in order.
+    """
 
     async def epoch(self) -> str:
         """Name this incarnation of the stream: changes when its data was lost."""
@@ -198,13 +287,52 @@ class Inboxes(Protocol):
         *,
         ttl_s: int | None,
     ) -> tuple[int, bool]:
-        """Store a message; its position, and whether its id was there already."""
+        """Store a message; its position, and whether its id was there already.
+
+        It is kept as long as inboxes are, or for `ttl_s` if that is less.
+        """
+        ...
+
+    async def publish(
+        self,
+        namespace: Namespace,
+        topic: str,
+        message: Message,
+        *,
+        ttl_s: int | None,
+    ) -> tuple[int, bool]:
+        """Store a message of a topic, as `append` does.
+
+        It is kept as long as topics of its namespace are, or for `ttl_s` if that is less.
+        """
         ...
 
     async def read(
         self, namespace: Namespace, agent: AgentId, *, after: int, limit: int
     ) -> list[InboxMessage]:
-        """Read what is not acknowledged yet, past position `after`, oldest first."""
+        """Read what is not acknowledged yet, past position `after`, oldest first.
+
+        Fewer than `limit` mean that there were no more when it was read.
+        """
+        ...
+
+    async def read_topics(
+        self, namespace: Namespace, pattern: str, *, after: int, limit: int
+    ) -> list[TopicMessage]:
+        """Read what topics that meet `pattern` keep, past `after`, oldest first.
+
+        Fewer than `limit` mean that there were no more when it was read.
+        """
+        ...
+
+    async def find(
+        self, namespace: Namespace, agent: AgentId, seq: int
+    ) -> InboxMessage | None:
+        """Read one message, if it is at `seq` of this very inbox."""
+        ...
+
+    async def count(self, namespace: Namespace, agent: AgentId) -> int:
+        """Count what an inbox holds."""
         ...
 
     async def ack(
@@ -215,19 +343,55 @@ class Inboxes(Protocol):
         seq: int | None = None,
         upto: int | None = None,
     ) -> None:
-        """Drop one message, or all up to and with `upto`. Idempotent."""
+        """Drop one message, or all up to and with `upto`. Idempotent.
+
+        Only the agent's own: other inboxes and topics are never changed.
+        """
         ...
 
     async def last_seq(self) -> int:
         """The position of the newest message of anybody; 0 when there was none."""
         ...
 
-    def arrivals(self) -> AsyncIterator[InboxMessage]:
-        """Every message stored from now on, for any agent.
+    async def position(self, moment: datetime) -> int:
+        """The position before the first message that was stored at `moment` or later.
+
+        The newest position, if there is none so young.
+        """
+        ...
+
+    def arrivals(self) -> AsyncIterator[Arrived]:
+        """Every message stored from now on, for any agent or topic, in order.
 
         Survives reconnects, telling what came meanwhile.
         """
         ...
+
+
+class PartialResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a result, on its way to who watches the task on other nodes."""
+
+    node: str
+    """Who tells it: it has told its own watchers."""
+    task: Task
+    """As it is, without its data, history and partial result."""
+    partial: Json
+
+
+class Partials(Protocol):
+    """Partial results between nodes. Not stored: gone if nobody listens."""
+
+    async def send(self, told: PartialResult) -> None:
+        """Tell all other nodes."""
+        ...
+
+    def arrivals(self) -> AsyncIterator[PartialResult]:
+        """What other nodes tell from now on, each one's in order; maybe our own, too."""
+        ...
+
+
+TakeAnswer = Callable[[Namespace, str, Message], bool]
+"""Given an answer and the address it is for; whether anybody waited for it."""
 
 
 class Signals(Protocol):
@@ -239,8 +403,63 @@ class Signals(Protocol):
         """Pass a message to the node that has the agent, if any."""
         ...
 
-    def arrivals(self) -> AsyncIterator[tuple[Namespace, AgentId, Message]]:
-        """Messages for any agent, as they come."""
+    async def publish(self, namespace: Namespace, topic: str, message: Message) -> None:
+        """Pass a message of a topic to all nodes."""
+        ...
+
+    def arrivals(self) -> AsyncIterator[Arrived]:
+        """Messages for any agent or topic, as they come; their `seq` is 0."""
+        ...
+
+    async def answer(
+        self, tag: str, namespace: Namespace, address: str, message: Message
+    ) -> bool:
+        """Pass an answer to the node with `tag`; False if nobody waits for it there.
+
+        Raises:
+            Unavailable: It was not confirmed; it may have been taken all the same.
+        """
+        ...
+
+    async def take_answers(self, tag: str, take: TakeAnswer) -> None:
+        """Be the node with `tag`: give `take` every answer that comes from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Large data that is whole."""
+
+    sha256: str
+    size: int
+
+
+class Objects(Protocol):
+    """Large data behind a claim check, by the hash of its content.
+
+    What is not stored to its end is never seen by anybody.
+    """
+
+    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> StoredObject:
+        """Store what comes, in chunks of any size, until it ends.
+
+        The same content is one object; it is kept anew for the whole time.
+
+        Raises:
+            PayloadTooLarge: More than `limit` bytes; nothing is kept.
+        """
+        ...
+
+    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]] | None:
+        """Find an object: its size and its pieces, in order; None if there is none.
+
+        Raises:
+            Unavailable: From the iterator: a piece is gone or damaged.
+        """
+        ...
+
+    async def sweep(self) -> int:
+        """Remove what was left half-written and what newer copies replaced; how many."""
         ...
 
 
@@ -321,6 +540,8 @@ class Store(Protocol):
     sessions: SessionRecords
     inboxes: Inboxes
     signals: Signals
+    partials: Partials
+    objects: Objects
     events: EventLog
     tokens: TokenRecords
 

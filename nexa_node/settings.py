@@ -3,6 +3,7 @@
 import msgspec
 
 from nexa_node.core.policies import (
+    CanaryPolicy,
     CheckSpec,
     HttpPolicy,
     LeasePolicy,
@@ -26,6 +27,7 @@ class Settings(Policy, frozen=True, kw_only=True):
     store: StorePolicy = StorePolicy()
     sessions: SessionPolicy = SessionPolicy()
     leases: LeasePolicy = LeasePolicy()
+    canary: CanaryPolicy = CanaryPolicy()
     retention: RetentionPolicy = RetentionPolicy()
     sampling: SamplePolicy = SamplePolicy()
     selftest: SelfTestPolicy = SelfTestPolicy()

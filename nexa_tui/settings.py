@@ -1,5 +1,8 @@
 """`console.toml`: how the console looks and behaves. Nothing in it is secret.
 
+The console writes one thing to it, the theme that was chosen, and leaves all else in it
+as the operator wrote it, comments too.
+
 theme = "nexa-light"      # see: nexa, then t
 ascii = false             # draw with ASCII alone
 mouse = false             # off over SSH whatever it says
@@ -9,6 +12,7 @@ filter = "/"              # action = "key" or "key,key"; names: ? in the console
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -24,6 +28,8 @@ from nexa_tui.client.places import base_folders
 REFRESH_MIN_S = 0.2
 REFRESH_MAX_S = 60.0
 _SIZE_MAX = 256 * 1024
+_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
+_THEME = re.compile(r"""^theme[ \t]*=[ \t]*(?:"[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
 
 
 class ConsoleSettings(
@@ -80,20 +86,7 @@ def read_settings(
         Invalid: It isn't what it should be; names file, line and the nearest known key.
     """
     path = settings_path(environ)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_SIZE_MAX)
-    except (FileNotFoundError, NotADirectoryError):
-        return ConsoleSettings()
-    except OSError as error:
-        raise Invalid(
-            f"{path} can't be read: {error.strerror}", remedy=f"ls -l {path}"
-        ) from error
-    try:
-        text = data.decode()
-        document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Invalid(f"{path}: {error}", remedy=f"correct {path}") from error
+    text, document = _read(path)
     _check_names(path, text, document, actions)
     try:
         settings = msgspec.convert(document, ConsoleSettings)
@@ -101,6 +94,75 @@ def read_settings(
         raise _wrong(path, text, _key_in(str(error)), str(error)) from error
     _check_values(path, text, settings, refused)
     return settings
+
+
+def keep_theme(environ: Mapping[str, str], name: str) -> Path:
+    """Write the theme into the file, and change nothing else that it says.
+
+    Args:
+        environ: For `NEXA_HOME`.
+        name: The theme's.
+
+    Returns:
+        The file; made if there was none.
+
+    Raises:
+        Invalid: It is no TOML, and so left as it is; or it can't be written.
+    """
+    path = settings_path(environ)
+    text, document = _read(path)
+    wanted = {**document, "theme": name}
+    try:
+        _replace(path, _with_theme(text, name, wanted))
+    except OSError as error:
+        raise Invalid(
+            f"{path} can't be written: {error.strerror}",
+            remedy=f"make {path.parent} writable",
+        ) from error
+    return path
+
+
+def _read(path: Path) -> tuple[str, dict[str, object]]:
+    """The file as it is written, and what it says; nothing of both if there is none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_SIZE_MAX)
+    except (FileNotFoundError, NotADirectoryError):
+        return "", {}
+    except OSError as error:
+        raise Invalid(
+            f"{path} can't be read: {error.strerror}", remedy=f"ls -l {path}"
+        ) from error
+    try:
+        text = data.decode()
+        return text, tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(f"{path}: {error}", remedy=f"correct {path}") from error
+
+
+def _with_theme(text: str, name: str, wanted: Mapping[str, object]) -> str:
+    """The same text with another theme; written anew only if that can't be done."""
+    import tomli_w
+
+    line = tomli_w.dumps({"theme": name})
+    table = _TABLE.search(text)
+    at = table.start() if table else len(text)
+    head, found = _THEME.subn(lambda _: line.rstrip(), text[:at], count=1)
+    edited = (head if found else line + head) + text[at:]
+    try:
+        same = tomllib.loads(edited) == wanted
+    except tomllib.TOMLDecodeError:
+        same = False
+    return edited if same else tomli_w.dumps(wanted)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file in one step; a link stays one."""
+    path = path.resolve()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
 
 
 def _check_names(

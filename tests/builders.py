@@ -1,6 +1,7 @@
 """Records with sane defaults and fixed times; name only what the test is about."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,12 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 3, 1, 11, 59, 0, tzinfo=UTC)
 TASK_ID = TaskId("01jn8qk000000000000000000a")
 NODE_ID = NodeId("01jn8qk0000000000000node00")
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """A body without bytes."""
+    for chunk in ():
+        yield chunk
 
 
 def capability(name: str = "wc", **overrides: Any) -> Capability:

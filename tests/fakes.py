@@ -21,16 +21,32 @@ from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import Message
-from nexa_node.contract.tasks import PRIORITIES, Task
+from nexa_node.contract.tasks import PRIORITIES, Task, TaskSummary
+from nexa_node.core import redriving
+from nexa_node.core.fairness import Rounds, bucket_of
+from nexa_node.core.lifetimes import (
+    inbox_ttl_s,
+    objects_age_s,
+    stream_age_s,
+    topic_ttl_s,
+)
+from nexa_node.core.pieces import PIECE_BYTES, Cutter
+from nexa_node.core.policies import RetentionPolicy
+from nexa_node.core.topics import matches
 from nexa_node.ports import (
+    Arrived,
     Caught,
     Delivery,
     InboxMessage,
+    PartialResult,
     Removed,
     RoundTrip,
     SessionRecord,
+    StoredObject,
     StoreHealth,
+    TakeAnswer,
     TokenRecord,
+    TopicMessage,
     Versioned,
 )
 
@@ -246,10 +262,13 @@ class Bucket(Generic[T]):
         self._door.leave(f"{self._name}.update")
         return new
 
-    async def remove(self, key: str) -> bool:
+    async def remove(self, key: str, *, revision: int | None = None) -> bool:
         await self._door.enter(f"{self._name}.delete")
-        if key not in self.entries:
+        entry = self.entries.get(key)
+        if entry is None:
             return False
+        if revision not in (None, entry.revision):
+            raise Conflict(f"{self._name}/{key} is at revision {entry.revision}")
         del self.entries[key]
         self._hub.publish(Removed(key))
         self._door.leave(f"{self._name}.delete")
@@ -290,8 +309,8 @@ class MemoryTasks:
     async def update(self, task: Task, *, revision: int) -> int:
         return await self.bucket.swap(task.id, task, revision)
 
-    async def delete(self, task_id: TaskId) -> None:
-        await self.bucket.remove(task_id)
+    async def delete(self, task_id: TaskId, *, revision: int | None = None) -> None:
+        await self.bucket.remove(task_id, revision=revision)
 
     def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
         return self.bucket.watch()
@@ -332,9 +351,17 @@ class MemorySessions:
         return await self.bucket.read(f"{namespace}.{agent_id}")
 
     async def put(
-        self, namespace: Namespace, agent_id: AgentId, record: SessionRecord
+        self,
+        namespace: Namespace,
+        agent_id: AgentId,
+        record: SessionRecord,
+        *,
+        revision: int | None = None,
     ) -> int:
-        return await self.bucket.write(f"{namespace}.{agent_id}", record)
+        key = f"{namespace}.{agent_id}"
+        if revision is None:
+            return await self.bucket.write(key, record)
+        return await self.bucket.swap(key, record, revision)
 
 
 class MemoryTokens:
@@ -384,10 +411,10 @@ class MemoryDelivery:
     def task(self) -> Task:
         return self._entry.task
 
-    async def ack(self) -> None:
-        await self._queue.door.enter("queue.ack")
-        self._queue.entries.pop(self._entry.seq, None)
-        self._queue.door.leave("queue.ack")
+    def ack(self) -> None:
+        self._queue.door.calls.append("queue.ack")
+        if self._queue.door.available:
+            self._queue.entries.pop(self._entry.seq, None)
 
     async def give_back(self, *, delay_s: float = 0.0) -> None:
         await self._queue.door.enter("queue.give_back")
@@ -418,6 +445,13 @@ class MemoryQueue:
         self.clock = clock
         self.keep_every_s = keep_every_s
         self.entries: dict[int, Queued] = {}
+        self.expected: list[Task] = []
+        """What `expect` was told, in order."""
+        self.rebuilt: list[tuple[Namespace, str, bool]] = []
+        """What `rebuild` was asked for, in order."""
+        self.deaf: set[tuple[str, str]] = set()
+        """Namespaces and capabilities whose tasks nobody gets."""
+        self._rounds: dict[tuple[str, str, str], Rounds] = {}
         self._seen: dict[str, float] = {}
         self._sequence = itertools.count(1)
         self._waiting: list[asyncio.Future[bool]] = []
@@ -425,10 +459,11 @@ class MemoryQueue:
     async def put(self, task: Task) -> bool:
         await self.door.enter("queue.put")
         now = self.clock.monotonic()
-        seen = self._seen.get(task.id)
+        message_id = redriving.message_id(task)
+        seen = self._seen.get(message_id)
         if seen is not None and now - seen < DUPLICATE_WINDOW_S:
             return True
-        self._seen[task.id] = now
+        self._seen[message_id] = now
         seq = next(self._sequence)
         self.entries[seq] = Queued(seq, task, ready_at=now)
         self.changed()
@@ -441,13 +476,25 @@ class MemoryQueue:
         await self.door.enter("queue.take")
         deadline = self.clock.monotonic() + wait_s
         while True:
-            ready = self._ready(namespace, capability)[:limit]
+            ready = self._ready(namespace, capability, limit)
             now = self.clock.monotonic()
             if ready or now >= deadline:
                 return [self._hand_out(entry) for entry in ready]
             await self._wait(min(deadline, self._next_ready(now, deadline)))
             if not self.door.available:
                 raise Unavailable("store: queue.take was not answered in time")
+
+    def expect(self, task: Task) -> None:
+        self.expected.append(task)
+
+    async def forget(self, task: Task | TaskSummary) -> None:
+        await self.door.enter("queue.forget")
+        for seq, entry in list(self.entries.items()):
+            if entry.task.id == task.id:
+                del self.entries[seq]
+
+    def rebuild(self, namespace: Namespace, capability: str, *, thorough: bool) -> None:
+        self.rebuilt.append((namespace, capability, thorough))
 
     def waiting(self) -> list[Task]:
         """What nobody holds, in the order it would be handed out."""
@@ -469,16 +516,31 @@ class MemoryQueue:
             if not future.done():
                 future.set_result(True)
 
-    def _ready(self, namespace: str, capability: str) -> list[Queued]:
+    def _ready(self, namespace: str, capability: str, limit: int) -> list[Queued]:
+        """What comes next: the most urgent, fairness keys in turns, the oldest."""
         now = self.clock.monotonic()
-        found = [
-            entry
-            for entry in self.entries.values()
-            if (entry.task.namespace, entry.task.type) == (namespace, capability)
-            and entry.ready_at <= now
-            and not _held(entry, now)
-        ]
-        return sorted(found, key=lambda entry: entry.rank)
+        if (namespace, capability) in self.deaf:
+            return []
+        found: list[Queued] = []
+        for priority in PRIORITIES:
+            waiting: dict[str, list[Queued]] = {}
+            for entry in self.entries.values():
+                task = entry.task
+                kind = (task.namespace, task.type, task.priority)
+                is_free = entry.ready_at <= now and not _held(entry, now)
+                if is_free and kind == (namespace, capability, priority):
+                    bucket = bucket_of(task.fairness_key)
+                    waiting.setdefault(bucket, []).append(entry)
+            rounds = self._rounds.setdefault(
+                (namespace, capability, priority), Rounds()
+            )
+            numbers = {bucket: len(each) for bucket, each in waiting.items()}
+            turns = rounds.plan(numbers, limit - len(found))
+            found += sorted(
+                (each for bucket, n in turns.items() for each in waiting[bucket][:n]),
+                key=lambda entry: entry.rank,
+            )
+        return found
 
     def _hand_out(self, entry: Queued) -> MemoryDelivery:
         entry.held_until = self.hold_until()
@@ -501,23 +563,27 @@ def _held(entry: Queued, now: float) -> bool:
 
 @dataclass
 class Kept:
-    """A message in the inbox stream."""
+    """A message in the stream of inboxes and topics."""
 
-    message: InboxMessage
+    message: Arrived
     until: float | None
+    stored: datetime
 
 
 class MemoryInboxes:
     """`ports.Inboxes`. Its arrivals survive as long as the test."""
 
-    def __init__(self, door: Door, clock: FakeClock) -> None:
+    def __init__(
+        self, door: Door, clock: FakeClock, retention: RetentionPolicy
+    ) -> None:
         self._door = door
         self._clock = clock
+        self._retention = retention
         self._epoch = "epoch-1"
         self._last = 0
-        self._seen: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self._seen: dict[tuple[object, ...], tuple[int, float]] = {}
         self.kept: dict[int, Kept] = {}
-        self._hub: Hub[InboxMessage] = Hub()
+        self._hub: Hub[Arrived] = Hub()
 
     def lose_everything(self, epoch: str) -> None:
         """What a damaged stream looks like from outside."""
@@ -538,32 +604,58 @@ class MemoryInboxes:
         ttl_s: int | None,
     ) -> tuple[int, bool]:
         await self._door.enter("inboxes.append")
-        now = self._clock.monotonic()
-        key = (namespace, agent, message.id)
-        seen = self._seen.get(key)
-        if seen is not None and now - seen[1] < DUPLICATE_WINDOW_S:
-            return seen[0], True
-        self._last += 1
-        stored = InboxMessage(namespace, agent, self._last, message)
-        self._seen[key] = (self._last, now)
-        until = None if ttl_s is None else now + ttl_s
-        self.kept[self._last] = Kept(stored, until)
-        self._hub.publish(stored)
-        self._door.leave("inboxes.append")
-        return stored.seq, False
+        lives_s = inbox_ttl_s(self._retention, ttl_s)
+        stored = InboxMessage(namespace, agent, self._last + 1, message)
+        return self._store(stored, (namespace, agent, message.id), lives_s, "append")
+
+    async def publish(
+        self,
+        namespace: Namespace,
+        topic: str,
+        message: Message,
+        *,
+        ttl_s: int | None,
+    ) -> tuple[int, bool]:
+        await self._door.enter("inboxes.publish")
+        lives_s = topic_ttl_s(self._retention, namespace, ttl_s)
+        stored = TopicMessage(namespace, topic, self._last + 1, message)
+        known_as = ("topic", namespace, topic, message.id)
+        return self._store(stored, known_as, lives_s, "publish")
 
     async def read(
         self, namespace: Namespace, agent: AgentId, *, after: int, limit: int
     ) -> list[InboxMessage]:
         await self._door.enter("inboxes.read")
         self._forget_expired()
-        mine = [kept.message for kept in self.kept.values()]
+        return self._inbox(namespace, agent, after)[:limit]
+
+    async def read_topics(
+        self, namespace: Namespace, pattern: str, *, after: int, limit: int
+    ) -> list[TopicMessage]:
+        await self._door.enter("inboxes.read_topics")
+        self._forget_expired()
+        kept = [each.message for each in self.kept.values()]
         return [
-            message
-            for message in mine
-            if (message.namespace, message.agent) == (namespace, agent)
-            and message.seq > after
+            each
+            for each in kept
+            if isinstance(each, TopicMessage)
+            and each.namespace == namespace
+            and matches(pattern, each.topic)
+            and each.seq > after
         ][:limit]
+
+    async def find(
+        self, namespace: Namespace, agent: AgentId, seq: int
+    ) -> InboxMessage | None:
+        await self._door.enter("inboxes.find")
+        self._forget_expired()
+        mine = self._inbox(namespace, agent, 0)
+        return next((each for each in mine if each.seq == seq), None)
+
+    async def count(self, namespace: Namespace, agent: AgentId) -> int:
+        await self._door.enter("inboxes.count")
+        self._forget_expired()
+        return len(self._inbox(namespace, agent, 0))
 
     async def ack(
         self,
@@ -574,19 +666,50 @@ class MemoryInboxes:
         upto: int | None = None,
     ) -> None:
         await self._door.enter("inboxes.ack")
-        for at, kept in list(self.kept.items()):
-            owner = (kept.message.namespace, kept.message.agent)
-            meant = at == seq or (upto is not None and at <= upto)
-            if owner == (namespace, agent) and meant:
-                del self.kept[at]
+        for each in self._inbox(namespace, agent, 0):
+            if each.seq == seq or (upto is not None and each.seq <= upto):
+                del self.kept[each.seq]
         self._door.leave("inboxes.ack")
 
     async def last_seq(self) -> int:
         await self._door.enter("inboxes.last_seq")
         return self._last
 
-    def arrivals(self) -> AsyncIterator[InboxMessage]:
+    async def position(self, moment: datetime) -> int:
+        await self._door.enter("inboxes.position")
+        self._forget_expired()
+        young = [at for at, kept in self.kept.items() if kept.stored >= moment]
+        return min(young) - 1 if young else self._last
+
+    def arrivals(self) -> AsyncIterator[Arrived]:
         return self._hub.subscribe()
+
+    def _store(
+        self, stored: Arrived, key: tuple[object, ...], lives_s: int | None, call: str
+    ) -> tuple[int, bool]:
+        now = self._clock.monotonic()
+        seen = self._seen.get(key)
+        if seen is not None and now - seen[1] < DUPLICATE_WINDOW_S:
+            return seen[0], True
+        self._last = stored.seq
+        self._seen[key] = (stored.seq, now)
+        lives_s = stream_age_s(self._retention) if lives_s is None else lives_s
+        self.kept[stored.seq] = Kept(stored, now + lives_s, self._clock.now())
+        self._hub.publish(stored)
+        self._door.leave(f"inboxes.{call}")
+        return stored.seq, False
+
+    def _inbox(
+        self, namespace: Namespace, agent: AgentId, after: int
+    ) -> list[InboxMessage]:
+        kept = [each.message for each in self.kept.values()]
+        return [
+            each
+            for each in kept
+            if isinstance(each, InboxMessage)
+            and (each.namespace, each.agent) == (namespace, agent)
+            and each.seq > after
+        ]
 
     def _forget_expired(self) -> None:
         now = self._clock.monotonic()
@@ -600,16 +723,93 @@ class MemorySignals:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._hub: Hub[tuple[Namespace, AgentId, Message]] = Hub()
+        self._hub: Hub[Arrived] = Hub()
+        self._takers: dict[str, TakeAnswer] = {}
 
     async def send(
         self, namespace: Namespace, agent: AgentId, message: Message
     ) -> None:
         await self._door.enter("signals.send")
-        self._hub.publish((namespace, agent, message))
+        self._hub.publish(InboxMessage(namespace, agent, 0, message))
 
-    def arrivals(self) -> AsyncIterator[tuple[Namespace, AgentId, Message]]:
+    async def publish(self, namespace: Namespace, topic: str, message: Message) -> None:
+        await self._door.enter("signals.publish")
+        self._hub.publish(TopicMessage(namespace, topic, 0, message))
+
+    def arrivals(self) -> AsyncIterator[Arrived]:
         return self._hub.subscribe()
+
+    async def answer(
+        self, tag: str, namespace: Namespace, address: str, message: Message
+    ) -> bool:
+        await self._door.enter("signals.answer")
+        take = self._takers.get(tag)
+        taken = take is not None and take(namespace, address, message)
+        self._door.leave("signals.answer")
+        return taken
+
+    async def take_answers(self, tag: str, take: TakeAnswer) -> None:
+        await self._door.enter("signals.take_answers")
+        self._takers[tag] = take
+
+
+class MemoryPartials:
+    """`ports.Partials`. A node hears itself, too."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._hub: Hub[PartialResult] = Hub()
+
+    async def send(self, told: PartialResult) -> None:
+        await self._door.enter("partials.send")
+        self._hub.publish(told)
+
+    def arrivals(self) -> AsyncIterator[PartialResult]:
+        return self._hub.subscribe()
+
+
+class MemoryObjects:
+    """`ports.Objects`."""
+
+    def __init__(
+        self, door: Door, clock: FakeClock, retention: RetentionPolicy
+    ) -> None:
+        self._door = door
+        self._clock = clock
+        self._age_s = objects_age_s(retention)
+        self.kept: dict[str, tuple[bytes, float]] = {}
+
+    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> StoredObject:
+        await self._door.enter("objects.put")
+        cutter, whole = Cutter(limit), bytearray()
+        async for chunk in chunks:
+            for piece in cutter.feed(chunk):
+                whole += piece
+        whole += b"".join(cutter.finish())
+        until = self._clock.monotonic() + self._age_s
+        self.kept[cutter.sha256] = bytes(whole), until
+        self._door.leave("objects.put")
+        return StoredObject(cutter.sha256, cutter.size)
+
+    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]] | None:
+        await self._door.enter("objects.get")
+        content, until = self.kept.get(sha256, (b"", 0.0))
+        if until <= self._clock.monotonic():
+            return None
+        return len(content), self._pieces(content)
+
+    async def sweep(self) -> int:
+        await self._door.enter("objects.sweep")
+        now = self._clock.monotonic()
+        old = [name for name, (_, until) in self.kept.items() if until <= now]
+        for name in old:
+            del self.kept[name]
+        return 0
+
+    async def _pieces(self, content: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(content), PIECE_BYTES):
+            await self._door.enter("objects.piece")
+            yield content[start : start + PIECE_BYTES]
 
 
 class MemoryEvents:
@@ -638,16 +838,23 @@ class MemoryStore:
     """`ports.Store`: all of them behind one door."""
 
     def __init__(
-        self, clock: FakeClock | None = None, *, keep_every_s: float = 10.0
+        self,
+        clock: FakeClock | None = None,
+        *,
+        keep_every_s: float = 10.0,
+        retention: RetentionPolicy | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
+        self.retention = retention or RetentionPolicy()
         self.door = Door()
         self.tasks = MemoryTasks(self.door)
         self.queue = MemoryQueue(self.door, self.clock, keep_every_s=keep_every_s)
         self.agents = MemoryAgents(self.door)
         self.sessions = MemorySessions(self.door)
-        self.inboxes = MemoryInboxes(self.door, self.clock)
+        self.inboxes = MemoryInboxes(self.door, self.clock, self.retention)
         self.signals = MemorySignals(self.door)
+        self.partials = MemoryPartials(self.door)
+        self.objects = MemoryObjects(self.door, self.clock, self.retention)
         self.events = MemoryEvents(self.door)
         self.tokens = MemoryTokens(self.door)
         self.restarts = 0

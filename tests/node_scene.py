@@ -8,8 +8,9 @@ from typing import Any
 
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.errors import NotFound
-from nexa_node.contract.messages import Sent
-from nexa_node.contract.tasks import Submitted
+from nexa_node.contract.messages import ObjectRef, Sent
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import Redriven, Submitted
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
 from nexa_node.services.access import Access
 from nexa_node.services.condition import Condition
@@ -21,6 +22,7 @@ from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
 from nexa_node.services.permissions import Permissions
 from nexa_node.services.readout import Readout
+from nexa_node.services.retirement import Retirement
 from nexa_node.services.sampler import Sampler
 from nexa_node.services.supervisor import Supervisor
 from tests import builders
@@ -76,6 +78,30 @@ class Desk:
         self.asked.append(("send", sender, message.type))
         return Sent(id="m-1")
 
+    def queues(self) -> tuple[Any, ...]:
+        return ()
+
+    async def redrive(self, wanted: Any, *, by: str, dry_run: bool = False) -> Redriven:
+        self.asked.append(("redrive", wanted, by, dry_run))
+        return Redriven(done=(), failed={})
+
+    async def purge(self, wanted: Any, *, by: str, dry_run: bool = False) -> Redriven:
+        self.asked.append(("purge", wanted, by, dry_run))
+        return Redriven(done=(), failed={})
+
+    async def read(self, query: Any) -> Page[Any]:
+        self.asked.append(("read", query))
+        return Page(items=())
+
+    async def put(self, chunks: Any) -> ObjectRef:
+        sizes = [len(chunk) async for chunk in chunks]
+        self.asked.append(("put", sum(sizes)))
+        return ObjectRef(ref="nexa:object/0", size=sum(sizes), sha256="0")
+
+    async def get(self, sha256: str) -> tuple[int, Any]:
+        self.asked.append(("get", sha256))
+        return 0, builders.nothing()
+
     def did(self) -> list[str]:
         return [asked[0] for asked in self.asked]
 
@@ -126,7 +152,13 @@ class Scene:
             agents=self.store.agents,
             events=self.store.events,
             clock=self.clock,
-            retention=RetentionPolicy(),
+        )
+        self.retirement = Retirement(
+            surplus=self.directory.surplus,
+            records=self.store.tasks,
+            queue=self.store.queue,
+            clock=self.clock,
+            policy=RetentionPolicy(),
         )
         self.sampler = Sampler(
             probe=FakeProbe(),
@@ -194,6 +226,10 @@ class Scene:
             sessions=self.desk,
             desk=self.desk,
             messages=self.desk,
+            backlog=self.desk,
+            dead_letters=self.desk,
+            topics=self.desk,
+            objects=self.desk,
             checks=self.checks,
             consoles=self.feed,
             way_out=self.drain,
@@ -210,7 +246,7 @@ class Scene:
             ("tasks-watch", self.directory.watch_tasks),
             ("agents-watch", self.directory.watch_agents),
             ("events-watch", self.directory.watch_events),
-            ("retention", self.directory.retire),
+            ("retention", self.retirement.run),
             ("sampler", self.sampler.run),
         ]
 

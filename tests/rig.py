@@ -22,19 +22,32 @@ from nexa_node.contract.errors import Unauthorized
 from nexa_node.contract.frames import NodeRef
 from nexa_node.contract.tasks import NewTask, Submitted, Task
 from nexa_node.contract.version import PROTOCOL
-from nexa_node.core.policies import LeasePolicy, RetentionPolicy, SessionPolicy
+from nexa_node.core.policies import (
+    CanaryPolicy,
+    LeasePolicy,
+    QueuePolicy,
+    SessionPolicy,
+)
+from nexa_node.core.strategies import of_queues
 from nexa_node.services.api import Close, Output
 from nexa_node.services.calls import AgentCalls
+from nexa_node.services.canary import Canary
 from nexa_node.services.connection import Connection
 from nexa_node.services.custody import Custody
+from nexa_node.services.dead_letters import DeadLetters
 from nexa_node.services.directory import Directory
 from nexa_node.services.dispatch import Dispatch
 from nexa_node.services.door import Door
 from nexa_node.services.ledger import Ledger
-from nexa_node.services.messages import Messages
+from nexa_node.services.means import Means
+from nexa_node.services.partials import PartialResults
+from nexa_node.services.postoffice import PostOffice
 from nexa_node.services.presence import Registry
+from nexa_node.services.queues import Queues
+from nexa_node.services.retirement import Retirement
 from nexa_node.services.sessions import Sessions
 from nexa_node.services.tasks import Tasks
+from nexa_node.services.watches import Watches
 from nexa_node.services.work import Work
 from tests.builders import identity
 from tests.fakes import CountingEntropy, MemoryStore, RecordingJournal, settle
@@ -53,6 +66,8 @@ class Rig:
         name: str = "alpha",
         sessions: SessionPolicy | None = None,
         leases: LeasePolicy | None = None,
+        queues: tuple[QueuePolicy, ...] = (),
+        canary: CanaryPolicy | None = None,
         seed: int = 1,
     ) -> None:
         self.store = store or MemoryStore()
@@ -68,7 +83,6 @@ class Rig:
             agents=store_.agents,
             events=store_.events,
             clock=clock,
-            retention=RetentionPolicy(),
         )
         self.ledger = Ledger(store_.tasks, self.journal)
         self.custody = Custody(
@@ -79,15 +93,36 @@ class Rig:
             policy=lease_policy,
             rng=rng,
         )
-        self.work = Work(self.custody, clock=clock, rng=rng)
+        self.watches = Watches(
+            ledger=self.ledger, sight=self.directory, clock=clock, node=name
+        )
+        self.partials = PartialResults(
+            store_.partials, watches=self.watches, sight=self.directory, node=name
+        )
+        self.work = Work(
+            self.custody, partials=self.partials.tell, clock=clock, rng=rng
+        )
         self.dispatch = Dispatch(
             queue=store_.queue,
-            ledger=self.ledger,
             custody=self.custody,
-            clock=clock,
-            node=name,
             policy=lease_policy,
             rng=rng,
+            strategy_of=of_queues(queues),
+        )
+        means = Means(
+            sight=self.directory,
+            clock=clock,
+            journal=self.journal,
+            entropy=ENTROPY,
+            rng=rng,
+            node=f"id-{name}",
+        )
+        self.canary = Canary(
+            queue=store_.queue,
+            dispatch=self.dispatch,
+            signals=store_.signals,
+            means=means,
+            policy=canary or CanaryPolicy(),
         )
         self.tasks = Tasks(
             queue=store_.queue,
@@ -97,21 +132,39 @@ class Rig:
             entropy=ENTROPY,
             policy=session_policy,
         )
-        self.messages = Messages(
-            inboxes=store_.inboxes,
-            signals=store_.signals,
-            sight=self.directory,
+        self.retirement = Retirement(
+            surplus=self.directory.surplus,
+            records=store_.tasks,
+            queue=store_.queue,
             clock=clock,
-            entropy=ENTROPY,
-            policy=session_policy,
-            rng=rng,
+            policy=store_.retention,
         )
+        self.dead_letters = DeadLetters(
+            directory=self.directory,
+            ledger=self.ledger,
+            repairs=self.tasks.repairs,
+            forget=self.retirement.forget,
+            clock=clock,
+            journal=self.journal,
+            node=name,
+        )
+        self.queues = Queues(
+            backlogs=self.directory.backlogs, sight=self.directory, clock=clock
+        )
+        self.post = PostOffice(
+            store_,
+            means,
+            sessions=session_policy,
+            retention=store_.retention,
+        )
+        self.messages = self.post.messages
         self.registry = Registry(
             store_.agents,
             sight=self.directory,
             clock=clock,
             node=name,
             policy=lease_policy,
+            tell=self.directory.observe_agent,
         )
         self.sessions = Sessions(
             Door(
@@ -120,6 +173,7 @@ class Rig:
                 authenticate=self._authenticate,
                 entropy=ENTROPY,
                 node=f"id-{name}",
+                sight=self.directory,
             ),
             clock=clock,
             journal=self.journal,
@@ -133,11 +187,12 @@ class Rig:
                 tasks=self.tasks,
                 work=self.work,
                 dispatch=self.dispatch,
-                messages=self.messages,
+                post=self.post,
                 sight=self.directory,
+                watches=self.watches,
             )
         )
-        for audience in (self.registry, self.dispatch, self.messages):
+        for audience in (self.registry, self.dispatch, self.watches, self.post):
             self.sessions.listen(audience)
         self.custody.on_count(self.registry.changed)
         self.group: asyncio.TaskGroup
@@ -153,7 +208,9 @@ class Rig:
             self.registry.run(),
             self.dispatch.run(),
             self.tasks.run(),
-            self.messages.run(),
+            self.post.run(),
+            self.watches.run(),
+            self.partials.run(),
         ):
             self.spawn(loop)
         await settle()
@@ -222,6 +279,9 @@ class FakeAgent:
         self.frames: list[dict[str, Any]] = []
         self.closed: Close | None = None
         self.welcome: dict[str, Any] | None = None
+        self.reads = asyncio.Event()
+        """Cleared, the agent takes nothing from its socket."""
+        self.reads.set()
         self._numbers = itertools.count(1)
 
     async def hello(self, **fields: Any) -> dict[str, Any]:
@@ -265,9 +325,18 @@ class FakeAgent:
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a request; its answer, which must be there without time passing."""
+        return self.answer(await self.ask(method, **params))
+
+    async def ask(self, method: str, **params: Any) -> int:
+        """Send a request that is answered later; its number."""
         number = next(self._numbers)
         await self.send({"id": number, "method": method, "params": params})
-        return self.answer(number)
+        return number
+
+    def is_answered(self, number: int) -> bool:
+        return any(
+            frame.get("id") == number and "method" not in frame for frame in self.frames
+        )
 
     async def notify(self, method: str, **params: Any) -> None:
         await self.send({"method": method, "params": params})
@@ -327,6 +396,7 @@ class FakeAgent:
 
     async def _read(self, connection: Connection) -> None:
         while True:
+            await self.reads.wait()
             output = await connection.next_output()
             if isinstance(output, Close):
                 if connection is self.connection:

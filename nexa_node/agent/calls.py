@@ -214,10 +214,10 @@ class Calls:
         to = message.reply_to
         if to is None:
             raise Invalid(f"message {message.id} has no reply_to: nobody waits")
-        is_topic = "." in to or to.startswith("nxr-")
+        is_topic = "." in to or to.startswith("nx-reply-")
         address = Address(topic=to) if is_topic else Address(agent=AgentId(to))
         return await self.send(
-            address, f"{message.type}.reply", data, durable=not to.startswith("nxr-")
+            address, f"{message.type}.reply", data, durable=not to.startswith("nx-reply-")
         )
 
     async def send_message(self, message: NewMessage) -> Sent:

@@ -429,6 +429,7 @@ class Watching(Params, frozen=True, kw_only=True):
 
     watch: str
     task: Task | None = None
+    """Without its `data`."""
 
 
 class Unwatch(Params, frozen=True, kw_only=True):

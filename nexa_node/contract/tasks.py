@@ -88,6 +88,9 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A delayed task: nobody gets it earlier."""
     delay_ms: int | None = None
     """The same, counted from the submission; not both."""
+    watch: bool = False
+    """Of an agent: have `task.update` tell what becomes of it, without `task.watch`;
+    the watch's id is the task's."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,11 +99,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int
     claim_epoch: int
     agent: AgentId
+    """Who had it; of a redrive, who asked for it."""
     node: str
     started: datetime
     ended: datetime | None = None
     outcome: str | None = None
-    """completed, failed, lease_expired, agent_lost, released, rejected, cancelled,
+    """How it ended: completed, failed, lease_expired, agent_lost, released, rejected, cancelled,
     redriven."""
     error: Json = None
 

@@ -7,21 +7,32 @@ import msgspec
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.tasks import Explanation, Task
 from nexa_node.core import routing
-from nexa_node.core.routing import missing_labels
+from nexa_node.core.routing import Facts, missing_labels, put_off
 
 CONSIDERED_MAX = 100
 """Agents told of; those with the capability first, since the others explain nothing."""
 
 
-def explain(task: Task, agents: Sequence[Agent]) -> Explanation:
-    """Say why `task` is where it is, and what speaks for and against each agent."""
+def explain(
+    task: Task, agents: Sequence[Agent], facts: Facts | None = None
+) -> Explanation:
+    """Say why `task` is where it is, and what speaks for and against each agent.
+
+    Args:
+        task: Its record.
+        agents: The registry's.
+        facts: What the node that is asked knows beyond the registry.
+    """
     near = [agent for agent in agents if agent.namespace == task.namespace]
     able = [agent for agent in near if _can(agent, task.type)]
     others = [agent for agent in near if not _can(agent, task.type)]
-    told = routing.explain(task, (*able, *others)[:CONSIDERED_MAX])
-    if task.status != "pending" or any(each.eligible for each in told.considered):
+    told = routing.explain(task, (*able, *others)[:CONSIDERED_MAX], facts)
+    can_go = any(each.eligible for each in told.considered)
+    if task.status != "pending" or can_go or put_off(task, facts) is not None:
         return told
-    return msgspec.structs.replace(told, verdict=_why_it_waits(task, near, able))
+    ahead = "" if facts is None or not facts.ahead else f"; {facts.ahead} go before it"
+    verdict = f"{_why_it_waits(task, near, able)}{ahead}"
+    return msgspec.structs.replace(told, verdict=verdict)
 
 
 def _why_it_waits(task: Task, near: Sequence[Agent], able: Sequence[Agent]) -> str:

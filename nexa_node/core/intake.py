@@ -6,9 +6,8 @@ raises `Invalid` or `PayloadTooLarge` and names the member and the mending value
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,10 +15,12 @@ import msgspec
 from nexa_node.contract import frames
 from nexa_node.contract.agents import Capability
 from nexa_node.contract.errors import Invalid, PayloadTooLarge
-from nexa_node.contract.ids import TOPIC_PATTERN, is_slug
+from nexa_node.contract.ids import is_slug
 from nexa_node.contract.messages import Address, NewMessage
 from nexa_node.contract.rest import PAGE_MAX
 from nexa_node.contract.tasks import NewTask, RetryPolicy, Usage
+from nexa_node.core.replies import is_reserved
+from nexa_node.core.topics import check_pattern, check_topic
 
 TEXT_LIMIT = 256
 """Characters of a name, a note's key, a label."""
@@ -30,14 +31,15 @@ SLOTS_LIMIT = 10_000
 ATTEMPTS_LIMIT = 100
 DAY_MS = 24 * 3600 * 1000
 TTL_LIMIT_MS = 365 * DAY_MS
-HOPS_LIMIT = 32
+HOPS_LIMIT = 16
 """Tasks that beget tasks: after so many generations it is a loop."""
+DELAY_LIMIT = timedelta(days=365)
+"""How far away the beginning of a task may be."""
 CREDITS_LIMIT = 1_000_000
 COUNT_LIMIT = 2**53
 """Integers that every JSON reader keeps exactly."""
-
-
-_TOPIC = re.compile(TOPIC_PATTERN)
+TIMEOUT_LIMIT_MS = 3600 * 1000
+"""For the answer to a request."""
 
 
 def check(params: msgspec.Struct) -> None:
@@ -64,13 +66,16 @@ def check_task(task: NewTask) -> None:
         _number("est_seconds", task.est_seconds, 0, DAY_MS)
     _number("hops", task.hops, 0, HOPS_LIMIT)
     _retry(task.retry)
+    _delay(task)
 
 
 def check_message(message: NewMessage) -> None:
     """Check what is sent, and to whom."""
     _address(message.to)
     _text("type", message.type, least=1)
-    _texts(id=message.id, reply_to=message.reply_to, priority=message.priority)
+    _texts(id=message.id)
+    if message.reply_to is not None:
+        check_topic("reply_to", message.reply_to)
     if message.id is not None:
         _printable("id", message.id)
     if message.ttl_ms is not None:
@@ -102,6 +107,7 @@ def check_size(name: str, value: Any, limit: int) -> None:
 PAYLOADS: dict[type[msgspec.Struct], str] = {
     NewTask: "data",
     NewMessage: "data",
+    frames.RequestMessage: "data",
     frames.Progress: "partial",
     frames.Complete: "result",
     frames.Fail: "error",
@@ -114,8 +120,23 @@ def payload_of(params: msgspec.Struct) -> str | None:
     return PAYLOADS.get(type(params))
 
 
+def parse_moment(text: Any) -> datetime:
+    """Read a moment with a time zone.
+
+    Raises:
+        Invalid: It is none.
+    """
+    try:
+        moment = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"from.time: {_shown(str(text))}: {error}") from None
+    _zoned("from.time", moment)
+    return moment
+
+
 def _hello(hello: frames.Hello) -> None:
     _slug("agent.id", hello.agent.id)
+    _not_reserved("agent.id", hello.agent.id)
     _optional_slug("namespace", hello.namespace)
     _texts(**{"agent.name": hello.agent.name, "agent.version": hello.agent.version})
     incarnation = hello.agent.incarnation
@@ -158,6 +179,7 @@ def _find(find: frames.Find) -> None:
 
 def _query(query: frames.TaskQuery) -> None:
     _optional_slug("type", query.type)
+    _optional_slug("parent", query.parent)
     _number("limit", query.limit, 1, PAGE_MAX)
     _texts(cursor=query.cursor)
 
@@ -169,12 +191,73 @@ def _ack(ack: frames.Ack) -> None:
     _number("seq" if ack.upto is None else "upto", told[0], 0, COUNT_LIMIT)
 
 
+def _request(request: frames.RequestMessage) -> None:
+    check_message(request)
+    _number("timeout_ms", request.timeout_ms, 1, TIMEOUT_LIMIT_MS)
+
+
+def _subscribe(subscribe: frames.Subscribe) -> None:
+    check_pattern("topic", subscribe.topic)
+    _not_reserved("topic", subscribe.topic)
+    start = subscribe.start
+    if not isinstance(start, dict):
+        return
+    if set(start) == {"time"}:
+        parse_moment(start["time"])
+        return
+    seq = start.get("seq")
+    if set(start) != {"seq"} or not isinstance(seq, int) or isinstance(seq, bool):
+        raise Invalid('from: "new", "all", {"seq": a number} or {"time": "…Z"}')
+    _number("from.seq", seq, 0, COUNT_LIMIT)
+
+
+def _unsubscribe(unsubscribe: frames.Unsubscribe) -> None:
+    if (unsubscribe.topic is None) == (unsubscribe.subscription is None):
+        raise Invalid("topic.unsubscribe: give either topic or subscription")
+
+
+def _nack(nack: frames.Nack) -> None:
+    _number("seq", nack.seq, 0, COUNT_LIMIT)
+    _number("delay_ms", nack.delay_ms, 0, DAY_MS)
+
+
+def _term(term: frames.Term) -> None:
+    _number("seq", term.seq, 0, COUNT_LIMIT)
+    _text("reason", term.reason)
+
+
 def _credit(credit: frames.Credit) -> None:
     _number("n", credit.n, 0, CREDITS_LIMIT)
 
 
+def _delay(task: NewTask) -> None:
+    _zoned("not_before", task.not_before)
+    if task.delay_ms is None:
+        return
+    if task.not_before is not None:
+        raise Invalid("not_before: give either it or delay_ms")
+    _number("delay_ms", task.delay_ms, 0, DELAY_LIMIT // timedelta(milliseconds=1))
+
+
+def _watch(watch: frames.Watch) -> None:
+    by_filter = (watch.type, watch.parent, watch.status)
+    if (watch.id is None) == all(each is None for each in by_filter):
+        raise Invalid("task.watch: give either an id, or a type, parent or status")
+    for name in ("id", "type", "parent"):
+        _optional_slug(name, getattr(watch, name))
+
+
+def _unwatch(unwatch: frames.Unwatch) -> None:
+    _text("watch", unwatch.watch, least=1)
+
+
+def _fail(fail: frames.Fail) -> None:
+    _slug("id", fail.id)
+    _usage(fail.usage)
+
+
 def _reference(
-    reference: frames.TaskRef | frames.Progress | frames.Fail | frames.Release,
+    reference: frames.TaskRef | frames.Progress | frames.Release,
 ) -> None:
     _slug("id", reference.id)
 
@@ -215,8 +298,17 @@ def _address(to: Address) -> None:
         )
     _optional_slug("to.agent", to.agent)
     _optional_slug("to.capability", to.capability)
-    if to.topic is not None and _TOPIC.fullmatch(to.topic) is None:
-        raise Invalid(f"to.topic: {_shown(to.topic)} is not slugs with dots between")
+    if to.topic is not None:
+        check_topic("to.topic", to.topic)
+
+
+def _not_reserved(name: str, text: str) -> None:
+    if is_reserved(text):
+        raise Invalid(
+            f"{name}: names that begin like {_shown(text)} are addresses of answers",
+            remedy="choose another name",
+            details={"member": name},
+        )
 
 
 def _slug(name: str, text: str) -> None:
@@ -275,13 +367,20 @@ _CHECKS: dict[type[msgspec.Struct], Callable[[Any], None]] = {
     frames.Hello: _hello,
     frames.Report: _report,
     frames.Find: _find,
+    frames.RequestMessage: _request,
+    frames.Subscribe: _subscribe,
+    frames.Unsubscribe: _unsubscribe,
     frames.Ack: _ack,
+    frames.Nack: _nack,
+    frames.Term: _term,
     frames.Credit: _credit,
     frames.TaskRef: _reference,
     frames.TaskQuery: _query,
     frames.Progress: _progress,
     frames.Complete: _complete,
-    frames.Fail: _reference,
+    frames.Fail: _fail,
+    frames.Watch: _watch,
+    frames.Unwatch: _unwatch,
     frames.Release: _reference,
     NewTask: check_task,
     NewMessage: check_message,

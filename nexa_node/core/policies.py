@@ -59,7 +59,20 @@ class SessionPolicy(Policy, frozen=True, kw_only=True):
     outbound_bytes: int = 4 * 1024 * 1024
     """Over either the connection is slow, and closed with 4408."""
     connections: int = 5000
-    """Agents one node takes."""
+    """Agents one node takes. One that comes back for its own place is always let in."""
+    connections_per_identity: int = 1000
+    """Connections by one token: a fleet may share one, and must not fill the node."""
+    connections_per_address: int = 1000
+    """Connections with a token from one address."""
+    waiting: int = 1000
+    """Connections that came without a token and have not said hello. They take no place
+    of those above; the oldest is closed for a newer one, once it had a second."""
+    waiting_per_address: int = 100
+    """Of them, from one address."""
+    hold_ms: int = 3_600_000
+    """An agent's id belongs to the identity that opened its session, and for so long
+    after its connection is gone. A session that said bye, or whose token was revoked, is
+    over at once; an admin may take over at any time."""
     messages_per_s: float = 50.0
     """Messages one identity may send, on average."""
     messages_burst: int = 100
@@ -109,6 +122,18 @@ class QueuePolicy(Policy, frozen=True, kw_only=True):
         "least_loaded", "round_robin", "weighted", "latency", "sticky", "cost"
     ] = "least_loaded"
     """Which of the free agents gets the next task."""
+
+
+class CanaryPolicy(Policy, frozen=True, kw_only=True):
+    """`[canary]`: proving that what is queued still comes out."""
+
+    every_ms: int = 60_000
+    """How often each capability of this node's agents is tested."""
+    patience_ms: int = 10_000
+    """A canary that did not come while agents had room for so long is lost: the queue
+    is deaf, an operator is told, and what takes from it is made anew."""
+    waiting_ms: int = 15_000
+    """A task that waits for so long beside free slots brings the next test forward."""
 
 
 class SamplePolicy(Policy, frozen=True, kw_only=True):

@@ -105,6 +105,7 @@ class TaskShelf:
         status: TaskStatus | None = None,
         type: str | None = None,  # noqa: A002  # the word of the contract
         agent: AgentId | None = None,
+        parent: TaskId | None = None,
         namespace: Namespace | None = None,
         limit: int,
         cursor: str | None = None,
@@ -118,6 +119,7 @@ class TaskShelf:
             "status": status,
             "type": type,
             "agent": agent,
+            "parent": parent,
             "namespace": namespace,
         }
         wanted = {(kind, value) for kind, value in asked.items() if value is not None}
@@ -132,6 +134,21 @@ class TaskShelf:
         return Page(
             items=found[:size], next_cursor=encode_cursor(_key(found[size - 1]))
         )
+
+    def ids(
+        self,
+        *,
+        status: TaskStatus,
+        type: str | None = None,  # noqa: A002  # the word of the contract
+        namespace: Namespace | None = None,
+    ) -> list[TaskId]:
+        """All of a state that match what else is given, newest first."""
+        found = self._at(self._index("status", status).newest_first())
+        return [
+            task.id
+            for task in found
+            if type in (None, task.type) and namespace in (None, task.namespace)
+        ]
 
     def newest(self, limit: int) -> tuple[TaskSummary, ...]:
         """Unfinished tasks and the newest finished ones, newest first, up to `limit`.
@@ -184,4 +201,6 @@ def _indexes(task: TaskSummary) -> tuple[IndexName, ...]:
         ("type", task.type),
         ("namespace", task.namespace),
     )
-    return (*names, ("agent", task.agent)) if task.agent else names
+    if task.agent:
+        names = (*names, ("agent", task.agent))
+    return (*names, ("parent", task.parent)) if task.parent else names

@@ -9,11 +9,12 @@ shrinks, and only the agent of the newest claim moves a claimed task.
     pending → assigned → running → completed | failed | dead_lettered
        ↑__________|__________|       (released, rejected, failed, lease over: once more)
     any unfinished → cancelled | expired
+    dead_lettered → pending          (an operator redrives it: `core/redriving.py`)
 """
 
 import random
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -25,17 +26,17 @@ from nexa_node.contract.errors import (
     LeaseLost,
     NexaError,
 )
-from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, TaskId
+from nexa_node.contract.ids import AgentId
 from nexa_node.contract.tasks import (
     FINISHED,
     Attempt,
     Json,
-    NewTask,
     Task,
     TaskStatus,
     Usage,
 )
 from nexa_node.core.retries import backoff_s, has_another
+from nexa_node.core.usage import together
 
 HISTORY_LIMIT = 32
 """Attempts kept, the newest: a task may be rejected without end."""
@@ -91,38 +92,19 @@ def is_claimed(task: Task) -> bool:
     return task.status in ("assigned", "running")
 
 
-def submit(new: NewTask, *, task_id: TaskId, submitter: str, now: datetime) -> Task:
-    """Make the first record of a task."""
-    return Task(
-        id=task_id,
-        type=new.type,
-        status="pending",
-        priority=new.priority,
-        submitted=now,
-        submitter=submitter,
-        namespace=new.namespace or DEFAULT_NAMESPACE,
-        data=new.data,
-        labels=new.labels,
-        fairness_key=new.fairness_key,
-        deadline=new.deadline,
-        start_by=new.start_by,
-        est_seconds=new.est_seconds,
-        retry=new.retry,
-        idempotency_key=new.idempotency_key,
-        budget=new.budget,
-        parent=new.parent,
-        hops=new.hops,
-    )
-
-
 def overdue(task: Task, now: datetime) -> str | None:
     """Say which time allowed to an unfinished task is over, if one is."""
     if task.deadline is not None and now >= task.deadline:
         return "deadline"
-    waits = not is_claimed(task) and task.attempts == 0
-    if waits and task.start_by is not None and now >= task.start_by:
+    start_by = latest_start(task)
+    if start_by is not None and not is_claimed(task) and now >= start_by:
         return "start_by"
     return None
+
+
+def latest_start(task: Task) -> datetime | None:
+    """Say until when a task must have begun; None once it has, if only in vain."""
+    return task.start_by if task.attempts == 0 and task.redriven == 0 else None
 
 
 def assign(task: Task, *, agent: AgentId, node: str, now: datetime) -> Moved | Denied:
@@ -142,8 +124,10 @@ def assign(task: Task, *, agent: AgentId, node: str, now: datetime) -> Moved | D
         claim_epoch=epoch,
         pct=None,
         note=None,
+        partial=None,
         error=None,
         started=None,
+        not_before=None,
         history=(*task.history, begun)[-HISTORY_LIMIT:],
     )
     return Moved(moved, f"assigned to {agent}, attempt {attempt}")
@@ -167,6 +151,7 @@ def progress(
     pct: float | None,
     note: str | None,
     now: datetime,
+    partial: Json = None,
 ) -> Verdict:
     """Note how far it is. The agent works, so it has accepted, too."""
     denied = _fence(task, claim)
@@ -178,6 +163,7 @@ def progress(
         started=task.started or now,
         pct=task.pct if pct is None else pct,
         note=task.note if note is None else note,
+        partial=task.partial if partial is None else partial,
     )
     if moved == task:
         return Kept(task, "nothing new")
@@ -198,8 +184,9 @@ def complete(
         moved,
         status="completed",
         result=result,
-        usage=usage,
+        usage=together(task.usage, usage),
         pct=None,
+        partial=None,
         started=_begun(task, now),
         finished=now,
     )
@@ -214,6 +201,7 @@ def fail(
     retryable: bool,
     now: datetime,
     rng: random.Random,
+    usage: Usage | None = None,
 ) -> Verdict:
     """End an attempt without success: once more, or for good."""
     if _failed_by(task, claim):
@@ -222,6 +210,8 @@ def fail(
     if denied is not None:
         return denied
     ended = _ended(task, "failed", now, error=error)
+    if usage is not None:
+        ended = msgspec.structs.replace(ended, usage=together(task.usage, usage))
     if not retryable:
         return _finish(ended, "failed", f"{claim.agent}: not retryable", now, error)
     return _again(ended, f"failed at {claim.agent}", now, rng, error)
@@ -322,11 +312,14 @@ def _again(
         gone = f"{why}; that was attempt {ended.attempts} of {ended.retry.max_attempts}"
         return _finish(ended, "dead_lettered", gone, now, error)
     delay_s = backoff_s(ended.retry, ended.attempts, rng)
-    moved = _unclaimed(ended, attempts=ended.attempts)
+    again_at = now + timedelta(seconds=delay_s) if delay_s > 0 else None
+    moved = _unclaimed(ended, attempts=ended.attempts, not_before=again_at)
     return Moved(moved, f"{why}; tried again in {delay_s:.1f} s", delay_s)
 
 
-def _unclaimed(task: Task, *, attempts: int) -> Task:
+def _unclaimed(
+    task: Task, *, attempts: int, not_before: datetime | None = None
+) -> Task:
     return msgspec.structs.replace(
         task,
         status="pending",
@@ -335,7 +328,9 @@ def _unclaimed(task: Task, *, attempts: int) -> Task:
         node=None,
         pct=None,
         note=None,
+        partial=None,
         started=None,
+        not_before=not_before,
     )
 
 
@@ -343,7 +338,13 @@ def _finish(
     task: Task, status: TaskStatus, why: str, now: datetime, error: Json
 ) -> Moved:
     moved = msgspec.structs.replace(
-        task, status=status, finished=now, error=error, pct=None
+        task,
+        status=status,
+        finished=now,
+        error=error,
+        pct=None,
+        partial=None,
+        not_before=None,
     )
     return Moved(moved, why)
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nexa_node.contract.frames import (
-    Ack,
     Complete,
     Credit,
     Empty,
@@ -15,16 +14,18 @@ from nexa_node.contract.frames import (
     TaskList,
     TaskQuery,
     TaskRef,
+    Watch,
+    Watching,
 )
-from nexa_node.contract.messages import NewMessage, Sent
 from nexa_node.contract.tasks import NewTask, Submitted, Task
 from nexa_node.core.session import Call
 from nexa_node.services.api import AgentFilter, TaskFilter
 from nexa_node.services.dispatch import Dispatch
 from nexa_node.services.live import LiveAgent
-from nexa_node.services.messages import Messages
-from nexa_node.services.sight import Sight
+from nexa_node.services.postoffice import PostOffice
+from nexa_node.services.sight import Sight, TaskSeen
 from nexa_node.services.tasks import Tasks
+from nexa_node.services.watches import Watches
 from nexa_node.services.work import Work
 
 Now = Callable[[LiveAgent, Any], Any | None]
@@ -40,27 +41,31 @@ class AgentCalls:
         tasks: Tasks,
         work: Work,
         dispatch: Dispatch,
-        messages: Messages,
+        post: PostOffice,
         sight: Sight,
+        watches: Watches,
     ) -> None:
         """Join the services that agents call."""
         self._tasks = tasks
         self._work = work
         self._dispatch = dispatch
-        self._messages = messages
+        self._post = post
         self._sight = sight
+        self._watches = watches
         self._now: dict[str, Now] = {
             "agents.find": self._find,
             "flow.credit": self._credit,
             "task.list": self._list,
             "task.progress": work.progress_now,
+            "task.watch": watches.watch_now,
+            "task.unwatch": watches.unwatch,
         }
         self._later: dict[str, Later] = {
-            "message.send": self._send,
-            "inbox.ack": self._ack,
+            **post.calls(),
             "task.submit": self._submit,
             "task.get": self._get,
             "task.cancel": self._cancel,
+            "task.watch": self._watch,
             "task.progress": work.progress,
             "task.complete": self._complete,
             "task.fail": self._fail,
@@ -103,7 +108,11 @@ class AgentCalls:
 
     def _list(self, agent: LiveAgent, said: TaskQuery) -> TaskList:
         query = TaskFilter(
-            status=said.status, type=said.type, limit=said.limit, cursor=said.cursor
+            status=said.status,
+            type=said.type,
+            parent=said.parent,
+            limit=said.limit,
+            cursor=said.cursor,
         )
         page = self._sight.tasks(query, namespace=agent.namespace)
         return TaskList(tasks=page.items, cursor=page.next_cursor)
@@ -112,18 +121,21 @@ class AgentCalls:
         if said.scope == "tasks":
             self._dispatch.grant(agent, said.n)
         else:
-            self._messages.grant(agent, said.n)
-        return Empty()
-
-    async def _send(self, agent: LiveAgent, said: NewMessage) -> Sent:
-        return await self._messages.send(agent.id, said, namespace=agent.namespace)
-
-    async def _ack(self, agent: LiveAgent, said: Ack) -> Empty:
-        await self._messages.ack(agent, said)
+            self._post.grant(agent, said.n)
         return Empty()
 
     async def _submit(self, agent: LiveAgent, said: NewTask) -> Submitted:
-        return await self._tasks.submit(agent.id, said, namespace=agent.namespace)
+        def submit(begun: TaskSeen | None = None) -> Awaitable[Submitted]:
+            return self._tasks.submit(
+                agent.id, said, namespace=agent.namespace, begun=begun
+            )
+
+        if said.watch:
+            return await self._watches.submitted(agent, submit)
+        return await submit()
+
+    async def _watch(self, agent: LiveAgent, said: Watch) -> Watching:
+        return await self._watches.watch(agent, said)
 
     async def _get(self, agent: LiveAgent, said: TaskRef) -> Task:
         return await self._tasks.get(said.id, namespace=agent.namespace)

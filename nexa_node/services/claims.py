@@ -35,6 +35,8 @@ class Held:
     """When the agent took it, monotonic."""
     dirty: bool = False
     """`task` holds progress that is not stored."""
+    since: float = 0.0
+    """When it was taken in hand, monotonic."""
     refused: set[AgentId] = field(default_factory=set[AgentId])
     """Who would not take it since it came from the queue."""
     moving: int = 0

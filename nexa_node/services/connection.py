@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nexa_node.contract.access import Identity
@@ -47,6 +48,14 @@ class Desk(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Question:
+    """What the agent was asked."""
+
+    replies: Replies | None
+    """None when whoever asked knows already that there will be no answer."""
+
+
 class Connection:
     """`api.AgentConnection`."""
 
@@ -69,6 +78,7 @@ class Connection:
         self._clock = clock
         self._wake = asyncio.Event()
         self._handling = False
+        self._greeting = False
         self._over = False
 
     @property
@@ -83,8 +93,12 @@ class Connection:
 
     @property
     def needs_ticks(self) -> bool:
-        """Whether some time-out runs."""
-        return self._machine.needs_ticks and not self._over
+        """Whether some time-out runs.
+
+        Not while hello is being answered: a store that is slow is no fault of the
+        agent's, and its calls end by time-outs of their own.
+        """
+        return self._machine.needs_ticks and not (self._over or self._greeting)
 
     async def receive(self, data: bytes) -> None:
         """Take one frame."""
@@ -93,7 +107,11 @@ class Connection:
         self._machine.receive(data, self._clock.monotonic())
         greeted = self._handle()
         while greeted is not None:
-            await self._desk.greet(self, greeted)
+            self._greeting = True
+            try:
+                await self._desk.greet(self, greeted)
+            finally:
+                self._greeting = False
             greeted = self._handle()
 
     async def next_output(self) -> Output | Close:
@@ -149,9 +167,12 @@ class Connection:
         if self._over:
             return False
         now = self._clock.monotonic()
+        question = _Question(replies)
         asked = self._machine.request(
-            method, params, about=replies, timeout_s=timeout_s, now=now
+            method, params, about=question, timeout_s=timeout_s, now=now
         )
+        if not asked:  # a full queue ended it: the machine tells that of all questions
+            question.replies = None
         self._handle()
         return asked
 
@@ -185,7 +206,8 @@ class Connection:
             case Notified(method, params):
                 self._desk.notified(self, method, params)
             case Replied(about, result, error):
-                about(result, error)
+                if about.replies is not None:
+                    about.replies(result, error)
             case Ended():
                 self._end()
 

@@ -33,6 +33,8 @@ RETRY_S = 0.5
 """Before the store is asked again that did not answer."""
 AT_ONCE = 32
 """Store calls of one beat in parallel."""
+STORE_AFTER_S = 1.0
+"""How long progress waits to be stored: short tasks end before."""
 
 
 class Custody:
@@ -64,12 +66,13 @@ class Custody:
         self.leases = Leases(
             lease_s=policy.lease_ms / 1000, grace_s=policy.grace_ms / 1000
         )
-        self._ledger = ledger
-        self._sight = sight
-        self._clock = clock
-        self._node = node
+        self.ledger = ledger
+        self.sight = sight
+        self.clock = clock
+        self.node = node
         self._rng = rng
-        self._dirty: set[Held] = set()
+        self._dirty: dict[Held, float] = {}
+        """Whose progress is not stored, and since when; the oldest first."""
         self._group: asyncio.TaskGroup | None = None
         self._counted: list[Callable[[LiveAgent], None]] = []
         ledger.on_write(self.seen)
@@ -81,13 +84,13 @@ class Custody:
 
     async def begin(self, group: asyncio.TaskGroup, *, keep_every_s: float) -> None:
         """Take an earlier run's claims in hand, and keep what is in hand from now on."""
-        await self._sight.caught_up()
+        await self.sight.caught_up()
         self._group = group
         for held in self.claims:
             if held.epoch == 0:
                 self.drop(held)  # whoever routed it is gone; it comes again
-        for task in self._sight.unfinished():
-            mine = tasks.is_claimed(task) and task.node == self._node
+        for task in self.sight.unfinished():
+            mine = tasks.is_claimed(task) and task.node == self.node
             if mine and self.claims.get(task.id) is None:
                 self.adopt(Held(task.id), task)
         group.create_task(self._keep(keep_every_s))
@@ -120,7 +123,7 @@ class Custody:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - noted, and the lease ends the claim
-            self._ledger.note_fault("dispatch", error)
+            self.ledger.note_fault("dispatch", error)
 
     # -- counting --------------------------------------------------------------
 
@@ -137,34 +140,35 @@ class Custody:
         """Have a task in hand no more."""
         key = held.agent
         self.leases.drop(held.id)
-        self._dirty.discard(held)
+        self._dirty.pop(held, None)
         self.claims.drop(held)
         self._count(key)
 
     def begin_work(self, held: Held) -> None:
         """Note that its agent is at it: the lease is renewed."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if held.accepted_at is None:
             held.accepted_at = now
         self.leases.renew(held.id, now)
 
     def change(self, held: Held, task: Task) -> None:
-        """Note progress; the next beat stores it."""
+        """Note progress, and tell of it; it is stored soon, unless the task ends first."""
         held.task, held.dirty = task, True
-        self._dirty.add(held)
+        self._dirty.setdefault(held, self.clock.monotonic())
+        self.ledger.note(task)
 
     def lease(self, held: Held, task: Task) -> None:
         """Begin a claim's lease; it ends at the task's deadline at the latest."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         latest = None
         if task.deadline is not None:
-            latest = now + (task.deadline - self._clock.now()).total_seconds()
+            latest = now + (task.deadline - self.clock.now()).total_seconds()
         self.leases.hold(held.id, now, latest=latest)
 
     def adopt(self, held: Held, task: Task) -> None:
         """Give a claim that its record tells of a lease to be taken up in."""
         held.epoch = task.claim_epoch
-        held.accepted_at = self._clock.monotonic()
+        held.accepted_at = self.clock.monotonic()
         self.claims.add(held)
         if task.agent is not None:
             self.bind(held, (task.namespace, task.agent))
@@ -186,7 +190,7 @@ class Custody:
         """Let a claim go whose end is stored, and tell the queue."""
         self.drop(held)
         if moved.task.status in FINISHED:
-            await self.ack(held)
+            self.ack(held)
         else:
             await self.give_back(held, moved.delay_s)
 
@@ -197,16 +201,16 @@ class Custody:
             verdict = await self.claims.decide(
                 held,
                 lambda task: tasks.lose(
-                    task, epoch, loss, now=self._clock.now(), rng=self._rng
+                    task, epoch, loss, now=self.clock.now(), rng=self._rng
                 ),
             )
         except NotFound:
             self.drop(held)
-            await self.ack(held)
+            self.ack(held)
             return
         except NexaError:
             if self.claims.has(held):
-                now = self._clock.monotonic()
+                now = self.clock.monotonic()
                 self.leases.hold(held.id, now, lease_s=RETRY_S)
             return
         if not self.claims.has(held):
@@ -224,7 +228,7 @@ class Custody:
         claim = Claim(held.agent[1], held.epoch)
         try:
             verdict = await self.claims.decide(
-                held, lambda task: tasks.release(task, claim, now=self._clock.now())
+                held, lambda task: tasks.release(task, claim, now=self.clock.now())
             )
         except NexaError:
             return  # the lease will end it
@@ -238,11 +242,10 @@ class Custody:
             notice = CancelledNotice(id=task, claim_epoch=epoch)
             agent.tell("task.cancelled", notice)
 
-    async def ack(self, held: Held) -> None:
+    def ack(self, held: Held) -> None:
         """Have the queue forget it. If that fails it comes again and is dropped."""
         if held.delivery is not None:
-            with suppress(NexaError):
-                await held.delivery.ack()
+            held.delivery.ack()
 
     async def give_back(self, held: Held, delay_s: float) -> None:
         """Have it handed out again. If that fails it is, but later."""
@@ -257,7 +260,7 @@ class Custody:
         self.tell_cancelled(held.agent, held.id, held.epoch)
         self.drop(held)
         if task.status in FINISHED:
-            await self.ack(held)
+            self.ack(held)
         elif task.status == "pending":
             await self.give_back(held, 0.0)
 
@@ -265,10 +268,16 @@ class Custody:
 
     async def beat(self) -> None:
         """End the leases that are over, store what changed."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         await self.do_all(self._lease_ended(ended) for ended in self.leases.ended(now))
-        dirty, self._dirty = self._dirty, set()
-        await self.do_all(self._flush(held) for held in dirty if self.claims.has(held))
+        due: list[Held] = []
+        for held, since in self._dirty.items():
+            if now - since < STORE_AFTER_S:
+                break
+            due.append(held)
+        for held in due:
+            del self._dirty[held]
+        await self.do_all(self._flush(held) for held in due if self.claims.has(held))
 
     async def _lease_ended(self, ended: Ended) -> None:
         held = self.claims.get(ended.task)
@@ -280,18 +289,22 @@ class Custody:
             await self.claims.flush(held)
         except Conflict:
             with suppress(NexaError):
-                seen = await self._ledger.get(held.id)
+                seen = await self.ledger.get(held.id)
                 if seen is not None:
                     self.seen(seen.value)
         except NexaError:
-            self._dirty.add(held)  # tried again with the next beat
+            self._dirty.setdefault(held, self.clock.monotonic())  # tried again
 
     async def _keep(self, every_s: float) -> None:
         """Say to the queue what is still in hand."""
         while True:
-            await self._clock.sleep(every_s)
-            deliveries = [held.delivery for held in self.claims if held.delivery]
-            await self.do_all(_kept(delivery) for delivery in deliveries)
+            await self.clock.sleep(every_s)
+            before = self.clock.monotonic() - every_s
+            await self.do_all(
+                _kept(held.delivery)
+                for held in self.claims
+                if held.delivery and held.since <= before
+            )
 
     def _count(self, key: AgentKey | None) -> None:
         """Derive an agent's tasks from its claims."""

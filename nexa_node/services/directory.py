@@ -7,13 +7,12 @@ data nor result, so 100,000 of them fit.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
 
 from nexa_node.contract.agents import Agent
-from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.errors import NotFound
 from nexa_node.contract.events import (
     AgentChanged,
     AgentGone,
@@ -27,7 +26,9 @@ from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.nodes import TaskCounts
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import FINISHED, Task, TaskSummary, summarize
-from nexa_node.core.policies import RetentionPolicy
+from nexa_node.core.progression import stage
+from nexa_node.core.queue_book import Backlog, QueueBook
+from nexa_node.core.redriving import queued_anew_at
 from nexa_node.core.shelves import AgentShelf, EventShelf
 from nexa_node.core.task_shelf import TaskShelf
 from nexa_node.ports import (
@@ -46,9 +47,6 @@ EVENTS_KEPT = 10_000
 """Events in memory; older ones are in the store alone."""
 TURN_EVERY = 64
 """Changes taken from a watch before others get a turn of the loop."""
-RETIRE_EVERY_S = 60.0
-RETIRE_AT_ONCE = 64
-"""Records deleted in parallel, so that a busy day's tasks leave within minutes."""
 
 Listener = Callable[[Change], None]
 """Told each change, `seq` 0. Must not block and must not raise."""
@@ -66,15 +64,14 @@ class Directory:
         agents: AgentRecords,
         events: EventLog,
         clock: Clock,
-        retention: RetentionPolicy,
     ) -> None:
         """Know nothing yet; the `watch_…` loops fill it."""
         self._task_records = tasks
         self._agent_records = agents
         self._event_log = events
         self._clock = clock
-        self._retention = retention
         self._tasks = TaskShelf()
+        self._queues = QueueBook()
         self._records: dict[TaskId, Versioned[Task]] = {}
         self._agents = AgentShelf()
         self._events = EventShelf(EVENTS_KEPT)
@@ -141,7 +138,7 @@ class Directory:
         )
 
     def task(self, task_id: TaskId) -> Task | None:
-        """One task, without its data, result, error and history."""
+        """One task, without its data, results, error and history."""
         known = self._records.get(task_id)
         return None if known is None else known.value
 
@@ -165,10 +162,36 @@ class Directory:
             status=query.status,
             type=query.type,
             agent=query.agent,
-            namespace=namespace,
+            parent=query.parent,
+            namespace=namespace or query.namespace,
             limit=query.limit,
             cursor=query.cursor,
         )
+
+    def backlogs(self) -> list[Backlog]:
+        """What is in each queue now, by namespace and capability."""
+        return self._queues.backlogs(self._clock.now())
+
+    def dead_letters(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002  # the word of the contract
+        namespace: Namespace | None = None,
+    ) -> list[TaskId]:
+        """All dead letters that match all that is given, newest first."""
+        return self._tasks.ids(status="dead_lettered", type=type, namespace=namespace)
+
+    def surplus(self, *, finished_before: float, keep: int) -> list[Versioned[Task]]:
+        """Finished tasks that retention lets go, oldest first, without payloads.
+
+        Args:
+            finished_before: Seconds since 1970; what finished earlier goes.
+            keep: Of the others, no more than so many, the newest.
+        """
+        if not self._tasks_caught.is_set():
+            return []
+        surplus = self._tasks.surplus(finished_before=finished_before, keep=keep)
+        return [self._records[task_id] for task_id in surplus]
 
     def newest_tasks(self, limit: int) -> tuple[TaskSummary, ...]:
         """Unfinished tasks and the newest finished ones, newest first."""
@@ -235,6 +258,13 @@ class Directory:
         if not future.done():
             future.set_result(False)
 
+    def observe_agent(self, agent: Agent) -> None:
+        """Take in what this node knows of an agent before the store has told it.
+
+        So whoever has just said hello is found, and no longer who said bye.
+        """
+        self._see_agent(agent)
+
     # The loops
 
     async def watch_tasks(self) -> None:
@@ -265,9 +295,7 @@ class Directory:
                 self._drop_agent(told.key)
             else:
                 unseen.discard(f"{told.value.namespace}.{told.value.id}")
-                self._agents.put(told.value)
-                now = self._clock.now()
-                self._tell(AgentChanged(seq=0, time=now, agent=told.value))
+                self._see_agent(told.value)
 
     async def watch_events(self) -> None:
         """Follow what happens, for ever. A service's loop."""
@@ -277,32 +305,6 @@ class Directory:
         async for event in _fairly(arrivals):
             self._see_event(event)
 
-    async def retire(self) -> None:
-        """Delete finished tasks that are too old or too many. A service's loop."""
-        while True:
-            await self._clock.sleep(RETIRE_EVERY_S)
-            await self.retire_now()
-
-    async def retire_now(self) -> int:
-        """Delete once; how many. What the store refuses stays for the next time."""
-        if not self._tasks_caught.is_set():
-            return 0
-        kept_for = timedelta(hours=self._retention.tasks_hours)
-        surplus = self._tasks.surplus(
-            finished_before=(self._clock.now() - kept_for).timestamp(),
-            keep=self._retention.tasks_max,
-        )
-        for start in range(0, len(surplus), RETIRE_AT_ONCE):
-            batch = surplus[start : start + RETIRE_AT_ONCE]
-            deletions = [self._task_records.delete(task_id) for task_id in batch]
-            outcomes = await asyncio.gather(*deletions, return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, NexaError):
-                    return start
-                if outcome is not None:
-                    raise outcome
-        return len(surplus)
-
     # Each change
 
     def _see_task(self, told: Versioned[Task]) -> None:
@@ -310,9 +312,16 @@ class Directory:
         known = self._records.get(task.id)
         if known is not None and known.revision >= told.revision:
             return
-        self._records[task.id] = Versioned(_without_payloads(task), told.revision)
+        self._records[task.id] = Versioned(_light(task), told.revision)
+        if (
+            known is not None
+            and not known.revision
+            and stage(known.value) == stage(task)
+        ):
+            return  # it was observed before the watch told it
         summary = summarize(task)
         self._tasks.put(summary)
+        self._queues.put(summary)
         self._counts = self._tasks.counts()
         for seen in self._task_seen:
             seen(task)
@@ -323,9 +332,14 @@ class Directory:
 
     def _drop_task(self, task_id: TaskId) -> None:
         self._records.pop(task_id, None)
+        self._queues.remove(task_id)
         if self._tasks.remove(task_id):
             self._counts = self._tasks.counts()
             self._tell(TaskGone(seq=0, time=self._clock.now(), id=task_id))
+
+    def _see_agent(self, agent: Agent) -> None:
+        self._agents.put(agent)
+        self._tell(AgentChanged(seq=0, time=self._clock.now(), agent=agent))
 
     def _drop_agent(self, key: str) -> None:
         agent = self._agents.remove(key)
@@ -359,5 +373,14 @@ async def _fairly(watch: AsyncIterator[T]) -> AsyncIterator[T]:
             await asyncio.sleep(0)
 
 
-def _without_payloads(task: Task) -> Task:
-    return msgspec.structs.replace(task, data=None, result=None, error=None, history=())
+def _light(task: Task) -> Task:
+    """Leave the payloads out; of the history stays whether it was redriven just now."""
+    redriven = task.claim_epoch > 0 and queued_anew_at(task) is not None
+    return msgspec.structs.replace(
+        task,
+        data=None,
+        result=None,
+        error=None,
+        partial=None,
+        history=task.history[-1:] if redriven else (),
+    )

@@ -2,13 +2,18 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nexa_node.contract.ids import AgentId, Namespace
-from nexa_node.core.strategies import Candidate
+from nexa_node.contract.tasks import Priority, Task
+from nexa_node.core.fairness import bucket_of
+from nexa_node.core.strategies import Candidate, Strategy, Turns, least_loaded
 from nexa_node.services.live import LiveAgent
 
 LaneKey = tuple[Namespace, str]
+Place = tuple[Priority, str]
+"""A priority and a bucket of fairness keys."""
 
 
 @dataclass(slots=True, eq=False)
@@ -17,22 +22,44 @@ class Lane:
 
     namespace: Namespace
     capability: str
+    strategy: Strategy = least_loaded
+    """Which of the free agents gets a task."""
     candidates: dict[AgentId, Candidate] = field(
         default_factory=dict[AgentId, Candidate]
     )
     free: dict[AgentId, Candidate] = field(default_factory=dict[AgentId, Candidate])
     """Those with room."""
+    placing: int = 0
+    """Tasks that were taken and belong to no agent yet."""
+    turns: Turns = field(default_factory=Turns)
+    came: dict[Place, float] = field(default_factory=dict[Place, float])
+    """When something came last, monotonic, by priority and bucket of fairness keys."""
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     """There is room, or there are no candidates left."""
 
+    @property
+    def key(self) -> LaneKey:
+        """What it is found by."""
+        return self.namespace, self.capability
+
     def room(self, most: int) -> int:
         """How many tasks could be placed now, at most `most`."""
-        total = 0
+        total = -self.placing
         for candidate in self.free.values():
             total += candidate.seat.free
             if total >= most:
                 return most
-        return total
+        return max(0, total)
+
+    def heard(self, task: Task, now: float) -> None:
+        """Note where a task came from."""
+        self.came[task.priority, bucket_of(task.fairness_key)] = now
+
+    def placed(self) -> None:
+        """Note that a task that was taken belongs to an agent, or went back."""
+        self.placing -= 1
+        if self.free:
+            self.stir.set()
 
 
 class Lanes:
@@ -42,6 +69,10 @@ class Lanes:
         """Start without any."""
         self._lanes: dict[LaneKey, Lane] = {}
         self._turns = itertools.count(1)
+
+    def __iter__(self) -> Iterator[Lane]:
+        """All of them, as they are now."""
+        return iter(list(self._lanes.values()))
 
     def add(self, agent: LiveAgent) -> list[Lane]:
         """Put an agent into the lanes of its capabilities; the lanes that are new."""
@@ -55,6 +86,7 @@ class Lanes:
             old = lane.candidates.get(agent.id)
             if old is not None and old is not candidate:
                 candidate.service_s, candidate.errors = old.service_s, old.errors
+                candidate.turn, candidate.passed = old.turn, old.passed
             lane.candidates[agent.id] = candidate
         self.refresh(agent)
         return new
@@ -90,13 +122,14 @@ class Lanes:
         """Drop a lane that has no candidates; False when it has some again."""
         if lane.candidates:
             return False
-        del self._lanes[lane.namespace, lane.capability]
+        if self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
         return True
 
     def find(self, namespace: Namespace, capability: str) -> Lane | None:
         """The lane of a capability, if any agent here has it."""
         return self._lanes.get((namespace, capability))
 
-    def turn(self) -> int:
-        """The number of the next assignment."""
-        return next(self._turns)
+    def chose(self, lane: Lane, candidate: Candidate, *, now: float) -> None:
+        """Count the turn of the one that got a task."""
+        lane.turns.count(candidate, next(self._turns), now=now)

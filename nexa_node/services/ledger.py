@@ -1,9 +1,15 @@
 """The one door to the records of tasks: every write of this node passes here.
 
 A write is a compare-and-set; who listens is told at once, long before the watch of the
-store comes round, and the journal notes what a person may ask about later.
+store comes round, and the journal notes what did not go as it should. (What did is in the
+record: an event for each assignment and success would be two more writes per task.)
+
+What this node made a moment ago need not be read: until something else is written here,
+the record of a new task is the task as it was submitted, at the revision it was made
+with. If that is wrong, since another node wrote, the next compare-and-set says so.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from nexa_node.contract.errors import Conflict, NotFound
@@ -16,13 +22,13 @@ from nexa_node.services.sight import TaskSeen
 
 TRIES = 8
 """Compare-and-sets lost in a row before the caller is told of the conflict."""
+NEW_MAX = 50_000
+"""New tasks whose revision is remembered; for older ones the record is read."""
 
 Decide = Callable[[Task], Verdict]
 """A pure decision over a record, as `core.tasks` makes them."""
 
 _SEVERITY = {
-    "assigned": "debug",
-    "completed": "debug",
     "cancelled": "info",
     "failed": "warning",
     "expired": "warning",
@@ -38,10 +44,32 @@ class Ledger:
         self._records = records
         self._journal = journal
         self._listeners: list[TaskSeen] = []
+        self._new: dict[TaskId, int] = {}
+        self._creating: dict[TaskId, list[asyncio.Future[None]]] = {}
 
     def on_write(self, listener: TaskSeen) -> None:
-        """Have `listener` told of every record this node writes."""
+        """Have `listener` told of every record this node writes, and of `note`."""
         self._listeners.append(listener)
+
+    def note(self, task: Task) -> None:
+        """Tell of progress that is not stored yet."""
+        self._tell(task)
+
+    def new(self, task: Task) -> Versioned[Task] | None:
+        """The record of `task`, as it was submitted, if nothing was written since.
+
+        As far as this node knows; another one may have written.
+        """
+        revision = self._new.get(task.id)
+        return None if revision is None else Versioned(task, revision)
+
+    async def made(self, task_id: TaskId) -> None:
+        """Wait while this node is making the first record of a task."""
+        waiting = self._creating.get(task_id)
+        if waiting is not None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            await future
 
     async def get(self, task_id: TaskId) -> Versioned[Task] | None:
         """Read the newest record."""
@@ -60,7 +88,16 @@ class Ledger:
 
     async def create(self, task: Task) -> int | None:
         """Store a first record; its revision, or None if there is one already."""
-        revision = await self._records.create(task)
+        mine = self._creating.setdefault(task.id, [])
+        try:
+            revision = await self._records.create(task)
+            if revision is not None:
+                self._remember(task.id, revision)
+        finally:
+            self._creating.pop(task.id, None)
+            for future in mine:
+                if not future.done():
+                    future.set_result(None)
         if revision is not None:
             self._tell(task)
         return revision
@@ -71,6 +108,7 @@ class Ledger:
         Raises:
             Conflict: Somebody wrote first.
         """
+        self._new.pop(moved.task.id, None)
         revision = await self._records.update(moved.task, revision=revision)
         self._note(moved)
         self._tell(moved.task)
@@ -113,6 +151,11 @@ class Ledger:
             message=f"{where} failed: {type(error).__name__}: {error}",
             severity="critical",
         )
+
+    def _remember(self, task_id: TaskId, revision: int) -> None:
+        self._new[task_id] = revision
+        if len(self._new) > NEW_MAX:
+            del self._new[next(iter(self._new))]
 
     def _tell(self, task: Task) -> None:
         for listener in self._listeners:

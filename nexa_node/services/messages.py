@@ -1,23 +1,15 @@
-"""Messages between agents: into durable inboxes, and from there to live sessions.
+"""Messages on their way in: checked, paced, stamped, and into inboxes and topics.
 
-A durable message is answered when the store has it. It waits there until its agent
-acknowledges it; a session is sent what its agent has room for, in order, and what does
-not fit into the connection stays in the store. Signals are not stored at all.
+A durable message is answered when the store has it. Signals are not stored at all: they
+are gone if nobody listens, and nobody is told. An answer to a request goes to the call
+that waits for it and nowhere else.
 """
 
 import asyncio
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nexa_node.contract.agents import Agent
-from nexa_node.contract.errors import (
-    Invalid,
-    NoAgentAvailable,
-    RateLimited,
-    Unavailable,
-)
-from nexa_node.contract.frames import Ack, Deliver
+from nexa_node.contract.errors import NoAgentAvailable, NotFound, RateLimited
 from nexa_node.contract.ids import (
     DEFAULT_NAMESPACE,
     AgentId,
@@ -26,89 +18,67 @@ from nexa_node.contract.ids import (
 )
 from nexa_node.contract.messages import Message, NewMessage, Sent
 from nexa_node.core import intake
-from nexa_node.core.flow import Bucket, Credits
 from nexa_node.core.policies import SessionPolicy
-from nexa_node.core.strategies import CLOSED_STATES
-from nexa_node.ports import Clock, Inboxes, Signals
-from nexa_node.services.live import AgentKey, LiveAgent
-from nexa_node.services.sight import Sight
+from nexa_node.core.receivers import able, least_busy
+from nexa_node.core.replies import is_reserved
+from nexa_node.ports import InboxMessage
+from nexa_node.services.answers import Answers
+from nexa_node.services.delivery import Delivery
+from nexa_node.services.means import Mail, Means
+from nexa_node.services.pace import Pace
+from nexa_node.services.rooms import Rooms
 
-READ_AT_ONCE = 64
-"""Messages read from an inbox in one go."""
 SEND_AT_ONCE = 64
 """Inboxes a broadcast is written to in parallel."""
-RETRY_S = 0.5
-BUCKETS_MAX = 10_000
-"""Senders whose pace is remembered; idle ones go first."""
+TOLD_AT_MOST = 10
+"""Names in the details of an error."""
 
 
-@dataclass(slots=True, eq=False)
-class Mailbox:
-    """What one session was sent of its agent's inbox."""
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What became of a message."""
 
-    agent: LiveAgent
-    upto: int
-    """The position of the last message sent."""
-    behind: bool = True
-    """There may be more in the store."""
-    credits: Credits = field(default_factory=Credits)
-
-    def may_send(self) -> bool:
-        """Whether the connection and the agent take one more."""
-        connection = self.agent.connection
-        room = connection is not None and connection.is_roomy
-        return room and self.credits.may(1) > 0
+    sent: Sent
+    receiver: AgentId | None
+    """If it went to one agent."""
 
 
 class Messages:
-    """Sends messages, and delivers those of this node's agents. An `Audience`."""
+    """Sends messages."""
 
     def __init__(
         self,
+        mail: Mail,
+        means: Means,
         *,
-        inboxes: Inboxes,
-        signals: Signals,
-        sight: Sight,
-        clock: Clock,
-        entropy: Callable[[int], bytes],
+        delivery: Delivery,
+        answers: Answers,
+        rooms: Rooms,
         policy: SessionPolicy,
-        rng: random.Random,
     ) -> None:
-        """Nothing is delivered before `run`.
+        """Join what sending needs.
 
         Args:
-            inboxes: What is stored.
-            signals: What is not.
-            sight: Who has a capability, and who there is.
-            clock: Times of messages, and senders' pace.
-            entropy: That many random bytes, for ids.
+            mail: Inboxes and topics, and what is not stored.
+            means: Who there is, time and chance.
+            delivery: Knows who is connected here.
+            answers: Knows who waits for one.
+            rooms: How much inboxes hold.
             policy: Sizes and rates.
-            rng: Chooses one of several agents.
         """
         self.sent = 0
         """Messages taken since the start; the sampler's."""
-        self._inboxes = inboxes
-        self._signals = signals
-        self._sight = sight
-        self._clock = clock
-        self._entropy = entropy
+        self._inboxes = mail.inboxes
+        self._signals = mail.signals
+        self._delivery = delivery
+        self._answers = answers
+        self._rooms = rooms
+        self._sight = means.sight
+        self._clock = means.clock
+        self._entropy = means.entropy
+        self._rng = means.rng
         self._policy = policy
-        self._rng = rng
-        self._boxes: dict[AgentKey, Mailbox] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._behind: dict[AgentKey, Mailbox] = {}
-        self._stir = asyncio.Event()
-
-    async def run(self) -> None:
-        """Deliver, for ever."""
-        for box in self._boxes.values():
-            self._mark_behind(box)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_inboxes())
-            group.create_task(self._follow_signals())
-            await self._catch_up()
-
-    # -- sending ---------------------------------------------------------------
+        self._pace = Pace(means.clock, policy)
 
     async def send(
         self,
@@ -125,70 +95,42 @@ class Messages:
             namespace: The sender's; a message does not leave it.
 
         Raises:
-            Invalid: The address means nothing, or is a topic.
+            Invalid: The address means nothing.
             PayloadTooLarge: The data is too large.
-            RateLimited: The sender is too fast; nothing was stored.
-            NoAgentAvailable: Nobody connected has the capability.
+            RateLimited: The sender is too fast, or the inbox is full: nothing was stored
+                there. Of a broadcast, the details say whose inbox is full.
+            NoAgentAvailable: Nobody connected has the capability; or the message is not
+                durable, and its agent is connected nowhere.
+            NotFound: It is an answer, and nobody waits for it any more.
             Unavailable: The store does not answer; with the same id it may be sent again.
         """
+        routed = await self.route(sender, message, namespace=namespace)
+        return routed.sent
+
+    async def route(
+        self, sender: str, message: NewMessage, *, namespace: Namespace
+    ) -> Routed:
+        """Send a message, as `send` does, and say to whom it went."""
         intake.check_message(message)
         intake.check_size("data", message.data, self._policy.data_bytes)
-        self._pace(f"{namespace}/{sender}")
+        self._pace.spend(f"{namespace}/{sender}")
         stamped = self._stamped(message, sender)
-        receivers = self._receivers(message, sender, namespace)
+        to = message.to
+        if is_reserved(to.topic or to.agent or ""):
+            await self._answer(to.topic or to.agent or "", stamped, namespace)
+            routed = Routed(Sent(id=stamped.id), None)
+        elif to.topic is not None:
+            sent = await self._publish(to.topic, message, stamped, namespace)
+            routed = Routed(sent, None)
+        elif to.broadcast:
+            sent = await self._broadcast(message, stamped, sender, namespace)
+            routed = Routed(sent, None)
+        else:
+            receiver = self._receiver(message, namespace)
+            sent = await self._to_one(receiver, message, stamped, namespace)
+            routed = Routed(sent, receiver)
         self.sent += 1
-        if not message.durable:
-            for receiver in receivers:
-                await self._signals.send(namespace, receiver, stamped)
-            return Sent(id=stamped.id)
-        ttl_ms = message.ttl_ms
-        ttl_s = None if ttl_ms is None else -(-ttl_ms // 1000)
-        if len(receivers) == 1:
-            seq, duplicate = await self._inboxes.append(
-                namespace, receivers[0], stamped, ttl_s=ttl_s
-            )
-            return Sent(id=stamped.id, seq=seq, duplicate=duplicate)
-        return await self._send_to_all(stamped, receivers, namespace, ttl_s)
-
-    async def ack(self, agent: LiveAgent, said: Ack) -> None:
-        """Drop what an agent has dealt with."""
-        await self._inboxes.ack(agent.namespace, agent.id, seq=said.seq, upto=said.upto)
-
-    def grant(self, agent: LiveAgent, number: int) -> None:
-        """Take in credits for messages."""
-        box = self._boxes.get(agent.key)
-        if box is not None:
-            box.credits.grant(number)
-            self._wake(box)
-
-    # -- what sessions tell ----------------------------------------------------
-
-    def joined(self, agent: LiveAgent, *, restarted: bool) -> None:
-        """Deliver what waits in the inbox, from where the agent has read."""
-        del restarted
-        box = Mailbox(agent, upto=agent.read_upto)
-        self._boxes[agent.key] = box
-        self._mark_behind(box)
-
-    def changed(self, agent: LiveAgent) -> None:
-        """There may be room again."""
-        box = self._boxes.get(agent.key)
-        if box is not None:
-            self._wake(box)
-
-    def away(self, agent: LiveAgent) -> None:
-        """Deliver nothing more; the store keeps it."""
-        box = self._boxes.get(agent.key)
-        if box is not None and box.agent is agent:
-            self._boxes.pop(agent.key)
-            self._behind.pop(agent.key, None)
-
-    def left(self, agent: LiveAgent, *, in_order: bool) -> None:
-        """As when it is away."""
-        del in_order
-        self.away(agent)
-
-    # -- sending, in parts -----------------------------------------------------
+        return routed
 
     def _stamped(self, new: NewMessage, sender: str) -> Message:
         now = self._clock.now()
@@ -200,163 +142,130 @@ class Messages:
             type=new.type,
             time=now,
             data=new.data,
+            subject=new.to.topic,
             reply_to=new.reply_to,
+            priority=new.priority,
         )
 
-    def _receivers(
-        self, new: NewMessage, sender: str, namespace: Namespace
-    ) -> list[AgentId]:
-        to = new.to
-        if to.agent is not None:
-            return [to.agent]
-        if to.topic is not None:
-            raise Invalid(
-                "to.topic: this node has no topics",
-                remedy="send to an agent, a capability or broadcast",
-            )
-        everybody = list(self._sight.every_agent(namespace))
-        if to.capability is not None:
-            return [self._one_of(everybody, to.capability)]
-        return [each.id for each in everybody if each.id != sender]
-
-    def _one_of(self, everybody: list[Agent], capability: str) -> AgentId:
-        able = [
-            each.id
-            for each in everybody
-            if each.connected
-            and each.state not in CLOSED_STATES
-            and any(one.name == capability for one in each.capabilities)
-        ]
-        if not able:
+    def _receiver(self, new: NewMessage, namespace: Namespace) -> AgentId:
+        """The one agent that gets a message."""
+        if new.to.agent is not None:
+            return new.to.agent
+        wanted = new.to.capability or ""
+        everybody = able(self._sight.every_agent(namespace), wanted)
+        chosen = least_busy(everybody, self._waiting, self._rng)
+        if chosen is None:
             raise NoAgentAvailable(
-                f"no connected agent has the capability {capability}",
+                f"no connected agent has the capability {wanted}",
                 remedy="nexa agents list",
                 retry_after_ms=1000,
             )
-        return self._rng.choice(able)
+        return chosen.id
 
-    async def _send_to_all(
+    def _waiting(self, agent: Agent) -> int:
+        return self._answers.asked(agent.namespace, agent.id)
+
+    async def _to_one(
         self,
-        message: Message,
-        receivers: list[AgentId],
+        receiver: AgentId,
+        new: NewMessage,
+        stamped: Message,
         namespace: Namespace,
-        ttl_s: int | None,
     ) -> Sent:
-        """Write to every inbox; said again with the same id, only where it is missing."""
-        duplicate = bool(receivers)
+        if new.durable:
+            await self._rooms.take(namespace, receiver)
+            seq, duplicate = await self._inboxes.append(
+                namespace, receiver, stamped, ttl_s=_ttl_s(new)
+            )
+            return Sent(id=stamped.id, seq=seq, duplicate=duplicate)
+        if self._delivery.has(namespace, receiver):
+            self._delivery.signal(InboxMessage(namespace, receiver, 0, stamped))
+            return Sent(id=stamped.id)
+        known = self._sight.agent(namespace, receiver)
+        if known is None or not known.connected:
+            raise NoAgentAvailable(
+                f"{receiver} is not connected, and the message is not to be kept",
+                remedy="send it durable, or try again later",
+                retry_after_ms=1000,
+            )
+        await self._signals.send(namespace, receiver, stamped)
+        return Sent(id=stamped.id)
+
+    async def _publish(
+        self, topic: str, new: NewMessage, stamped: Message, namespace: Namespace
+    ) -> Sent:
+        if not new.durable:
+            await self._signals.publish(namespace, topic, stamped)
+            return Sent(id=stamped.id)
+        seq, duplicate = await self._inboxes.publish(
+            namespace, topic, stamped, ttl_s=_ttl_s(new)
+        )
+        return Sent(id=stamped.id, seq=seq, duplicate=duplicate)
+
+    async def _broadcast(
+        self, new: NewMessage, stamped: Message, sender: str, namespace: Namespace
+    ) -> Sent:
+        """Send to all others; said again with the same id, only where it is missing."""
+        everybody = self._sight.every_agent(namespace)
+        receivers = [each.id for each in everybody if each.id != sender]
+        if not new.durable:
+            for receiver in receivers:
+                await self._signals.send(namespace, receiver, stamped)
+            return Sent(id=stamped.id)
+        duplicate, full = bool(receivers), list[AgentId]()
         for start in range(0, len(receivers), SEND_AT_ONCE):
             some = receivers[start : start + SEND_AT_ONCE]
             stored = await asyncio.gather(
-                *(
-                    self._inboxes.append(namespace, receiver, message, ttl_s=ttl_s)
-                    for receiver in some
-                )
+                *(self._append(namespace, each, stamped, _ttl_s(new)) for each in some)
             )
-            duplicate = duplicate and all(was_there for _, was_there in stored)
-        return Sent(id=message.id, duplicate=duplicate)
+            full += [
+                one for one, known in zip(some, stored, strict=True) if known is None
+            ]
+            duplicate = duplicate and all(stored)
+        if full:
+            raise _some_are_full(stamped, full, len(receivers))
+        return Sent(id=stamped.id, duplicate=duplicate)
 
-    def _pace(self, sender: str) -> None:
-        now = self._clock.monotonic()
-        bucket = self._buckets.get(sender)
-        if bucket is None:
-            if len(self._buckets) >= BUCKETS_MAX:
-                self._forget_idle(now)
-            burst = float(self._policy.messages_burst)
-            bucket = Bucket(self._policy.messages_per_s, burst, burst, now)
-            self._buckets[sender] = bucket
-        wait_s = bucket.spend(now)
-        if wait_s > 0:
-            raise RateLimited(
-                f"more than {self._policy.messages_per_s:g} messages a second",
-                remedy="send slower, or raise sessions.messages_per_s",
-                retry_after_ms=int(wait_s * 1000) + 1,
-            )
-
-    def _forget_idle(self, now: float) -> None:
-        idle = [name for name, bucket in self._buckets.items() if bucket.full(now)]
-        for name in idle or list(self._buckets)[: BUCKETS_MAX // 2]:
-            del self._buckets[name]
-
-    # -- delivering ------------------------------------------------------------
-
-    async def _follow_inboxes(self) -> None:
-        """Deliver what arrives while its agent is up to date."""
-        async for arrived in self._inboxes.arrivals():
-            box = self._boxes.get((arrived.namespace, arrived.agent))
-            if box is None or arrived.seq <= box.upto:
-                continue
-            if box.behind or not box.may_send():
-                self._mark_behind(box)
-            else:
-                self._deliver(box, arrived.message, arrived.seq)
-
-    async def _follow_signals(self) -> None:
-        """Deliver what is not stored, or drop it."""
-        async for namespace, agent, message in self._signals.arrivals():
-            box = self._boxes.get((namespace, agent))
-            if box is not None and box.may_send():
-                self._deliver(box, message, 0)
-
-    async def _catch_up(self) -> None:
-        """Read for those that are behind, one round of each in turn."""
-        while True:
-            await self._stir.wait()
-            self._stir.clear()
-            behind, self._behind = self._behind, {}
-            for box in behind.values():
-                try:
-                    await self._read_on(box)
-                except Unavailable:
-                    self._mark_behind(box)
-                    await self._clock.sleep(RETRY_S)
-
-    async def _read_on(self, box: Mailbox) -> None:
-        """Deliver the next messages of an inbox, as many as there is room for."""
-        if self._boxes.get(box.agent.key) is not box:
-            return
-        limit = box.credits.may(READ_AT_ONCE)
-        if limit == 0 or not box.may_send():
-            return
-        box.behind = False
+    async def _append(
+        self,
+        namespace: Namespace,
+        receiver: AgentId,
+        message: Message,
+        ttl_s: int | None,
+    ) -> bool | None:
+        """Whether it was there already; None if the inbox is full."""
         try:
-            waiting = await self._inboxes.read(
-                box.agent.namespace, box.agent.id, after=box.upto, limit=limit
+            await self._rooms.take(namespace, receiver)
+        except RateLimited:
+            return None
+        _, known = await self._inboxes.append(namespace, receiver, message, ttl_s=ttl_s)
+        return known
+
+    async def _answer(
+        self, address: str, answer: Message, namespace: Namespace
+    ) -> None:
+        if not await self._answers.pass_on(namespace, address, answer):
+            raise NotFound(
+                "nobody waits for this answer: the time was over, another one was faster,"
+                " or there never was such a request",
+                details={"reply_to": address},
             )
-        except Unavailable:
-            box.behind = True
-            raise
-        for each in waiting:
-            if not box.may_send():
-                box.behind = True
-                return
-            if each.seq > box.upto:
-                self._deliver(box, each.message, each.seq)
-        if box.behind or len(waiting) >= limit:
-            self._mark_behind(box)
 
-    def _deliver(self, box: Mailbox, message: Message, seq: int) -> None:
-        told = Deliver(
-            seq=seq,
-            id=message.id,
-            sender=message.sender,
-            to=message.to,
-            type=message.type,
-            data=message.data,
-            time=message.time,
-            attempts=1,
-            subject=message.subject,
-            reply_to=message.reply_to,
-        )
-        if not box.agent.tell("message.deliver", told):
-            return
-        box.credits.spend()
-        box.upto = max(box.upto, seq)
 
-    def _wake(self, box: Mailbox) -> None:
-        if box.behind and box.may_send():
-            self._mark_behind(box)
+def _ttl_s(new: NewMessage) -> int | None:
+    """Whole seconds, rounded up: the store counts in no smaller ones."""
+    return None if new.ttl_ms is None else -(-new.ttl_ms // 1000)
 
-    def _mark_behind(self, box: Mailbox) -> None:
-        box.behind = True
-        self._behind[box.agent.key] = box
-        self._stir.set()
+
+def _some_are_full(message: Message, full: list[AgentId], wanted: int) -> RateLimited:
+    return RateLimited(
+        f"{len(full)} of {wanted} inboxes are full; the others have the message",
+        remedy="send it again with the same id: only those that miss it get it",
+        retry_after_ms=1000,
+        details={
+            "reason": "inbox_full",
+            "id": message.id,
+            "agents": full[:TOLD_AT_MOST],
+            "stored": wanted - len(full),
+        },
+    )

@@ -13,19 +13,23 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.errors import Draining, NotFound, Unavailable
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.messages import NewMessage, Sent
+from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     FINISHED,
     Explanation,
     NewTask,
+    Queue,
+    Redrive,
+    Redriven,
     Submitted,
     Task,
     TaskSummary,
 )
 from nexa_node.core.explaining import explain
 from nexa_node.core.exposition import render
+from nexa_node.core.routing import Facts
 from nexa_node.ports import TaskRecords
 from nexa_node.services.access import Access
 from nexa_node.services.api import (
@@ -33,6 +37,8 @@ from nexa_node.services.api import (
     AgentFilter,
     EventFilter,
     Journal,
+    PostedFilter,
+    StoredObject,
     TaskFilter,
 )
 from nexa_node.services.condition import Condition
@@ -40,10 +46,14 @@ from nexa_node.services.directory import Directory
 from nexa_node.services.draining import Drain
 from nexa_node.services.feed import Feed
 from nexa_node.services.parts import (
+    DeadLetterDesk,
     MessageDesk,
+    ObjectDesk,
+    QueueDesk,
     SelfTestDesk,
     SessionDesk,
     TaskDesk,
+    TopicDesk,
 )
 from nexa_node.services.permissions import Permissions
 from nexa_node.services.readings import Readings, families
@@ -67,11 +77,17 @@ class Node:
     desk: TaskDesk
     """Takes tasks in, and calls them off."""
     messages: MessageDesk
+    backlog: QueueDesk
+    dead_letters: DeadLetterDesk
+    topics: TopicDesk
+    objects: ObjectDesk
     checks: SelfTestDesk
     consoles: Feed
     way_out: Drain
     journal: Journal
     """Told what operators do."""
+    facts: Callable[[Task], Facts] | None = None
+    """What is known of this node's own agents when a task is explained."""
 
     # Who, and how it is
 
@@ -179,18 +195,58 @@ class Node:
         task = self.directory.task(task_id)
         if task is None:
             raise _no_task(task_id)
-        return explain(task, self.directory.every_agent(task.namespace))
+        facts = None if self.facts is None else self.facts(task)
+        return explain(task, self.directory.every_agent(task.namespace), facts)
 
     async def cancel(self, identity: Identity, task_id: TaskId) -> Task:
         """Call a task off, pending or running."""
         self.permissions.allow(identity, "cancel")
         return await self.desk.cancel(task_id, by=identity.id)
 
+    def queues(self, identity: Identity) -> Page[Queue]:
+        """List queues: what waits in each, and who is there for it."""
+        self.permissions.allow(identity, "queues")
+        return Page(items=self.backlog.queues())
+
+    async def redrive(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        """Bring dead letters back into their queues; or say which it would be."""
+        self.permissions.allow(identity, "redrive")
+        self._check_open()
+        return await self.dead_letters.redrive(wanted, by=identity.id, dry_run=dry_run)
+
+    async def purge(
+        self, identity: Identity, wanted: Redrive, *, dry_run: bool = False
+    ) -> Redriven:
+        """Forget dead letters for good; or say which it would be."""
+        self.permissions.allow(identity, "purge")
+        return await self.dead_letters.purge(wanted, by=identity.id, dry_run=dry_run)
+
     async def send(self, identity: Identity, message: NewMessage) -> Sent:
         """Send a message."""
         self.permissions.allow(identity, "send")
         self._check_open()
         return await self.messages.send(identity.id, message)
+
+    async def posted(self, identity: Identity, query: PostedFilter) -> Page[Posted]:
+        """Read the messages of topics."""
+        self.permissions.allow(identity, "posted")
+        return await self.topics.read(query)
+
+    async def put_object(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> ObjectRef:
+        """Keep data that is too large for a frame."""
+        self.permissions.allow(identity, "put_object")
+        self._check_open()
+        return await self.objects.put(chunks)
+
+    async def get_object(self, identity: Identity, sha256: str) -> StoredObject:
+        """Read it back; NotFound if it is not there, or not any more."""
+        self.permissions.allow(identity, "get_object")
+        size, chunks = await self.objects.get(sha256)
+        return StoredObject(size, chunks)
 
     # What happened, and what changes
 

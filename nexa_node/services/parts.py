@@ -8,9 +8,17 @@ from typing import Any, Protocol
 from nexa_node.contract.access import Identity
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
-from nexa_node.contract.messages import NewMessage, Sent
-from nexa_node.contract.tasks import NewTask, Submitted, Task
-from nexa_node.services.api import AgentConnection
+from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    NewTask,
+    Queue,
+    Redrive,
+    Redriven,
+    Submitted,
+    Task,
+)
+from nexa_node.services.api import AgentConnection, PostedFilter
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
 """`Supervisor.spawn`."""
@@ -96,6 +104,50 @@ class MessageDesk(Protocol):
         self, sender: str, message: NewMessage, *, namespace: Namespace = ...
     ) -> Sent:
         """Store or pass on a message."""
+        ...
+
+
+class DeadLetterDesk(Protocol):
+    """Tasks that used up their attempts."""
+
+    async def redrive(
+        self, wanted: Redrive, *, by: str, dry_run: bool = False
+    ) -> Redriven:
+        """Bring them back into their queues."""
+        ...
+
+    async def purge(
+        self, wanted: Redrive, *, by: str, dry_run: bool = False
+    ) -> Redriven:
+        """Forget them for good."""
+        ...
+
+
+class QueueDesk(Protocol):
+    """What waits."""
+
+    def queues(self) -> tuple[Queue, ...]:
+        """Every queue there is, by namespace and name."""
+        ...
+
+
+class TopicDesk(Protocol):
+    """What topics keep."""
+
+    async def read(self, query: PostedFilter) -> Page[Posted]:
+        """Read a page, or wait for the next message."""
+        ...
+
+
+class ObjectDesk(Protocol):
+    """Large data."""
+
+    async def put(self, chunks: AsyncIterator[bytes]) -> ObjectRef:
+        """Keep it."""
+        ...
+
+    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]]:
+        """Its size, and its pieces."""
         ...
 
 

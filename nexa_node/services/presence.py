@@ -6,9 +6,11 @@ records cost the store no more than that.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
+from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import Unavailable
 from nexa_node.contract.ids import AgentId, Namespace
 from nexa_node.core.policies import LeasePolicy
@@ -31,6 +33,7 @@ class Registry:
         clock: Clock,
         node: str,
         policy: LeasePolicy,
+        tell: Callable[[Agent], None],
     ) -> None:
         """Nothing is written yet.
 
@@ -40,11 +43,13 @@ class Registry:
             clock: The beat.
             node: This node's name.
             policy: The grace that agents of the earlier run get, too.
+            tell: Told at once who joins and leaves here, long before the store tells it.
         """
         self._records = records
         self._sight = sight
         self._clock = clock
         self._node = node
+        self._tell = tell
         self._grace_s = policy.grace_ms / 1000
         self._urgent: dict[AgentKey, Presence] = {}
         self._later: dict[AgentKey, Presence] = {}
@@ -88,6 +93,7 @@ class Registry:
         key = presence.agent.key
         self._later.pop(key, None)
         self._urgent[key] = presence
+        self._tell(presence.record(self._node))
         self._wake.set()
 
     async def _write_urgent(self) -> None:

@@ -1,51 +1,33 @@
-"""Sessions of agents with this node: hello, resuming, taking over, grace and farewell.
+"""Sessions of agents with this node: connections, hello, resuming, calls and farewell.
 
 What stays true: one connection per agent, the newest; a session can be resumed on any
-node, since what it needs is in the store; an agent that is gone longer than the grace
-is told to everybody as offline. Nothing here waits for an agent.
+node, since what it needs is in the store; no crowd of connections keeps out those whose
+place it is (`core/crowding.py`). Nothing here waits for an agent. Who is here, away and
+gone is kept by the roll (`services/roll.py`).
 """
 
 import asyncio
-import heapq
-import itertools
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from nexa_node.contract import errors
 from nexa_node.contract.access import Identity
-from nexa_node.contract.errors import (
-    Draining,
-    Forbidden,
-    NexaError,
-    NotFound,
-    Unauthorized,
-    Unavailable,
-)
-from nexa_node.contract.frames import (
-    METHODS,
-    Empty,
-    GoAway,
-    Hello,
-    Limits,
-    NodeRef,
-    Refresh,
-    Report,
-    Welcome,
-)
+from nexa_node.contract.errors import Draining, NexaError, NotFound, Unavailable
+from nexa_node.contract.frames import Empty, GoAway, NodeRef, Refresh, Report
 from nexa_node.contract.ids import AgentId, Namespace
-from nexa_node.contract.version import PROTOCOL
-from nexa_node.core.access import authorize, demand
+from nexa_node.core.access import demand
 from nexa_node.core.codec import JSON, MSGPACK
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.core.session import Call, Greeted, Session
-from nexa_node.core.strategies import Candidate, Seat
 from nexa_node.ports import Clock
 from nexa_node.services.api import Journal
 from nexa_node.services.connection import Connection
-from nexa_node.services.door import Admission, Door
-from nexa_node.services.live import AgentKey, Audience, LiveAgent
+from nexa_node.services.door import Door
+from nexa_node.services.live import Audience, LiveAgent
+from nexa_node.services.reception import House, Reception
+from nexa_node.services.roll import Roll
 
-FEATURES = ("batch", "credits", "resume")
 TICK_S = 0.25
 CLOSE_NORMAL = 1000
 GO_AWAY_SPREAD_MS = 2000
@@ -69,7 +51,7 @@ class Calls(Protocol):
 
 
 class Sessions:
-    """The registry of this node's sessions; also the desk of its connections."""
+    """The desk of this node's connections."""
 
     def __init__(
         self,
@@ -90,24 +72,27 @@ class Sessions:
             journal: Told who joins and who leaves.
             node: Who answers.
             urls: Where agents may connect, in the cluster, asked at each welcome.
-            policy: Limits of a connection.
+            policy: Limits of a connection, and of connections.
             leases: The grace, and the lease that is advertised.
         """
         self._door = door
         self._clock = clock
         self._journal = journal
         self._node = node
-        self._urls = urls
         self._policy = policy
-        self._leases = leases
         self._calls: Calls | None = None
-        self._audience: list[Audience] = []
-        self._live: dict[AgentKey, LiveAgent] = {}
+        self._roll = Roll(clock=clock, journal=journal, grace_s=leases.grace_ms / 1000)
+        self._reception = Reception(
+            door,
+            self._roll,
+            House(node, urls, policy, leases),
+            clock=clock,
+            journal=journal,
+        )
         self._connections: set[Connection] = set()
-        self._graces: list[tuple[float, int, LiveAgent]] = []
-        self._order = itertools.count()
         self._group: asyncio.TaskGroup | None = None
-        self._draining = False
+        self.crowd = self._reception.crowd
+        """Counts connections; tells how many were refused."""
 
     def serve(self, calls: Calls) -> None:
         """Let `calls` do what the methods ask for."""
@@ -115,18 +100,20 @@ class Sessions:
 
     def listen(self, audience: Audience) -> None:
         """Tell `audience` what becomes of sessions."""
-        self._audience.append(audience)
+        self._roll.listen(audience)
 
     async def run(self) -> None:
         """Serve, for ever: time-outs and graces. Connections are taken meanwhile."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            self._reception.is_serving = True
             try:
                 while True:
                     await self._clock.sleep(TICK_S)
                     self._tick()
             finally:
                 self._group = None
+                self._reception.is_serving = False
 
     # -- for the node ----------------------------------------------------------
 
@@ -138,17 +125,12 @@ class Sessions:
         Raises:
             Forbidden: The identity may not have a session.
             Draining: The node is on its way out.
-            Unavailable: It serves as many as it may, or not yet.
+            RateLimited: The identity or the address has as many as it may.
+            Unavailable: The node has as many as it may, or serves nobody yet.
         """
         if identity is not None:
             demand(identity, "session.hello")
-        self._check_open()
-        if len(self._connections) >= self._policy.connections:
-            raise Unavailable(
-                f"this node serves {self._policy.connections} connections already",
-                remedy="connect to another node, or raise sessions.connections",
-                retry_after_ms=5000,
-            )
+        self._reception.check_open()
         machine = Session(
             JSON if text else MSGPACK,
             self._policy,
@@ -158,20 +140,21 @@ class Sessions:
         connection = Connection(
             machine, self, clock=self._clock, identity=identity, address=address
         )
+        self._reception.enter(connection)
         self._connections.add(connection)
         return connection
 
     def find(self, namespace: Namespace, agent_id: AgentId) -> LiveAgent | None:
         """An agent with a session here; also in its grace."""
-        return self._live.get((namespace, agent_id))
+        return self._roll.find(namespace, agent_id)
 
     def connected(self) -> int:
         """How many agents are connected."""
-        return sum(live.connection is not None for live in self._live.values())
+        return self._roll.connected()
 
     def everybody(self) -> tuple[LiveAgent, ...]:
         """All agents with a session here."""
-        return tuple(self._live.values())
+        return self._roll.everybody()
 
     def disconnect(self, namespace: Namespace, agent_id: AgentId) -> None:
         """Close an agent's connection. It may come back.
@@ -186,6 +169,7 @@ class Sessions:
 
     def revoked(self, identity_id: str, why: str) -> None:
         """End every connection of an identity that is no more."""
+        self._door.revoked(identity_id)
         for connection in list(self._connections):
             identity = connection.identity
             if identity is not None and identity.id == identity_id:
@@ -193,16 +177,17 @@ class Sessions:
 
     def go_away(self, reason: str) -> None:
         """Ask all agents to move, and take no new ones."""
-        self._draining = True
-        spread = GO_AWAY_SPREAD_MS / max(1, len(self._live))
-        for number, live in enumerate(list(self._live.values())):
+        self._reception.is_draining = True
+        everybody = self.everybody()
+        spread = GO_AWAY_SPREAD_MS / max(1, len(everybody))
+        for number, live in enumerate(everybody):
             after_ms = round(number * spread)
             told = GoAway(reason=reason, reconnect_after_ms=after_ms)
             live.tell("session.go_away", told)
 
     def close_all(self, reason: str) -> None:
         """End all connections; the agents may go elsewhere."""
-        self._draining = True
+        self._reception.is_draining = True
         for connection in list(self._connections):
             connection.close(errors.CLOSE_GOING_AWAY, reason)
 
@@ -210,11 +195,7 @@ class Sessions:
 
     async def greet(self, connection: Connection, greeted: Greeted) -> None:
         """Answer hello."""
-        try:
-            await self._admit(connection, greeted)
-        except NexaError as error:
-            connection.refuse(greeted.call, error)
-            connection.close(_close_code(error), error.message)
+        await self._reception.greet(connection, greeted)
 
     def call(self, connection: Connection, call: Call) -> None:
         """Answer a call: at once if that needs no waiting."""
@@ -229,9 +210,10 @@ class Sessions:
             return
         if result is not None:
             connection.answer(call, result)
-            if call.method == "session.bye":
-                self._bye(live, connection)
-        elif not self._spawn(self._later(live, connection, call)):
+            return
+        bye = call.method == "session.bye"
+        answering = self._bye if bye else self._later
+        if not self._spawn(answering(live, connection, call)):
             connection.refuse(call, Draining("the node is stopping"))
 
     def notified(self, connection: Connection, method: str, params: Any) -> None:
@@ -240,121 +222,23 @@ class Sessions:
         if live is None or method not in live.methods:
             return
         if isinstance(params, Report):
-            self._report(live, params)
+            self._roll.report(live, params)
         elif self._calls is not None:
             self._calls.notified(live, method, params)
 
     def ended(self, connection: Connection) -> None:
         """A connection is over: the grace begins."""
         self._connections.discard(connection)
+        self.crowd.leave(connection)
         live = self._owner(connection)
-        if live is None or live.connection is not connection:
-            return
-        live.connection = None
-        live.seat.connected = False
-        live.last_seen = self._clock.now()
-        due = self._clock.monotonic() + self._leases.grace_ms / 1000
-        heapq.heappush(self._graces, (due, next(self._order), live))
-        for audience in self._audience:
-            audience.away(live)
+        if live is not None and live.connection is connection:
+            self._roll.away(live)
 
     def roomy(self, connection: Connection) -> None:
         """A slow connection caught up: what waits in the store may go on."""
         live = self._owner(connection)
         if live is not None:
-            for audience in self._audience:
-                audience.changed(live)
-
-    # -- hello -----------------------------------------------------------------
-
-    async def _admit(self, connection: Connection, greeted: Greeted) -> None:
-        hello = greeted.hello
-        self._check_open()
-        admission = await self._door.admit(
-            hello, connection.identity, connection.address
-        )
-        connection.identity = admission.identity
-        if connection.is_over:
-            return
-        live = self._seat(connection, hello, admission)
-        if live is None:
-            connection.close(errors.CLOSE_TAKEN_OVER, "a newer connection was faster")
-            return
-        connection.welcome(greeted.call, self._welcome(hello, admission))
-        self._announce(live, admission)
-
-    def _welcome(self, hello: Hello, admission: Admission) -> Welcome:
-        return Welcome(
-            protocol=PROTOCOL,
-            session=admission.session,
-            resume_token=admission.token,
-            epoch=admission.epoch,
-            resumed=admission.resumed,
-            next_seq=admission.read_upto + 1,
-            node=self._node,
-            cluster=self._urls(),
-            heartbeat_ms=self._policy.heartbeat_ms,
-            lease_ms=self._leases.lease_ms,
-            limits=Limits(
-                frame=self._policy.frame_bytes,
-                inflight=self._policy.inflight,
-                outbound=self._policy.outbound_frames,
-            ),
-            server_time=self._clock.now(),
-            features=tuple(each for each in hello.features if each in FEATURES),
-            gap=admission.gap,
-        )
-
-    def _seat(
-        self, connection: Connection, hello: Hello, admission: Admission
-    ) -> LiveAgent | None:
-        """Register the agent, fencing an older connection; None if ours is the older."""
-        namespace, agent_id = admission.key
-        old = self._live.get(admission.key)
-        if old is not None and old.revision > admission.revision:
-            return None
-        seat = Seat(agent=agent_id, slots=hello.slots, since=self._clock.monotonic())
-        live = LiveAgent(
-            namespace=namespace,
-            id=agent_id,
-            name=hello.agent.name or agent_id,
-            version=hello.agent.version,
-            identity=admission.identity,
-            session=admission.session,
-            revision=admission.revision,
-            seat=seat,
-            candidates={
-                each.name: Candidate(seat, each) for each in hello.capabilities
-            },
-            connection=connection,
-            methods=_allowed(admission.identity),
-            since=self._clock.now(),
-            last_seen=self._clock.now(),
-            incarnation=admission.incarnation,
-            read_upto=admission.read_upto,
-        )
-        if old is not None:
-            live.completed, live.failed = old.completed, old.failed
-            self._take_over(old)
-        connection.owner = live
-        self._live[admission.key] = live
-        return live
-
-    def _take_over(self, old: LiveAgent) -> None:
-        connection, old.connection = old.connection, None
-        if connection is None:
-            return
-        connection.close(errors.CLOSE_TAKEN_OVER, "taken_over")
-        self._note("agent.taken_over", old, "a newer connection took its place")
-
-    def _announce(self, live: LiveAgent, admission: Admission) -> None:
-        if admission.resumed:
-            self._note("agent.resumed", live, "is back on its session")
-        else:
-            capabilities = ", ".join(live.candidates) or "nothing"
-            self._note("agent.joined", live, f"joined; it can do {capabilities}")
-        for audience in self._audience:
-            audience.joined(live, restarted=admission.restarted)
+            self._roll.changed(live)
 
     # -- calls of an open session ----------------------------------------------
 
@@ -363,18 +247,17 @@ class Sessions:
         if call.method not in live.methods:
             demand(live.identity, call.method)
         if isinstance(call.params, Report):
-            self._report(live, call.params)
+            self._roll.report(live, call.params)
             return Empty()
-        if call.method == "session.bye":
-            return Empty()
-        if isinstance(call.params, Refresh) or self._calls is None:
+        if call.method in ("session.bye", "session.refresh") or self._calls is None:
             return None
         return self._calls.now(live, call)
 
     async def _later(self, live: LiveAgent, connection: Connection, call: Call) -> None:
         try:
             if isinstance(call.params, Refresh):
-                result = await self._refresh(live, connection, call.params)
+                await self._reception.renew(live, connection, call.params)
+                result = Empty()
             elif self._calls is None:
                 raise Unavailable("the node is starting", retry_after_ms=500)
             else:
@@ -389,59 +272,21 @@ class Sessions:
         else:
             connection.answer(call, result)
 
-    async def _refresh(
-        self, live: LiveAgent, connection: Connection, refresh: Refresh
-    ) -> Empty:
-        identity = await self._door.identify(refresh.token, connection.address)
-        connection.identity = live.identity = identity
-        live.methods = _allowed(identity)
-        return Empty()
-
-    def _report(self, live: LiveAgent, report: Report) -> None:
-        seat = live.seat
-        seat.state = report.state or seat.state
-        seat.slots = seat.slots if report.slots is None else report.slots
-        live.load = live.load if report.load is None else report.load
-        live.metrics = report.metrics or live.metrics
-        for audience in self._audience:
-            audience.changed(live)
-
-    def _bye(self, live: LiveAgent, connection: Connection) -> None:
-        live.connection = None
-        live.seat.connected = False
+    async def _bye(self, live: LiveAgent, connection: Connection, call: Call) -> None:
+        """End a session in order, answered when nobody can resume it any more."""
+        live.seat.connected = False  # no more work
+        with contextlib.suppress(NexaError):  # then it can be resumed: no harm
+            await self._door.end(live.key, live.session)
+        connection.answer(call, Empty())
+        self._roll.leave(live, in_order=True)
         connection.close(CLOSE_NORMAL, "bye")
-        self._leave(live, in_order=True)
 
-    # -- time ------------------------------------------------------------------
+    # -- helpers ---------------------------------------------------------------
 
     def _tick(self) -> None:
         for connection in [each for each in self._connections if each.needs_ticks]:
             connection.tick()
-        now = self._clock.monotonic()
-        while self._graces and self._graces[0][0] <= now:
-            _, _, live = heapq.heappop(self._graces)
-            if live.connection is None and self._live.get(live.key) is live:
-                self._leave(live, in_order=False)
-
-    def _leave(self, live: LiveAgent, *, in_order: bool) -> None:
-        self._live.pop(live.key, None)
-        live.since = live.last_seen = self._clock.now()
-        how = "said bye" if in_order else "is gone and did not come back"
-        self._note("agent.left", live, how, "info" if in_order else "warning")
-        for audience in self._audience:
-            audience.left(live, in_order=in_order)
-
-    # -- helpers ---------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self._draining:
-            raise Draining(
-                f"{self._node.name} takes no new sessions",
-                remedy="connect to another node of the cluster",
-                retry_after_ms=1000,
-            )
-        if self._group is None:
-            raise Unavailable(f"{self._node.name} is starting", retry_after_ms=500)
+        self._roll.tick()
 
     def _owner(self, connection: Connection) -> LiveAgent | None:
         owner = connection.owner
@@ -454,17 +299,6 @@ class Sessions:
         self._group.create_task(work)
         return True
 
-    def _note(
-        self, kind: str, live: LiveAgent, how: str, severity: str = "info"
-    ) -> None:
-        self._journal.record(
-            kind,
-            subject=f"agent/{live.id}",
-            message=f"{live.id} {how}",
-            severity=severity,
-            data={"namespace": live.namespace, "identity": live.identity.id},
-        )
-
     def _note_fault(self, live: LiveAgent, call: Call, error: Exception) -> None:
         self._journal.record(
             "node.fault",
@@ -472,21 +306,3 @@ class Sessions:
             message=f"{call.method} of {live.id} failed: {type(error).__name__}: {error}",
             severity="critical",
         )
-
-
-def _allowed(identity: Identity) -> frozenset[str]:
-    return frozenset(
-        method for method in METHODS if authorize(identity, method).allowed
-    )
-
-
-def _close_code(error: NexaError) -> int:
-    match error:
-        case Unauthorized():
-            return errors.CLOSE_UNAUTHORIZED
-        case Forbidden():
-            return errors.CLOSE_FORBIDDEN
-        case _ if error.retryable:
-            return errors.CLOSE_GOING_AWAY
-        case _:
-            return errors.CLOSE_PROTOCOL_ERROR

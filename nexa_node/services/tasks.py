@@ -6,15 +6,10 @@ when it is handed out, a record without a message is put into the queue again.
 """
 
 import asyncio
-import heapq
 from collections.abc import Callable
-from datetime import timedelta
 from hashlib import sha256
 
-import msgspec
-
 from nexa_node.contract.errors import (
-    Conflict,
     DeadlineExceeded,
     Draining,
     Duplicate,
@@ -28,17 +23,17 @@ from nexa_node.contract.ids import (
     time_ordered_id,
 )
 from nexa_node.contract.tasks import NewTask, Submitted, Task
-from nexa_node.core import intake, tasks
+from nexa_node.core import intake, submitting, tasks
 from nexa_node.core.policies import SessionPolicy
 from nexa_node.core.tasks import Denied
 from nexa_node.ports import Clock, TaskQueue
+from nexa_node.services.deadlines import Deadlines
 from nexa_node.services.ledger import Ledger
-from nexa_node.services.sight import Sight
+from nexa_node.services.repairs import Repairs
+from nexa_node.services.sight import Sight, TaskSeen
 
 PASS_S = 0.25
 """How often deadlines are looked at."""
-REPAIR_WINDOW = timedelta(seconds=60)
-"""A submission cut off by a crash is younger than the newest one by less than this."""
 
 
 class Tasks:
@@ -64,33 +59,39 @@ class Tasks:
             entropy: That many random bytes, for ids.
             policy: The size of a payload.
         """
+        self.repairs = Repairs(queue=queue, ledger=ledger, sight=sight)
+        """Whose queue message may be missing; put again by `run`."""
+        self._deadlines = Deadlines(ledger=ledger, clock=clock)
         self._queue = queue
         self._ledger = ledger
         self._sight = sight
         self._clock = clock
         self._entropy = entropy
         self._policy = policy
-        self._due: list[tuple[float, TaskId]] = []
-        self._unput: dict[TaskId, Task] = {}
         self._draining = False
-        ledger.on_write(self._watch)
-        sight.on_task(self._watch)
+        ledger.on_write(self._deadlines.remember)
+        sight.on_task(self._deadlines.remember)
 
     async def run(self) -> None:
         """End what is overdue and finish cut off submissions, for ever."""
         await self._sight.caught_up()
-        self._find_cut_off()
+        self.repairs.find_cut_off()
         while True:
             await self._clock.sleep(PASS_S)
-            await self._end_overdue()
-            await self._put_again()
+            await self._deadlines.end_overdue()
+            await self.repairs.put_again()
 
     def stop_taking(self) -> None:
         """Refuse new tasks: the node drains."""
         self._draining = True
 
     async def submit(
-        self, submitter: str, new: NewTask, *, namespace: Namespace | None = None
+        self,
+        submitter: str,
+        new: NewTask,
+        *,
+        namespace: Namespace | None = None,
+        begun: TaskSeen | None = None,
     ) -> Submitted:
         """Take a task; answered when it is safe in the store.
 
@@ -101,9 +102,13 @@ class Tasks:
             submitter: An agent's id, or `token:<id>`.
             new: What is asked for; checked here.
             namespace: Overrides what the submitter says: an agent's own.
+            begun: Told the first record before it is stored: nothing has happened to
+                the task yet. What it raises is raised.
 
         Raises:
-            Invalid: It means nothing.
+            Invalid: It means nothing, or was delegated too often.
+            NotFound: Its namespace has no task that is its parent. A finished one is
+                fine.
             PayloadTooLarge: Its data is too large.
             DeadlineExceeded: Its time is over already.
             Duplicate: Its id belongs to another task.
@@ -114,9 +119,15 @@ class Tasks:
             raise Draining("the node takes no new tasks", retry_after_ms=1000)
         intake.check_task(new)
         intake.check_size("data", new.data, self._policy.data_bytes)
-        task = self._first_record(new, submitter=submitter, namespace=namespace)
+        where = namespace or new.namespace or DEFAULT_NAMESPACE
+        parent = None if new.parent is None else await self._parent(new.parent, where)
+        task = self._first_record(
+            new, submitter=submitter, namespace=where, parent=parent
+        )
         if tasks.overdue(task, self._clock.now()) is not None:
             raise DeadlineExceeded("the task's time is over before it is submitted")
+        if begun is not None:
+            begun(task)
         if new.id is None and new.idempotency_key is None:
             return await self._store_fresh(task)
         return await self._store_named(task)
@@ -155,28 +166,54 @@ class Tasks:
     # -- submitting ------------------------------------------------------------
 
     def _first_record(
-        self, new: NewTask, *, submitter: str, namespace: Namespace | None
+        self,
+        new: NewTask,
+        *,
+        submitter: str,
+        namespace: Namespace,
+        parent: Task | None,
     ) -> Task:
         now = self._clock.now()
         task_id = new.id
-        where = namespace or new.namespace or DEFAULT_NAMESPACE
         if task_id is None and new.idempotency_key is not None:
-            task_id = _id_of_key(where, new.idempotency_key)
+            task_id = _id_of_key(namespace, new.idempotency_key)
         if task_id is None:
             millis = int(now.timestamp() * 1000)
             task_id = TaskId(time_ordered_id(millis, self._entropy(10)))
-        task = tasks.submit(new, task_id=task_id, submitter=submitter, now=now)
-        return msgspec.structs.replace(task, namespace=where)
+        return submitting.submit(
+            new,
+            task_id=task_id,
+            submitter=submitter,
+            now=now,
+            namespace=namespace,
+            parent=parent,
+        )
+
+    async def _parent(self, task_id: TaskId, namespace: Namespace) -> Task:
+        """A task of a namespace, from memory if it is there; maybe without payloads."""
+        known = self._sight.task(task_id)
+        if known is None:
+            seen = await self._ledger.get(task_id)
+            known = None if seen is None else seen.value
+        if known is None or known.namespace != namespace:
+            raise NotFound(
+                f"no task {task_id} that could be the parent",
+                remedy="leave parent out, or submit into the parent's namespace",
+                details={"member": "parent"},
+            )
+        return known
 
     async def _store_fresh(self, task: Task) -> Submitted:
         """Queue and record at once: nobody else can know the id."""
-        put, created = await asyncio.gather(
-            self._queue.put(task), self._ledger.create(task), return_exceptions=True
-        )
-        if isinstance(put, BaseException):
-            self._unput[task.id] = (
-                task  # if the record is there, it must not wait alone
+        try:
+            put, created = await asyncio.gather(
+                self._queue.put(task), self._ledger.create(task), return_exceptions=True
             )
+        except asyncio.CancelledError:
+            self.repairs.later(task.id)
+            raise
+        if isinstance(put, BaseException):
+            self.repairs.later(task.id)  # if the record is there
             raise put
         if isinstance(created, BaseException):
             raise created
@@ -184,65 +221,29 @@ class Tasks:
 
     async def _store_named(self, task: Task) -> Submitted:
         """Record first, so that another task's id never reaches the queue."""
-        revision = await self._ledger.create(task)
+        try:
+            revision = await self._ledger.create(task)
+            if revision is not None:
+                await self._queue.put(task)
+        except (Unavailable, asyncio.CancelledError):
+            self.repairs.later(task.id)  # if the record is there
+            raise
         if revision is not None:
-            await self._queue.put(task)
             return Submitted(id=task.id, status="pending", duplicate=False)
         known = (await self._ledger.need(task.id)).value
         if not _is_same(known, task):
             raise Duplicate(
                 f"task {task.id} exists and is another",
                 remedy="choose another id or idempotency_key",
-                details={"type": known.type, "status": known.status},
+                details=(
+                    {"type": known.type, "status": known.status}
+                    if known.namespace == task.namespace
+                    else None
+                ),
             )
         if known.status == "pending" and known.claim_epoch == 0:
             await self._queue.put(known)  # in case the first call got no further
         return Submitted(id=known.id, status=known.status, duplicate=True)
-
-    def _find_cut_off(self) -> None:
-        """Queue again what may never have reached the queue when the node stopped."""
-        waiting = list(self._sight.unfinished())
-        newest = max((task.submitted for task in waiting), default=None)
-        for task in waiting:
-            untouched = task.status == "pending" and task.claim_epoch == 0
-            if untouched and newest and task.submitted > newest - REPAIR_WINDOW:
-                self._unput[task.id] = task
-
-    async def _put_again(self) -> None:
-        for task_id in list(self._unput):
-            try:
-                seen = await self._ledger.get(task_id)
-                if seen is not None and seen.value.status == "pending":
-                    await self._queue.put(seen.value)
-            except Unavailable:
-                return
-            self._unput.pop(task_id, None)
-
-    # -- deadlines -------------------------------------------------------------
-
-    def _watch(self, task: Task) -> None:
-        """Remember when a task that waits is over."""
-        if task.status != "pending":
-            return
-        moments = [task.deadline, task.start_by if task.attempts == 0 else None]
-        due = min((each.timestamp() for each in moments if each), default=None)
-        if due is not None:
-            heapq.heappush(self._due, (due, task.id))
-
-    async def _end_overdue(self) -> None:
-        now = self._clock.now()
-        while self._due and self._due[0][0] <= now.timestamp():
-            due, task_id = heapq.heappop(self._due)
-            try:
-                await self._ledger.settle(task_id, self._expired)
-            except NotFound:
-                continue
-            except (Conflict, Unavailable):
-                heapq.heappush(self._due, (due, task_id))
-                return
-
-    def _expired(self, task: Task) -> tasks.Verdict:
-        return tasks.expire(task, now=self._clock.now())
 
 
 def _id_of_key(namespace: Namespace, key: str) -> TaskId:
@@ -252,4 +253,8 @@ def _id_of_key(namespace: Namespace, key: str) -> TaskId:
 
 
 def _is_same(known: Task, task: Task) -> bool:
-    return known.type == task.type and known.data == task.data
+    return (
+        known.namespace == task.namespace
+        and known.type == task.type
+        and known.data == task.data
+    )

@@ -12,13 +12,16 @@ from datetime import timedelta
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.frames import Complete, Fail, Leased, Progress, Release
 from nexa_node.contract.ids import TaskId
-from nexa_node.contract.tasks import Task
+from nexa_node.contract.tasks import Json, Task
 from nexa_node.core import tasks
-from nexa_node.core.tasks import Claim, Denied, Moved, Verdict
+from nexa_node.core.tasks import Claim, Denied, Kept, Moved, Verdict
 from nexa_node.ports import Clock
 from nexa_node.services.claims import Held
 from nexa_node.services.custody import Custody
 from nexa_node.services.live import LiveAgent
+
+PartialSeen = Callable[[Task, Json], None]
+"""Told a task as it is with a partial result, and that."""
 
 
 class Work:
@@ -30,9 +33,24 @@ class Work:
     the same call may be made again.
     """
 
-    def __init__(self, custody: Custody, *, clock: Clock, rng: random.Random) -> None:
-        """Work on what `custody` has in hand."""
+    def __init__(
+        self,
+        custody: Custody,
+        *,
+        partials: PartialSeen,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """Work on what `custody` has in hand.
+
+        Args:
+            custody: The claims.
+            partials: Told every partial result, before the record that has it.
+            clock: Leases and records.
+            rng: Jitter of the back-off.
+        """
         self._custody = custody
+        self._partials = partials
         self._clock = clock
         self._rng = rng
 
@@ -44,6 +62,7 @@ class Work:
         verdict = self._progressed(held.task, agent, said)
         if isinstance(verdict, Denied):
             return None
+        self._tell_partial(verdict.task, said)
         if isinstance(verdict, Moved):
             self._custody.change(held, verdict.task)
         return self._leased(held)
@@ -51,9 +70,10 @@ class Work:
     async def progress(self, agent: LiveAgent, said: Progress) -> Leased:
         """Renew a lease by the record; a claim that is not in hand is taken in hand."""
         held = self._held(said.id)
-        await self._decide(
+        verdict = await self._decide(
             held, agent, lambda task: self._progressed(task, agent, said)
         )
+        self._tell_partial(verdict.task, said)
         held = self._custody.claims.get(said.id) or held
         if not self._custody.claims.has(held) and held.task is not None:
             self._custody.adopt(held, held.task)
@@ -84,6 +104,7 @@ class Work:
                 retryable=said.retryable,
                 now=self._clock.now(),
                 rng=self._rng,
+                usage=said.usage,
             )
 
         if await self._end(self._held(said.id), agent, decide, failed=True):
@@ -121,7 +142,7 @@ class Work:
 
     async def _decide(
         self, held: Held, agent: LiveAgent, decide: Callable[[Task], Verdict]
-    ) -> Verdict:
+    ) -> Moved | Kept:
         """Decide what an agent asks; it sees the tasks of its namespace only."""
 
         def decide_inside(task: Task) -> Verdict:
@@ -142,8 +163,13 @@ class Work:
             Claim(agent.id, said.claim_epoch),
             pct=said.pct,
             note=said.note,
+            partial=said.partial,
             now=self._clock.now(),
         )
+
+    def _tell_partial(self, task: Task, said: Progress) -> None:
+        if said.partial is not None:
+            self._partials(task, said.partial)
 
     def _leased(self, held: Held) -> Leased:
         self._custody.begin_work(held)

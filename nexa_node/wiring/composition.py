@@ -21,11 +21,14 @@ from nexa_node.contract.errors import Unauthorized, Unavailable
 from nexa_node.contract.frames import NodeRef
 from nexa_node.contract.ids import NodeId
 from nexa_node.core.access import TOKEN_ENTROPY, make_token
+from nexa_node.core.strategies import of_queues
 from nexa_node.services.access import Access
 from nexa_node.services.calls import AgentCalls
+from nexa_node.services.canary import Canary
 from nexa_node.services.clockwatch import ClockWatch
 from nexa_node.services.condition import Condition
 from nexa_node.services.custody import Custody
+from nexa_node.services.dead_letters import DeadLetters
 from nexa_node.services.directory import Directory
 from nexa_node.services.dispatch import Dispatch
 from nexa_node.services.door import Door
@@ -33,17 +36,22 @@ from nexa_node.services.draining import Drain
 from nexa_node.services.feed import Feed
 from nexa_node.services.journal import EventJournal
 from nexa_node.services.ledger import Ledger
-from nexa_node.services.messages import Messages
+from nexa_node.services.means import Means
 from nexa_node.services.node import Node
+from nexa_node.services.partials import PartialResults
 from nexa_node.services.parts import NodeCard
 from nexa_node.services.permissions import Permissions
+from nexa_node.services.postoffice import PostOffice
 from nexa_node.services.presence import Registry
+from nexa_node.services.queues import Queues
 from nexa_node.services.readout import Readout
+from nexa_node.services.retirement import Retirement
 from nexa_node.services.sampler import Sampler
 from nexa_node.services.self_test import SelfTests
 from nexa_node.services.sessions import Sessions
 from nexa_node.services.supervisor import Supervisor
 from nexa_node.services.tasks import Tasks
+from nexa_node.services.watches import Watches
 from nexa_node.services.work import Work
 from nexa_node.wiring.checks import Asked, all_checks
 
@@ -143,9 +151,21 @@ class _Core:
             agents=store.agents,
             events=store.events,
             clock=clock,
-            retention=settings.retention,
+        )
+        self.retirement = Retirement(
+            surplus=self.directory.surplus,
+            records=store.tasks,
+            queue=store.queue,
+            clock=clock,
+            policy=settings.retention,
         )
         self.ledger = Ledger(store.tasks, self.journal)
+        self.watches = Watches(
+            ledger=self.ledger, sight=self.directory, clock=clock, node=name
+        )
+        self.partials = PartialResults(
+            store.partials, watches=self.watches, sight=self.directory, node=name
+        )
         self.custody = Custody(
             ledger=self.ledger,
             sight=self.directory,
@@ -156,12 +176,10 @@ class _Core:
         )
         self.dispatch = Dispatch(
             queue=store.queue,
-            ledger=self.ledger,
             custody=self.custody,
-            clock=clock,
-            node=name,
             policy=settings.leases,
             rng=rng,
+            strategy_of=of_queues(settings.queues),
         )
         self.tasks = Tasks(
             queue=store.queue,
@@ -171,14 +189,41 @@ class _Core:
             entropy=entropy,
             policy=settings.sessions,
         )
-        self.messages = Messages(
-            inboxes=store.inboxes,
-            signals=store.signals,
+        means = Means(
             sight=self.directory,
             clock=clock,
+            journal=self.journal,
             entropy=entropy,
-            policy=settings.sessions,
             rng=rng,
+            node=place.identity.id,
+        )
+        self.canary = Canary(
+            queue=store.queue,
+            dispatch=self.dispatch,
+            signals=store.signals,
+            means=means,
+            policy=settings.canary,
+        )
+        self.dead_letters = DeadLetters(
+            directory=self.directory,
+            ledger=self.ledger,
+            repairs=self.tasks.repairs,
+            forget=self.retirement.forget,
+            clock=clock,
+            journal=self.journal,
+            node=name,
+        )
+        self.queues = Queues(
+            backlogs=self.directory.backlogs,
+            sight=self.directory,
+            clock=clock,
+            policies=settings.queues,
+        )
+        self.post = PostOffice(
+            store,
+            means,
+            sessions=settings.sessions,
+            retention=settings.retention,
         )
         self.registry = Registry(
             store.agents,
@@ -186,6 +231,7 @@ class _Core:
             clock=clock,
             node=name,
             policy=settings.leases,
+            tell=self.directory.observe_agent,
         )
         self.sessions = Sessions(
             Door(
@@ -194,6 +240,7 @@ class _Core:
                 authenticate=self.access.identify,
                 entropy=entropy,
                 node=place.identity.id,
+                sight=self.directory,
             ),
             clock=clock,
             journal=self.journal,
@@ -206,17 +253,20 @@ class _Core:
 
     def _join(self, rng: random.Random) -> None:
         """Let those hear of each other who must."""
-        work = Work(self.custody, clock=self.clock, rng=rng)
+        work = Work(
+            self.custody, partials=self.partials.tell, clock=self.clock, rng=rng
+        )
         self.sessions.serve(
             AgentCalls(
                 tasks=self.tasks,
                 work=work,
                 dispatch=self.dispatch,
-                messages=self.messages,
+                post=self.post,
                 sight=self.directory,
+                watches=self.watches,
             )
         )
-        for audience in (self.registry, self.dispatch, self.messages):
+        for audience in (self.registry, self.dispatch, self.watches, self.post):
             self.sessions.listen(audience)
         self.custody.on_count(self.registry.changed)
         self.ledger.on_write(self.directory.observe)
@@ -241,7 +291,7 @@ class _Front:
             policy=settings.sampling,
             counts=core.directory.counts,
             agents=core.sessions.connected,
-            messages=lambda: core.messages.sent,
+            messages=lambda: core.post.messages.sent,
         )
         core.ledger.on_write(self.sampler.on_task_finished)
         self.clockwatch = ClockWatch(
@@ -318,11 +368,16 @@ class _Front:
             records=self._store.tasks,
             sessions=core.sessions,
             desk=core.tasks,
-            messages=core.messages,
+            messages=core.post.messages,
+            backlog=core.queues,
+            dead_letters=core.dead_letters,
+            topics=core.post.posts,
+            objects=core.post.objects,
             checks=self.selftests,
             consoles=self.feed,
             way_out=self.drain,
             journal=core.journal,
+            facts=core.dispatch.facts,
         )
         # Loops stop in the opposite order: what the others say last is still saved.
         self.supervisor.add("journal", core.journal.run, stop=core.save_events)
@@ -332,14 +387,17 @@ class _Front:
             ("tasks-watch", core.directory.watch_tasks),
             ("agents-watch", core.directory.watch_agents),
             ("events-watch", core.directory.watch_events),
-            ("retention", core.directory.retire),
+            ("retention", core.retirement.run),
             ("sampler", self.sampler.run),
             ("clock", self.clockwatch.run),
             ("sessions", core.sessions.run),
             ("registry", core.registry.run),
             ("dispatch", core.dispatch.run),
+            ("canary", core.canary.run),
             ("deadlines", core.tasks.run),
-            ("messages", core.messages.run),
+            ("messages", core.post.run),
+            ("watches", core.watches.run),
+            ("partial-results", core.partials.run),
         ):
             self.supervisor.add(name, loop)
         return Composition(

@@ -59,13 +59,23 @@ class Console(DeskApp):
         session: Session,
         settings: ConsoleSettings,
         *,
+        problem: NexaError | None = None,
         themes: Themes | None = None,
         terminal: Terminal | None = None,
     ) -> None:
-        """Make ready; nothing is drawn or asked yet."""
+        """Make ready; nothing is drawn or asked yet.
+
+        Args:
+            session: What to work on.
+            settings: What the operator wants.
+            problem: Why `settings` are only the defaults; told on the screen.
+            themes: Where themes come from; our own if not given.
+            terminal: What the terminal can show; judged if not given.
+        """
         wanted = session.options.theme or settings.theme or DEFAULT_THEME
         super().__init__(session, themes=themes, theme=wanted, terminal=terminal)
         self.settings = settings
+        self._problem = problem
         self.failed: BaseException | None = None
         self._crash: Path | None = None
         self._begun = False
@@ -113,6 +123,9 @@ class Console(DeskApp):
         self.begin(partial(beside, _import_the_rest), group="imports")
         if self.theme_problem is not None:
             self.tell(str(self.theme_problem), severity="warning")
+        if self._problem is not None:
+            told = f"{self._problem.message}; the defaults hold; {self._problem.remedy}"
+            self.tell(told, severity="error")
 
     # The beat.
 

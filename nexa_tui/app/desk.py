@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from nexa_node.contract.errors import NexaError
 from nexa_tui.actions import Action, Place
 from nexa_tui.client.discovery import Target
 from nexa_tui.screens.keys import is_local, method
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
+from nexa_tui.settings import keep_theme
 from nexa_tui.state.text import clean
 from nexa_tui.theming import Terminal, Themes
 from nexa_tui.widgets.dressed import DressedApp
@@ -63,10 +65,28 @@ class DeskApp(DressedApp[str]):
 
     def turn_to(self, target: Target) -> None:
         """Turn to a node; the same one again keeps what is known of it."""
-        if self.session.target != target:
+        another = self.session.target != target
+        if another:
             self.session.attach(target)
         self.begin(self.session.watch, group="feed")
+        ours = target in self.session.started
+        if another and not ours and isinstance(self.screen, Splash):
+            self.screen.begin_again()
+            self.begin(self.session.check, group="check")
         self.session.on_news()
+
+    def keep_theme(self, name: str) -> None:
+        """Write the theme that was chosen to the settings, and say what came of it."""
+        worn = (
+            f"{self.theme}" if self.theme == name else f"{name}, here as {self.theme}"
+        )
+        try:
+            path = keep_theme(self.session.options.environ, name)
+        except NexaError as error:
+            told = f"{worn}, until the console ends: {error.message}; {error.remedy}"
+            self.tell(told, severity="warning")
+        else:
+            self.tell(f"{worn}; kept in {path}")
 
     def go(self, name: str) -> None:
         """Turn to a view of the dashboard, which is opened if need be."""

@@ -22,25 +22,24 @@ from nexa_tui.screens.session import Doors, Session
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Themes, terminal
 
-USAGE = 2
-
 
 def run_console(options: ConsoleOptions) -> int:
     """Open the console and stay until it is left.
 
     Returns:
-        The exit code: 0 left, 1 failed, 2 the settings are wrong, 128 + a signal.
+        The exit code: 0 left, 1 failed, 128 + a signal. Settings that are wrong stop
+        nothing: the defaults hold, and the console says so.
     """
     gc.disable()  # 70 ms of the start; switched on again when all is there
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    problem: NexaError | None = None
     try:
         settings = read_settings(
             options.environ, actions=frozenset(BY_ID), refused=FORBIDDEN_KEYS
         )
     except NexaError as error:
-        sys.stderr.write(f"nexa: {error.message}; mend: {error.remedy}\n")
-        return USAGE
-    console = build(options, settings)
+        settings, problem = ConsoleSettings(), error
+    console = build(options, settings, problem)
     with Lifeline(console.leave_now):
         mouse = options.mouse and settings.mouse is not False
         answer = console.run(mouse=mouse)
@@ -54,13 +53,16 @@ def run_console(options: ConsoleOptions) -> int:
     return console.return_code or 0
 
 
-def build(options: ConsoleOptions, settings: ConsoleSettings) -> Console:
-    """Make a console on real nodes."""
+def build(
+    options: ConsoleOptions, settings: ConsoleSettings, problem: NexaError | None = None
+) -> Console:
+    """Make a console on real nodes; `problem` is what is wrong with its settings."""
     config, _ = base_folders(options.environ)
     session = Session(options, _doors(options), Keymap(settings.keys))
     return Console(
         session,
         settings,
+        problem=problem,
         themes=Themes(Path(places.user_themes(config))),
         terminal=terminal(
             options.environ, ascii_only=options.ascii or bool(settings.ascii)

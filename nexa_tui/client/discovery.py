@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -133,7 +134,7 @@ def normalize(url: str) -> str:
             text = web + text.removeprefix(stream)
     scheme, _, rest = text.partition("://")
     rest = rest.rstrip("/")
-    if scheme not in {"http", "https"} or not rest:
+    if scheme not in {"http", "https"} or not _names_a_host(text):
         raise Invalid(
             f"'{url}' is no address of a node", remedy="give http://HOST:6392"
         )
@@ -142,6 +143,16 @@ def normalize(url: str) -> str:
     if scheme == "http" and not has_port:
         rest = rest.replace(host, f"{host}:{places.DEFAULT_PORT}", 1)
     return f"{scheme}://{rest}"
+
+
+def _names_a_host(url: str) -> bool:
+    """Whether a URL has a host, and a port that is one if it has any."""
+    try:
+        parts = urlsplit(url)
+        plain = url.isprintable() and " " not in url
+        return plain and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _from_context(environ: Mapping[str, str], name: str, *, source: str) -> Target:

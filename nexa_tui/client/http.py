@@ -1,5 +1,6 @@
 """A real node, over REST and the feed. httpx is imported when the first call is made."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +39,7 @@ class HttpNode:
         self._feed = Feed(target, clock, rng, resolve=resolve)
         self._http: httpx.AsyncClient | None = None
         self._made_for: Target | None = None
+        self._opening = asyncio.Lock()
 
     @property
     def target(self) -> Target:
@@ -129,12 +131,13 @@ class HttpNode:
         return answer.content
 
     async def _connection(self) -> "httpx.AsyncClient":
-        if self._http is not None and self._made_for == self.target:
+        async with self._opening:  # two calls at once share one
+            if self._http is not None and self._made_for == self.target:
+                return self._http
+            await self.close()
+            self._made_for = target = self.target
+            self._http = await beside(lambda: _connect(target))
             return self._http
-        await self.close()
-        self._made_for = self.target
-        self._http = await beside(lambda: _connect(self.target))
-        return self._http
 
     def _unreachable(self, error: Exception) -> NexaError:
         why = str(error) or type(error).__name__

@@ -43,6 +43,8 @@ class Replay:
         self.refusal = refusal
         self.asked: list[tuple[str, str]] = []
         """What was asked of it that changes something: verb and id."""
+        self.closed = False
+        """Whether its connections would be closed by now."""
 
     @property
     def target(self) -> Target:
@@ -105,7 +107,8 @@ class Replay:
         self._change("drain", node_id)
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Remember that it was let go."""
+        self.closed = True
 
     def _change(self, verb: str, subject: str) -> None:
         if self.refusal is not None:

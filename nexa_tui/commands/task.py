@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -34,9 +34,9 @@ from nexa_tui.commands.output import (
 )
 from nexa_tui.commands.payload import read_data
 from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.commands.records import Listed, list_records, on_record
 
 _POLL_S = 10.0
-_EMPTY = "no tasks. Submit one: nexa task submit wc --data @README.md --wait"
 _VERBS = ("submit", "list", "show", "cancel", "explain", "watch")
 
 
@@ -178,33 +178,7 @@ def _plain(value: Any) -> str:
 
 
 def _list(arguments: list[str], call: Call) -> int:
-    parser = Parser("task list", "List tasks, the newest first.")
-    parser.add_argument("--status", metavar="STATUS")
-    parser.add_argument("--type", metavar="TYPE")
-    parser.add_argument("--agent", metavar="ID")
-    parser.add_argument("--limit", type=int, default=100)
-    parser.add_argument("--cursor", metavar="CURSOR")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    names = ("status", "type", "agent", "limit", "cursor")
-    with reach(options, call) as node:
-        page = node.get(
-            "/v1/tasks",
-            Page[TaskSummary],
-            query={name: getattr(options, name) for name in names},
-        )
-    if options.json:
-        call.json(page)
-        return 0
-    now = datetime.now(UTC)
-    call.table(
-        ("TASK", "TYPE", "STATUS", "PRIORITY", "TRIES", "AGENT", "AGE", "TOOK", "SAYS"),
-        [_row(task, now) for task in page.items],
-        empty=_EMPTY,
-    )
-    if page.next_cursor:
-        call.note(f"there are more: nexa task list --cursor {page.next_cursor}")
-    return 0
+    return list_records(_TASKS, arguments, call)
 
 
 def _row(task: TaskSummary, now: datetime) -> tuple[str | Cell, ...]:
@@ -229,45 +203,54 @@ def _row(task: TaskSummary, now: datetime) -> tuple[str | Cell, ...]:
     )
 
 
+_TASKS = Listed(
+    command="task list",
+    about="List tasks, the newest first.",
+    path="/v1/tasks",
+    page=Page[TaskSummary],
+    filters=("status", "type", "agent"),
+    titles=(
+        "TASK", "TYPE", "STATUS", "PRIORITY", "TRIES", "AGENT", "AGE", "TOOK", "SAYS",
+    ),
+    row=_row,
+    empty="no tasks. Submit one: nexa task submit wc --data @README.md --wait",
+)  # fmt: skip
+
+
 def _show(arguments: list[str], call: Call) -> int:
-    parser = Parser("task show", "Show one task: data, result, history.")
-    parser.add_argument("id")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        task = node.get(f"/v1/tasks/{options.id}", Task)
-    if options.json:
-        call.json(task)
-    else:
-        call.line(pretty(task))
-    return 0
+    return on_record(
+        "task show",
+        "Show one task: data, result, history.",
+        arguments,
+        call,
+        ask=lambda node, task: node.get(f"/v1/tasks/{task}", Task),
+    )
 
 
 def _cancel(arguments: list[str], call: Call) -> int:
-    parser = Parser("task cancel", "Call a task off, pending or running.")
-    parser.add_argument("id")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        task = node.post(f"/v1/tasks/{options.id}/cancel", Task)
-    if options.json:
-        call.json(task)
-    else:
-        call.line(f"{task.id} is {task.status}")
-    return 0
+    return on_record(
+        "task cancel",
+        "Call a task off, pending or running.",
+        arguments,
+        call,
+        ask=lambda node, task: node.post(f"/v1/tasks/{task}/cancel", Task),
+        tell=lambda task, call: call.line(f"{clean(task.id)} is {task.status}"),
+    )
 
 
 def _explain(arguments: list[str], call: Call) -> int:
-    parser = Parser("task explain", "Say why a task is where it is.")
-    parser.add_argument("id")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        told = node.get(f"/v1/tasks/{options.id}/explain", Explanation)
-    if options.json:
-        call.json(told)
-        return 0
-    call.line(f"{told.id} is {told.status}: {clean(told.verdict, 400)}")
+    return on_record(
+        "task explain",
+        "Say why a task is where it is.",
+        arguments,
+        call,
+        ask=lambda node, task: node.get(f"/v1/tasks/{task}/explain", Explanation),
+        tell=_tell_why,
+    )
+
+
+def _tell_why(told: Explanation, call: Call) -> None:
+    call.line(f"{clean(told.id)} is {told.status}: {clean(told.verdict, 400)}")
     if told.considered:
         call.line()
         call.table(
@@ -278,7 +261,6 @@ def _explain(arguments: list[str], call: Call) -> int:
             ],
             empty="",
         )
-    return 0
 
 
 def _watch(arguments: list[str], call: Call) -> int:

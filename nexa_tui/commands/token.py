@@ -1,13 +1,16 @@
 """`nexa token`: make, list and revoke tokens."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
+from urllib.parse import unquote
 
 from nexa_node.contract.access import ROLES, NewToken, TokenCreated, TokenView
 from nexa_node.contract.rest import Page
+from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser, Usage, choose_verb
-from nexa_tui.commands.output import Call, age
+from nexa_tui.commands.output import Call, age, clean
 from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.commands.records import Listed, list_records, on_record
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -58,43 +61,35 @@ def _create(arguments: list[str], call: Call) -> int:
 
 
 def _list(arguments: list[str], call: Call) -> int:
-    parser = Parser("token list", "List tokens, without their secrets.")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        page = node.get("/v1/tokens", Page[TokenView])
-    if options.json:
-        call.json(page)
-        return 0
-    now = datetime.now(UTC)
-    call.table(
-        ("TOKEN", "ROLE", "NAME", "AGE", "ENDS"),
-        [
-            (
-                token.id,
-                token.role,
-                token.name or "-",
-                age(token.created, now),
-                "never"
-                if token.expires is None
-                else f"{token.expires:%Y-%m-%d %H:%M}Z",
-            )
-            for token in page.items
-        ],
-        empty="no tokens. Make one: nexa token create --role viewer",
-    )
-    return 0
+    return list_records(_TOKENS, arguments, call)
+
+
+def _row(token: TokenView, now: datetime) -> tuple[str, ...]:
+    ends = "never" if token.expires is None else f"{token.expires:%Y-%m-%d %H:%M}Z"
+    return (token.id, token.role, token.name or "-", age(token.created, now), ends)
+
+
+_TOKENS = Listed(
+    command="token list",
+    about="List tokens, without their secrets.",
+    path="/v1/tokens",
+    page=Page[TokenView],
+    titles=("TOKEN", "ROLE", "NAME", "AGE", "ENDS"),
+    row=_row,
+    empty="no tokens. Make one: nexa token create --role viewer",
+)
 
 
 def _revoke(arguments: list[str], call: Call) -> int:
-    parser = Parser("token revoke", "End a token, and what is connected by it.")
-    parser.add_argument("id")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        node.delete(f"/v1/tokens/{options.id}")
-    if options.json:
-        call.json({"id": options.id, "revoked": True})
-    else:
-        call.line(f"{options.id} is revoked")
-    return 0
+    def ask(node: Rest, token: str) -> dict[str, object]:
+        node.delete(f"/v1/tokens/{token}")
+        return {"id": unquote(token), "revoked": True}
+
+    return on_record(
+        "token revoke",
+        "End a token, and what is connected by it.",
+        arguments,
+        call,
+        ask=ask,
+        tell=lambda told, call: call.line(f"{clean(str(told['id']))} is revoked"),
+    )

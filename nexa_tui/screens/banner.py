@@ -44,7 +44,7 @@ def feed_of(state: ClusterState, now: float, *, paused: bool) -> Feed:
         case NoNode():
             return cast("Feed", "no node")  # shown as it is, as any unknown word
         case Denied():
-            return "lost"
+            return "refused"
 
 
 def banner_lines(

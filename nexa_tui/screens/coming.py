@@ -11,8 +11,8 @@ from nexa_tui.widgets.panel import Panel
 
 NOT_YET: Mapping[str, tuple[str, str, str, str]] = {
     "messages": (
-        "5", "Messages", "A live tail of topics and inboxes comes with messaging.",
-        "nexa events --follow",
+        "5", "Messages", "The live tail of topics and inboxes is not here yet.",
+        "nexa tail TOPIC --follow",
     ),
     "alerts": (
         "6", "Alerts", "The triage board comes with alerting.",

@@ -28,7 +28,7 @@ from nexa_tui.screens.session import Session
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.nodes import NODES
-from nexa_tui.state.store import NoNode
+from nexa_tui.state.store import Denied, NoNode
 from nexa_tui.state.tasks import TASKS
 from nexa_tui.widgets.ink import app_of, terminal_of
 from nexa_tui.widgets.statusbar import KeyBar, KeyHint, TopBar
@@ -98,7 +98,7 @@ class Dashboard(Screen[None]):
     def places(self) -> tuple[Place, ...]:
         """Where we are, for key bar and help."""
         place = self.view.place
-        alone = isinstance(self._session.shown.link, NoNode)
+        alone = isinstance(self._session.shown.link, NoNode | Denied)
         if alone and place == "overview":
             return ("no-node",)
         places: list[Place] = [place]
@@ -234,11 +234,13 @@ class Dashboard(Screen[None]):
         actions = session.keymap.bar(
             *self.places, role=session.role, read_only=session.read_only
         )
-        of = self._view.of if isinstance(self._view, Detail) else None
+        detail = self._view if isinstance(self._view, Detail) else None
         hints = [
             KeyHint(one.shown(), one.label, method(one.id))
             for one in actions
-            if of is None or not one.dangerous or of in one.where
+            if detail is None
+            or not one.dangerous
+            or (detail.of in one.where and not detail.over)
         ]
         at = next((n for n, one in enumerate(hints) if "'palette'" in one.action), 0)
         return [*hints[: at + 1], KeyHint("1-9", "views"), *hints[at + 1 :]]

@@ -174,7 +174,7 @@ class Deeds:
             self._attach_to(f"url:{url}")
             return
         from nexa_tui.screens.dialogs import Attach
-        from nexa_tui.screens.finding import found
+        from nexa_tui.screens.finding import found, needs_token
 
         environ = self._session.options.environ
         try:
@@ -182,19 +182,27 @@ class Deeds:
         except NexaError as error:
             self._desk.tell(_sentence(error), severity="error")
             rows = ()
-        self._desk.ask(Attach("Attach to", rows), self._attach_to)
+        dialog = Attach(rows, needs_token=partial(needs_token, environ=environ))
 
-    def _attach_to(self, chosen: str) -> None:
+        def chose(chosen: str) -> None:
+            self._attach_to(chosen, token=dialog.token)
+
+        self._desk.ask(dialog, chose)
+
+    def _attach_to(self, chosen: str, *, token: str = "") -> None:
         from nexa_tui.screens.finding import target_of
 
         if not chosen:
             return
         try:
-            target = target_of(chosen, self._session.options.environ)
+            environ = self._session.options.environ
+            target = target_of(chosen, environ, token=token)
         except NexaError as error:
             self._desk.tell(_sentence(error), severity="error")
             return
         self._desk.turn_to(target)
+        if token:
+            self._desk.tell(f"to keep it with its token: nexa login {target.url}")
 
     def _copy(self) -> None:
         address = self._desk.address()
@@ -294,6 +302,7 @@ class Deeds:
             target=effect.target,
             effects=effect.lines,
             verb=effect.verb,
+            keep=effect.keep,
             type_name=effect.type_name,
         )
 
@@ -332,7 +341,9 @@ class Deeds:
         return subject[1] if subject is not None and subject[0] == place else ""
 
     def _unknown(self, noun: str, key: str, command: str) -> None:
-        told = f"no {noun} {clean(key, 60)}" if key else f"choose a {noun} first"
+        article = "an" if noun[0] in "aeiou" else "a"
+        choose = f"choose {article} {noun} first"
+        told = f"no {noun} {clean(key, 60)}" if key else choose
         self._desk.tell(f"{told}; {command}", severity="warning")
 
 

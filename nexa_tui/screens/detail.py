@@ -22,6 +22,7 @@ from nexa_tui.state.detail import (
     node_lines,
     task_lines,
 )
+from nexa_tui.state.formats import TIMES
 from nexa_tui.state.listing import Look
 from nexa_tui.state.store import ClusterState
 from nexa_tui.state.text import clean
@@ -65,6 +66,12 @@ class Detail(Container):
         """The address of the record."""
         return f"nexa://{self.of}/{self.key}"
 
+    @property
+    def over(self) -> bool:
+        """Whether it is a task that has ended: nothing can be done to it any more."""
+        task = self._session.shown.tasks.get(TaskId(self.key)) or self._whole
+        return self.of == "tasks" and task is not None and task.status in FINISHED
+
     def climb(self) -> bool:
         """Nothing to climb inside."""
         return False
@@ -84,7 +91,7 @@ class Detail(Container):
             "events": self._event_lines,
         }
         self._sheet.show_lines(makers[self.of](state, look))
-        info: list[Piece] = [("Esc back", "muted")]
+        info: list[Piece] = [(TIMES, "muted"), ("Esc back", "muted")]
         if self._error is not None:
             info.insert(0, (clean(self._error.message, 80), "crit"))
         self._panel.say(info=info)
@@ -110,6 +117,7 @@ class Detail(Container):
     def _node_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
         for node in state.cluster.nodes if state.cluster else ():
             if self.key in {node.id, node.name}:
+                self._panel.say(title=f"Node {clean(node.name, 40)}")
                 return node_lines(node, look)
         return _gone("node", "nexa cluster status")
 

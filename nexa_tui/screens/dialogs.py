@@ -3,9 +3,10 @@
 Imported when the first of them is opened. Esc closes each without doing anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
@@ -26,6 +27,9 @@ from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Row, Table
 from nexa_tui.widgets.untrusted import untrusted
 
+_BOX_MAX = 96
+_BOX_MIN = 6
+_FRAME = 2
 _CLOSE: list[BindingType] = [
     Binding("escape,q", "close", "Close", show=False, id="dialog.close")
 ]
@@ -44,21 +48,36 @@ class Reading(ModalScreen[None]):
         super().__init__(classes="dialog")
         self._title = clean(title, 80)
         self._told = lines
+        self._sheet = Sheet(id="reading")
 
     def compose(self) -> ComposeResult:
         """Lines in a panel."""
-        yield Panel(Sheet(id="reading"), title=self._title, classes="box")
+        yield Panel(self._sheet, title=self._title, classes="box")
 
     def on_mount(self) -> None:
         """Show them."""
-        sheet = self.query_one(Sheet)
-        sheet.show_lines(self._told)
-        sheet.focus()
+        self._sheet.show_lines(self._told)
+        self._sheet.focus()
         self.query_one(Panel).say(info=[("Esc closes", "muted")])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """As tall as the lines need."""
+        lines = self._sheet.lines_at(_inner_width(event.size.width))
+        self.query_one(Panel).styles.height = _outer_height(lines, event.size.height)
 
     def action_close(self) -> None:
         """Close."""
         self.dismiss()
+
+
+def _inner_width(screen: int) -> int:
+    """Cells inside a box; the style sheet says how wide that is."""
+    return min(_BOX_MAX, screen * 9 // 10) - _FRAME
+
+
+def _outer_height(lines: int, screen: int) -> int:
+    """Of a box with so many lines; at most four fifths of the screen."""
+    return max(_BOX_MIN, min(lines + _FRAME, screen * 4 // 5))
 
 
 def help_lines(
@@ -152,7 +171,12 @@ class Pick(ModalScreen[str]):
     BINDINGS: ClassVar[list[BindingType]] = _CLOSE
 
     def __init__(
-        self, title: str, rows: Sequence[tuple[str, str, str]], *, first: str = ""
+        self,
+        title: str,
+        rows: Sequence[tuple[str, str, str]],
+        *,
+        first: str = "",
+        empty: str = "Nothing found.",
     ) -> None:
         """Offer rows.
 
@@ -160,11 +184,13 @@ class Pick(ModalScreen[str]):
             title: Our own words.
             rows: Key, name and note of each.
             first: The key the cursor begins on.
+            empty: What to say if there is no row.
         """
         super().__init__(classes="dialog")
         self._title = title
         self._rows = rows
         self._first = first
+        self._empty = empty
 
     def compose(self) -> ComposeResult:
         """A table in a panel, and what a subclass adds."""
@@ -172,7 +198,7 @@ class Pick(ModalScreen[str]):
             Column("name", "name", 16, flexible=1),
             Column("note", "", 20, flexible=2, priority=1),
         )
-        table = Table(columns, empty="Nothing found.", id="pick")
+        table = Table(columns, empty=self._empty, id="pick")
         yield Panel(table, *self.more(), title=self._title, classes="box")
 
     def more(self) -> Sequence[Widget]:
@@ -195,6 +221,11 @@ class Pick(ModalScreen[str]):
             info=[("Enter takes", "muted"), ("Esc closes", "muted")]
         )
 
+    def on_resize(self, event: events.Resize) -> None:
+        """As tall as the rows need."""
+        lines = Table.HEADER + max(3, len(self._rows)) + len(self.query(Input))
+        self.query_one(Panel).styles.height = _outer_height(lines, event.size.height)
+
     def on_line_view_selected(self, message: LineView.Selected) -> None:
         """Take it."""
         message.stop()
@@ -206,18 +237,47 @@ class Pick(ModalScreen[str]):
 
 
 class Attach(Pick):
-    """Choose a node: one that was found, a context, or a URL that is typed."""
+    """Choose a node: one that was found, a context, or a URL that is typed.
+
+    A token that is asked for is in `token` afterwards, and nowhere else.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[str, str, str]],
+        *,
+        needs_token: Callable[[str], bool],
+    ) -> None:
+        """Offer rows; `needs_token` says whether none is known for a URL."""
+        nothing = "No node runs on this machine, and no context is kept."
+        super().__init__("Attach to", rows, empty=nothing)
+        self._needs_token = needs_token
+        self.token = ""
+        self._url = _line("or type one: http://HOST:6392")
+        self._secret = _line("of that node; made there by nexa token create")
+        self._secret.password = True
 
     def more(self) -> Sequence[Widget]:
-        """A line for a URL."""
-        line = Input(
-            placeholder="or a URL: http://HOST:6392", compact=True, max_length=300
-        )
-        line.cursor_blink = False
-        return (line,)
+        """Lines for a URL and its token."""
+        return (_asked("URL", self._url), _asked("token", self._secret))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take the URL."""
+        """Take the URL, with a token if one is needed; the node has the last word."""
         event.stop()
-        if event.value.strip():
-            self.dismiss(f"url:{event.value.strip()}")
+        url = self._url.value.strip()
+        self.token = self._secret.value.strip()
+        asks = event.input is self._url and not self.token and self._needs_token(url)
+        if not url or asks:
+            (self._secret if url else self._url).focus()
+        else:
+            self.dismiss(f"url:{url}")
+
+
+def _asked(label: str, line: Input) -> Widget:
+    return Horizontal(Static(label, classes="label"), line, classes="asked")
+
+
+def _line(placeholder: str) -> Input:
+    line = Input(placeholder=placeholder, compact=True, max_length=300)
+    line.cursor_blink = False
+    return line

@@ -1,8 +1,9 @@
 """Which nodes there are to attach to: those of this machine, then the contexts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.errors import Invalid, NexaError, NotFound
 from nexa_tui.client.contexts import read_contexts
 from nexa_tui.client.discovery import Target, discover, local_nodes
 
@@ -43,17 +44,29 @@ def still_running(
     return tuple(one for one in targets if one.pid in pids)
 
 
-def target_of(chosen: str, environ: Mapping[str, str]) -> Target:
+def needs_token(url: str, environ: Mapping[str, str]) -> bool:
+    """Whether no token is known for the node at `url`; what is no URL needs none."""
+    try:
+        target = discover(environ, attach=url)
+    except NexaError:
+        return False
+    return target is not None and target.token is None
+
+
+def target_of(chosen: str, environ: Mapping[str, str], *, token: str = "") -> Target:
     """Find what was chosen.
 
     Args:
         chosen: `node:NAME`, `context:NAME` or `url:URL`.
         environ: For `NEXA_HOME` and tokens.
+        token: What the person gave; without one, what is known.
 
     Raises:
         NotFound: It is gone.
-        Invalid: The URL is none.
+        Invalid: The URL or the token is none.
     """
+    if not (token.isascii() and (token + "x").isprintable()):
+        raise Invalid("that is no token", remedy="nexa token create --role operator")
     kind, _, value = chosen.partition(":")
     target = {
         "node": lambda: discover(environ, name=value),
@@ -62,4 +75,4 @@ def target_of(chosen: str, environ: Mapping[str, str]) -> Target:
     }[kind]()
     if target is None:
         raise NotFound(f"{value} is gone", remedy="nexa node status")
-    return target
+    return replace(target, token=token) if token else target

@@ -169,12 +169,12 @@ class ListView(Container, Generic[R]):
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        self.choose(order=self._listing.next_order(self._choice.order))
+        self._sort_by(self._listing.next_order(self._choice.order))
 
     def action_reverse(self) -> None:
         """Turn the order round."""
         order = self._choice.order
-        self.choose(order=Order(order.column, not order.descending))
+        self._sort_by(Order(order.column, not order.descending))
 
     def action_problems(self) -> None:
         """Show only what is wrong, or everything."""
@@ -196,12 +196,17 @@ class ListView(Container, Generic[R]):
         column = self._listing.column(message.column)
         again = order.column == column.key
         descending = not order.descending if again else column.descending
-        self.choose(order=Order(column.key, descending))
+        self._sort_by(Order(column.key, descending))
 
     @on(LineView.Selected)
     def _selected(self, message: LineView.Selected) -> None:
         message.stop()
         self.post_message(self.Opened(self.place, message.key))
+
+    def _sort_by(self, order: Order) -> None:
+        """Sort, and look at what comes first: that is what was asked for."""
+        self.choose(order=order)
+        self.table.move_to(0)
 
     async def _bar_made(self) -> "FilterBar":
         """The line for the filter; imported and made when it is first wanted."""
@@ -234,11 +239,19 @@ class ListView(Container, Generic[R]):
         note: list[Piece] = []
         if wanted.problems:
             note.append(("! problems only", "warn"))
+        if self._listing.note:
+            note.append((self._listing.note, "muted"))
         narrowed = bool(wanted.filter or wanted.problems)
         count = f"{shown} of {total}" if narrowed else str(total)
-        self._panel.say(count=count, note=note)
+        self._panel.say(count=count, info=[(self._order_words(), "muted")], note=note)
         if self._bar is not None and wanted.filter:
             self._bar.say(count)
+
+    def _order_words(self) -> str:
+        """The order, for the border: its column may not fit on the screen."""
+        order = self._choice.order
+        title = self._listing.column(order.column).title
+        return f"by {title} {self.table.arrow(descending=order.descending)}"
 
     def _say_when_empty(self) -> None:
         if self._session.shown.empty:

@@ -4,7 +4,7 @@ Where there is room everything is seen at once; on a small terminal one panel at
 and Tab goes on. A panel that can't be trusted wholly says why in its own border.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import on
@@ -26,18 +26,19 @@ from nexa_tui.screens.panels import (
 )
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
+from nexa_tui.screens.welcome import welcome_lines
 from nexa_tui.state.listing import Look
-from nexa_tui.state.overview import PanelName, affected
+from nexa_tui.state.overview import affected
 from nexa_tui.state.severity import mark
-from nexa_tui.state.store import ClusterState, NoNode
-from nexa_tui.state.text import clean
+from nexa_tui.state.store import ClusterState, Denied, NoNode
+from nexa_tui.state.touched import PanelName
 from nexa_tui.theming import Terminal
 from nexa_tui.widgets.ink import terminal_of
-from nexa_tui.widgets.lines import LineView, Piece
+from nexa_tui.widgets.lines import LineView
 from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Table
 
-_REASONS = {"-low": 2, "-high": 6, "-tall": 10}
+_REASONS = {"-low": 3, "-high": 6, "-tall": 10}
 """Lines of the verdict, by the height of the screen."""
 _PRESSED = 4
 """Lines of the verdict from which on a screen that is not tall drops the figures."""
@@ -46,16 +47,6 @@ _LISTED: Mapping[str, Place] = {
     "overview-tasks": "tasks",
     "overview-events": "events",
 }
-WELCOME: Sequence[Sequence[Piece]] = (
-    (("No node runs here, and no context is set.", "strong"),),
-    (),
-    (("  s  ", "key"), ("start a node on this machine   ", "text"),
-     ("nexa node start", "muted")),
-    (("  a  ", "key"), ("attach to a node elsewhere     ", "text"),
-     ("nexa --attach URL", "muted")),
-    (("  d  ", "key"), ("see a demo, thrown away after  ", "text"),
-     ("nexa demo", "muted")),
-)  # fmt: skip
 
 
 class Overview(Container):
@@ -116,7 +107,8 @@ class Overview(Container):
         self.set_class(alone, "-alone")
         self.set_class(stale and not _fades_badly(terminal_of(self)), "-stale")
         if alone:
-            self._welcome.say(WELCOME)
+            ascii_only = terminal_of(self).ascii_only
+            self._welcome.say(welcome_lines(self._session.run, ascii_only=ascii_only))
         self._show_verdict(state, now)
         at = state.node_time(now)
         look = Look(
@@ -143,7 +135,7 @@ class Overview(Container):
 
     async def action_open(self) -> None:
         """Open the record under the cursor; without a node, this key is the demo."""
-        if isinstance(self._session.shown.link, NoNode):
+        if isinstance(self._session.shown.link, NoNode | Denied):
             await self.run_action("app.do('demo')")
             return
         focused = self.screen.focused
@@ -186,9 +178,10 @@ class Overview(Container):
         shown = mark("health", "degraded", ascii_only=look.ascii_only)
         for panel in self._panels():
             name: PanelName = panel.id  # pyright: ignore[reportAssignmentType]  # their ids are those names
-            why = doubts.get(name)
+            doubt = doubts.get(name)
             panel.say(
-                info=((f"{shown.glyph} {clean(why, 60)}", "warn"),) if why else ()
+                doubt=f"{shown.glyph} {doubt.text}" if doubt else "",
+                edge="warn" if doubt else "border",
             )
 
     def _panels(self) -> tuple[Panel, ...]:

@@ -4,7 +4,7 @@ from nexa_tui.screens.rows import Rows, table_columns
 from nexa_tui.screens.said import Said
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.charts import per_cell
-from nexa_tui.state.formats import age, clock, percent, rate, size
+from nexa_tui.state.formats import TIMES, age, clock, percent, rate, size
 from nexa_tui.state.listing import Choice, Look, arrange, since
 from nexa_tui.state.overview import (
     Piece,
@@ -48,9 +48,8 @@ class VerdictPanel(Panel):
         self._said.styles.height = len(told)
         self._said.say(told)
         style = told[0][1][1]
-        for key in ("warn", "crit"):
-            self.set_class(style == key, f"-{key}")
         self.say(
+            edge=style if style in {"warn", "crit"} else "border",
             title=clean(state.cluster.name, 40) if state.cluster else "cluster",
             count=_members(state),
             info=_standing(state, now),
@@ -73,9 +72,9 @@ class AgentsPanel(Panel):
         """Show the agents."""
         figures = agent_figures(state)
         agents = arrange(AGENTS, state.agents.values(), Choice(AGENTS.first), look)
-        self.table.say_when_empty(_NOTHING if state.empty else "No agent yet.")
+        _teach(self.table, state, "No agent yet.", AGENTS.empty[1])
         _fill(self.table, Rows(AGENTS, agents.records, look))
-        share = f" {percent(figures.share).strip()} busy" if figures.slots else ""
+        share = f", {percent(figures.share).strip()} busy" if figures.slots else ""
         count = "" if state.empty else f"{figures.connected}/{figures.known}{share}"
         self.say(count=count)
 
@@ -92,11 +91,11 @@ class TasksPanel(Panel):
 
     def show(self, state: ClusterState, look: Look) -> None:
         """Show the tasks."""
-        self.table.say_when_empty(_NOTHING if state.empty else "No task yet.")
+        _teach(self.table, state, "No task yet.", TASKS.empty[1])
         _fill(self.table, Rows(TASKS, in_work_order(state.tasks.values()), look))
         counts = state.counts
         running = counts.running + counts.assigned
-        count = "" if state.empty else f"{running} running {counts.pending} waiting"
+        count = "" if state.empty else f"{running} running, {counts.pending} waiting"
         self.say(count=count)
 
 
@@ -139,6 +138,7 @@ class FlowPanel(Panel):
     def __init__(self) -> None:
         """Start without figures."""
         self._said = Said(id="flow-lines")
+        self._known = False
         self._chart = _chart("flow-chart", high=None)
         super().__init__(self._said, self._chart, title="Throughput", id="flow")
 
@@ -146,16 +146,21 @@ class FlowPanel(Panel):
         """Show the newest sample; `number` counts the samples ever seen."""
         if state.sample is None:
             return
+        self._known = True
         self._said.say(flow_lines(state))
         done = series(state, lambda one: one.tasks_completed_s)
         self._chart.show(done, number=number)
-        cells = self._chart.size.width * per_cell(terminal_of(self).charts)
-        self.say(
-            note=(
-                (f"top {self._chart.top:g}/s", "muted"),
-                (f"last {age(cells * BEAT_S).strip()}", "muted"),
-            )
-        )
+        self._say_scales()
+
+    def on_resize(self) -> None:
+        """The chart shows more, or less, of the past: once it has its new size."""
+        self.call_after_refresh(self._say_scales)
+
+    def _say_scales(self) -> None:
+        samples = self._chart.size.width * per_cell(terminal_of(self).charts)
+        if samples and self._known:
+            top, past = f"{self._chart.top:g}", age(samples * BEAT_S).strip()
+            self.say(note=((f"top {top}/s", "muted"), (f"last {past}", "muted")))
 
 
 class EventsPanel(Panel):
@@ -181,7 +186,19 @@ class EventsPanel(Panel):
             )
             lines.append(line)
         self._lines.update_lines(lines)
-        self.say(count="" if state.empty else str(len(state.events)))
+        self.say(
+            count="" if state.empty else str(len(state.events)),
+            note=((TIMES, "muted"),) if state.events else (),
+        )
+
+
+def _teach(table: Table, state: ClusterState, told: str, command: str) -> None:
+    """Say why there is no row, and the command that makes one if it fits whole."""
+    fits = len(command) + 3 <= table.size.width
+    if state.empty:
+        table.say_when_empty(_NOTHING)
+    else:
+        table.say_when_empty(told, command if fits else "")
 
 
 def _fill(table: Table, rows: TableRows) -> None:
@@ -204,16 +221,17 @@ def _members(state: ClusterState) -> str:
     quorum = state.cluster.quorum
     if nodes == 1:
         return "1 node"
-    return f"{nodes} nodes quorum {quorum.have}/{quorum.need}"
+    return f"{nodes} nodes, quorum {quorum.have}/{quorum.need}"
 
 
 def _standing(state: ClusterState, now: float) -> list[Piece]:
     """At the right of the verdict's border: what was checked, how long it runs."""
     pieces: list[Piece] = []
     if state.selftest is not None:
-        passed = sum(check.status == "pass" for check in state.selftest.checks)
+        asked = [one for one in state.selftest.checks if one.status != "skipped"]
+        passed = sum(check.status == "pass" for check in asked)
         shown = mark("check", state.selftest.status)
-        pieces.append((f"self-test {passed}/{len(state.selftest.checks)}", shown.style))
+        pieces.append((f"self-test {passed}/{len(asked)}", shown.style))
     started = state.node.started if state.node else None
     up = since(started, state.node_time(now))
     if up is not None:

@@ -73,6 +73,8 @@ class Session:
         self._held: ClusterState | None = None
         self._pending: list[FeedFrame] = []
         self._pending_at = 0.0
+        self._left: list[NodeClient] = []
+        """Nodes that were turned away from; their connections are to be closed."""
         self.on_news: Callable[[], None] = lambda: None
         """Called when something came that should be seen at once."""
 
@@ -112,17 +114,25 @@ class Session:
         return permitted(action, role=self.role, read_only=self.read_only)
 
     def attach(self, target: Target) -> None:
-        """Turn to a node; what was known of another is forgotten."""
+        """Turn to a node; what was known of another is forgotten.
+
+        The connections to the other are closed when the new feed begins.
+        """
+        self._leave()
+        self.start_error = None
         self.client = self._doors.connect(target)
         self.state = ClusterState(link=Opening(target.url))
-        self._held = None
-        self._pending.clear()
 
     def detach(self) -> None:
-        """Turn away from the node."""
+        """Turn away from the node; `close` closes the connections."""
+        self._leave()
         self.client = None
         self.state = ClusterState(link=NoNode())
-        self._held = None
+
+    async def close(self) -> None:
+        """Let go of the connections to every node that was turned away from."""
+        while self._left:
+            await self._left.pop().close()
 
     def pause(self) -> None:
         """Hold the picture, or let it go on; data is collected all the same."""
@@ -136,6 +146,7 @@ class Session:
 
     async def watch(self) -> None:
         """Follow the node's feed until it is refused or the task is cancelled."""
+        await self.close()
         client = self.client
         if client is None:
             return
@@ -147,21 +158,24 @@ class Session:
     async def check(self, only: str | None = None) -> None:
         """Run the self-test, on the node if there is one, else on this machine."""
         client = self.client
+        where = client.target.name if client else "here"
         self.run = (
             splash.again(self.run, self.now, only=only)
-            if self.run.checks
-            else splash.begin(self.now, where=client.target.name if client else "here")
+            if self.run.checks and self.run.where == where
+            else splash.begin(self.now, where=where)
         )
         error: NexaError | None = None
         try:
             async for result in self._results(client, only):
-                self.run = splash.take(self.run, result, self.now)
+                if self.client is client:
+                    self.run = splash.take(self.run, result, self.now)
         except Forbidden as refused:
             error = None if self._recorded() else refused
         except NexaError as failed:
             error = failed
-        self.run = splash.finish(self.run, self.now, error)
-        self.on_news()
+        if self.client is client:  # else it is another node's run by now
+            self.run = splash.finish(self.run, self.now, error)
+            self.on_news()
 
     def node(self) -> Node | None:
         """The node that is watched, as its cluster sees it."""
@@ -169,6 +183,12 @@ class Session:
         if status is None or cluster is None:
             return None
         return next((node for node in cluster.nodes if node.id == status.id), None)
+
+    def _leave(self) -> None:
+        if self.client is not None:
+            self._left.append(self.client)
+        self._held = None
+        self._pending.clear()
 
     def _results(
         self, client: NodeClient | None, only: str | None

@@ -37,6 +37,10 @@ class Sheet(LineView):
         self._told = tuple(lines)
         self._fold()
 
+    def lines_at(self, width: int) -> int:
+        """How many lines it would take at that width."""
+        return len(self._folded_at(width))
+
     def on_resize(self, _event: events.Resize | None = None) -> None:
         """Fold for the new width."""
         if self.size.width != self._folded_for:
@@ -58,18 +62,18 @@ class Sheet(LineView):
 
     def _fold(self) -> None:
         self._folded_for = self.size.width
-        room = self.size.width - 2
-        if room < _WIDTH_MIN:
+        if self.size.width - 2 < _WIDTH_MIN:
             return
-        label = min(_LABEL_MAX, max(0, room // 4))
-        self._folded = [
-            folded for line in self._told for folded in _folded(line, label, room)
-        ]
-        if self._folded and not self._folded[0]:
-            self._folded.pop(0)
+        self._folded = self._folded_at(self.size.width)
         self.lines_changed()
         self.move_to(self.cursor, tell=False)
         self.refresh()
+
+    def _folded_at(self, width: int) -> list[tuple[Piece, ...]]:
+        room = max(_WIDTH_MIN, width - 2)
+        label = min(_LABEL_MAX, max(0, room // 4))
+        folded = [one for line in self._told for one in _folded(line, label, room)]
+        return folded[1:] if folded and not folded[0] else folded
 
 
 def _folded(line: Line, label: int, room: int) -> list[tuple[Piece, ...]]:

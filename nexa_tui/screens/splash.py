@@ -17,10 +17,11 @@ from nexa_node.contract.version import VERSION
 from nexa_tui.screens.keys import bindings, method
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
+from nexa_tui.screens.told import told_lines
 from nexa_tui.state.formats import duration
 from nexa_tui.state.severity import mark
 from nexa_tui.state.splash import GROUP_TITLES, Run
-from nexa_tui.state.store import Denied, Gone, Live, NoNode
+from nexa_tui.state.store import Denied, Gone, Live
 from nexa_tui.state.text import clean
 from nexa_tui.widgets.checks import CheckLine, Checks
 from nexa_tui.widgets.ink import app_of, terminal_of
@@ -77,6 +78,11 @@ class Splash(Screen[None]):
         """Whether a person took the lead: then nothing happens by itself."""
         return self._touched
 
+    def begin_again(self) -> None:
+        """Another node is looked at: nobody took the lead on it yet."""
+        self._touched = False
+        self._shown = None
+
     def refresh_view(self) -> None:
         """Show what is known now."""
         if self.is_mounted:
@@ -91,7 +97,7 @@ class Splash(Screen[None]):
                 [_line(check, run, now) for check in run.in_order()]
             )
             self._find_the_worst(run)
-            self._standing.say(self._standing_lines(run, now))
+            self._standing.say(self._told(run, now))
             self._keys.show(self._hints())
 
     def _find_the_worst(self, run: Run) -> None:
@@ -101,7 +107,8 @@ class Splash(Screen[None]):
         self._shown = run.finished
         worst = run.worst()
         if worst is not None:
-            self._checks.focus_check(worst.id)
+            alike = run.bad(worst.status)
+            self._checks.focus_check(worst.id, until=alike[-1].id)
 
     def due(self) -> bool:
         """Say whether it is time to go on by itself."""
@@ -209,73 +216,22 @@ class Splash(Screen[None]):
             ((f"on {where}", "muted"),),
         )  # fmt: skip
 
-    def _standing_lines(self, run: Run, now: float) -> list[Sequence[Piece]]:
-        """Three lines: where we stand, what is in the way, what mends it."""
-        session, standing = self._session, run.standing()
-        if session.starting is not None:
-            return [((f" {clean(session.starting, 200)}", "accent"),)]
-        trouble = _trouble(session, run)
-        if trouble is None and standing == "running":
-            return [((" checking; any key opens the dashboard", "muted"),)]
-        state = "fail" if trouble is not None and standing != "warn" else standing
-        shown = mark("check", state, ascii_only=terminal_of(self).ascii_only)
-        lines: list[Sequence[Piece]] = [
-            ((f" {shown.glyph} {_SUMMARY[standing]}", shown.style),
-             (f"; {self._next(run, now)}", "muted")),
-        ]  # fmt: skip
-        if trouble is not None:
-            what, mend = trouble
-            lines.append(((f"   {clean(what, 300)}", "text"),))
-            lines.append((("   mend  ", "muted"), (clean(mend or "-", 300), "strong")))
-        return lines
-
-    def _next(self, run: Run, now: float) -> str:
-        at = run.goes_on_at()
-        if isinstance(self._session.state.link, NoNode):
-            ask = "s starts a node here; any key goes on"
-        elif at is None:
-            ask = "any key goes on, degraded"
-        else:
-            ask = "any key opens the dashboard"
-        if at is None or self._touched:
-            return ask
-        return f"{ask}; goes on in {max(0, round(at - now))} s"
+    def _told(self, run: Run, now: float) -> list[Sequence[Piece]]:
+        ascii_only = terminal_of(self).ascii_only
+        waits = self._touched
+        return told_lines(self._session, run, now, waits=waits, ascii_only=ascii_only)
 
     def _hints(self) -> list[KeyHint]:
         session = self._session
         actions = session.keymap.bar(
             "splash", role=session.role, read_only=session.read_only
         )
-        return [KeyHint(one.shown(), one.label, method(one.id)) for one in actions]
-
-
-_SUMMARY = {
-    "pass": "everything passes",
-    "warn": "it works, with warnings",
-    "fail": "something fails",
-    "running": "checking",
-}
-
-
-def _trouble(session: Session, run: Run) -> tuple[str, str | None] | None:
-    """What stands in the way, and what mends it: no node first, then the worst check."""
-    error = session.start_error or run.error
-    if error is not None:
-        return error.message, error.remedy
-    match session.state.link:
-        case Denied(error):
-            return error.message, error.remedy
-        case Gone(why, remedy):
-            return f"no node answers: {why}", remedy
-        case _:
-            return _of_check(run.worst())
-
-
-def _of_check(check: CheckResult | None) -> tuple[str, str | None] | None:
-    if check is None:
-        return None
-    why = check.cause or check.detail or "failed"
-    return f"{check.title}: {why}", check.remedy
+        needless = {"start-node", "demo"} if is_live(session) else set[str]()
+        return [
+            KeyHint(one.shown(), one.label, method(one.id))
+            for one in actions
+            if one.id not in needless
+        ]
 
 
 def _line(check: CheckResult, run: Run, now: float) -> CheckLine:

@@ -23,6 +23,10 @@ class Wearer(Protocol):
         """Say something."""
         ...
 
+    def keep_theme(self, name: str) -> None:
+        """Wear it the next time, too."""
+        ...
+
     def ask(self, screen: Any, then: Any) -> None:
         """Put a dialog on top."""
         ...
@@ -37,6 +41,7 @@ class PickTheme(Pick):
             (name, name, _note(wearer.themes, name)) for name in wearer.themes.names()
         ]
         super().__init__("Theme", rows, first=str(wearer.theme))
+        self.add_class("beside")  # so that what is tried on is seen
         self._wearer = wearer
         self._before = str(wearer.theme)
 
@@ -63,11 +68,13 @@ def choose_theme(wearer: Wearer, name: str) -> None:
 
 def _worn(wearer: Wearer, name: str) -> None:
     if name:
-        wearer.tell(f'{wearer.theme}; to keep it: theme = "{name}" in console.toml')
+        wearer.keep_theme(name)
 
 
 def _note(themes: Themes, name: str) -> str:
     try:
-        return themes.load(name).title
+        look = themes.load(name)
     except ThemeProblem as problem:
         return str(problem)
+    shade = "dark" if look.dark else "light"
+    return "the terminal's own colours" if look.ansi else shade

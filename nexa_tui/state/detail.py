@@ -13,7 +13,7 @@ from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.events import Event
 from nexa_node.contract.nodes import Node
 from nexa_node.contract.tasks import Attempt, Explanation, Json, Task, TaskSummary
-from nexa_tui.state.formats import age, clock, duration, percent, rate, size
+from nexa_tui.state.formats import age, clock, date, duration, percent, rate, size
 from nexa_tui.state.listing import Look, since
 from nexa_tui.state.severity import Kind, StyleKey, mark
 from nexa_tui.state.text import clean, clean_lines
@@ -72,7 +72,7 @@ def event_lines(event: Event, look: Look) -> tuple[Line, ...]:
         Field("kind", clean(event.kind)),
         Field("subject", clean(event.subject)),
         Field("node", clean(event.node)),
-        Field("time", f"{event.time.isoformat(timespec='seconds')}"),
+        Field("time", _moment(event.time, look)),
         Field("id", clean(event.id), "muted"),
         *_json("data", event.data),
     )
@@ -235,8 +235,9 @@ def _state(label: str, kind: Kind, state: str, look: Look) -> Field:
 def _moment(moment: datetime | None, look: Look) -> str:
     if moment is None:
         return "-"
-    ago = age(since(moment, look.now)).strip()
-    return f"{moment.isoformat(sep=' ', timespec='seconds')}, {ago} ago"
+    seconds = since(moment, look.now)
+    ago = "" if seconds is None else f", {age(seconds).strip()} ago"
+    return date(moment) + ago
 
 
 def _json(title: str, value: Json, style: StyleKey = "text") -> Iterator[Line]:

@@ -13,6 +13,9 @@ from nexa_tui.state.listing import since
 from nexa_tui.state.store import ClusterState
 from nexa_tui.state.text import clean
 
+_KEEP = "Leave it"
+"""Where "cancel" is what the other button does."""
+
 
 class Effect(msgspec.Struct, frozen=True):
     """What a dialog says before something is destroyed."""
@@ -29,6 +32,8 @@ class Effect(msgspec.Struct, frozen=True):
     """What must be typed first: when writes would stop."""
     refused: str | None = None
     """Why it can't be done at all; then there is nothing to confirm."""
+    keep: str = "Cancel"
+    """On the button that does nothing."""
 
 
 def cancel_task(state: ClusterState, task: TaskSummary, now: float) -> Effect:
@@ -39,13 +44,13 @@ def cancel_task(state: ClusterState, task: TaskSummary, now: float) -> Effect:
         return Effect(title, target, (), "Stop the task", refused=refused)
     if task.agent is None:
         lines = ("It waits for an agent; nothing has been done yet.",)
-        return Effect(title, target, lines, "Stop the task")
+        return Effect(title, target, lines, "Stop the task", keep=_KEEP)
     ran = age(since(task.started, state.node_time(now))).strip()
     lines = (
         f"Agent {clean(task.agent)} has worked on it for {ran}; that work is lost.",
         "The agent is told to stop. The task is not tried again.",
     )
-    return Effect(title, target, lines, "Stop the task")
+    return Effect(title, target, lines, "Stop the task", keep=_KEEP)
 
 
 def disconnect_agent(agent: Agent) -> Effect:
@@ -74,8 +79,9 @@ def drain_node(state: ClusterState, node: Node) -> Effect:
     inflight = sum(one.inflight for one in mine if one.connected)
     are = "is" if connected == 1 else "are"
     moved = f"{_count(connected, 'agent')} {are} asked to move"
+    go = "goes" if inflight == 1 else "go"
     lines = [
-        f"{moved}; {_count(inflight, 'task')} in hand go back to the queue.",
+        f"{moved}; {_count(inflight, 'task')} in hand {go} back to the queue.",
         "It takes nothing new, then its process ends. The store keeps what it has.",
     ]
     breaks = _quorum(state, node, lines)

@@ -1,8 +1,17 @@
 """Events as rows."""
 
 from nexa_node.contract.events import Event
-from nexa_tui.state.formats import age, clock
-from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, since, stamp
+from nexa_tui.state.formats import TIMES, age, clock
+from nexa_tui.state.listing import (
+    Cell,
+    Column,
+    Listing,
+    Look,
+    Order,
+    how_old,
+    since,
+    stamp,
+)
 from nexa_tui.state.severity import mark
 from nexa_tui.state.text import clean
 
@@ -39,7 +48,7 @@ EVENTS: Listing[Event] = Listing(
                lambda e: e.subject, rank=3, grows=1),
         Column("age", "ago", 7,
                lambda e, look: Cell(age(since(e.time, look.now)), "muted"),
-               lambda e: stamp(e.time), right=True, rank=2, descending=True),
+               lambda e: how_old(e.time), right=True, rank=2),
         Column("node", "node", 10, lambda e, _: Cell(clean(e.node, 40), "muted"),
                lambda e: e.node, rank=4),
     ),
@@ -47,6 +56,7 @@ EVENTS: Listing[Event] = Listing(
     problem=is_problem,
     address=lambda event: f"nexa://events/{event.id}",
     first=Order("time", descending=True),
-    empty=("Nothing has happened yet.", "nexa events --follow"),
+    empty=("Nothing has happened yet.", "nexa events"),
+    note=TIMES,
 )  # fmt: skip
 """The list of events: the newest first."""

@@ -2,9 +2,14 @@
 
 Every function answers exactly as many characters as its `…_WIDTH` says, aligned to the
 right, and a row of dashes' worth of nothing for what is not known.
+
+Dates and times of day are UTC everywhere: nodes, logs and operators of one cluster are
+in many zones. A panel that shows any says `TIMES` in its border, once.
 """
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
+
+TIMES = "times in UTC"
 
 BYTES_WIDTH = 8
 RATE_WIDTH = 10
@@ -100,11 +105,16 @@ def age(seconds: float | None) -> str:
     return shown.rjust(AGE_WIDTH)
 
 
-def clock(moment: datetime | None, zone: tzinfo = UTC) -> str:
-    """The time of day: `14:03:22`."""
+def clock(moment: datetime | None) -> str:
+    """The time of day, in UTC: `14:03:22`."""
     if moment is None:
         return UNKNOWN.rjust(CLOCK_WIDTH)
-    return moment.astimezone(zone).strftime("%H:%M:%S")
+    return moment.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def date(moment: datetime) -> str:
+    """The day and the time of day, in UTC: `2026-03-01 14:03:22`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _scaled(value: float, units: tuple[str, ...], step: int) -> tuple[float, str]:

@@ -73,6 +73,8 @@ class Listing(msgspec.Struct, Generic[R], frozen=True):
     first: Order
     empty: tuple[str, ...]
     """What to do when there is nothing: a sentence, then a command."""
+    note: str = ""
+    """What holds for every row, for the border."""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -113,7 +115,7 @@ class Arranged(msgspec.Struct, Generic[R], frozen=True):
 def arrange(
     listing: Listing[R], records: Iterable[R], choice: Choice, look: Look
 ) -> Arranged[R]:
-    """Choose and sort. Ties keep the order of the keys, so that nothing jumps."""
+    """Choose and sort. Ties stand in the order of the keys, so that nothing jumps."""
     everything = list(records)
     kept = everything
     if choice.problems:
@@ -121,9 +123,9 @@ def arrange(
     if choice.filter:
         accepts = choice.filter.accepts
         kept = [one for one in kept if accepts(listing.words(one, look))]
-    kept = sorted(kept, key=listing.key)
-    value = listing.column(choice.order.column).value
-    kept.sort(key=value, reverse=choice.order.descending)
+    value, reverse = listing.column(choice.order.column).value, choice.order.descending
+    kept = sorted(kept, key=listing.key, reverse=reverse)
+    kept.sort(key=value, reverse=reverse)
     return Arranged(kept, len(everything))
 
 
@@ -137,3 +139,8 @@ def since(then: datetime | None, now: datetime | None) -> float | None:
 def stamp(moment: datetime | None) -> float:
     """A moment for sorting: unknown ones first."""
     return 0.0 if moment is None else moment.timestamp()
+
+
+def how_old(moment: datetime | None) -> float:
+    """An age for sorting, the youngest first; what is unknown counts as the oldest."""
+    return -stamp(moment)

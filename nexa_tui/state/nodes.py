@@ -2,7 +2,7 @@
 
 from nexa_node.contract.nodes import Node
 from nexa_tui.state.formats import age, count, duration, percent, size
-from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, since, stamp
+from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, how_old, since
 from nexa_tui.state.severity import StyleKey, mark
 from nexa_tui.state.text import clean
 
@@ -48,7 +48,7 @@ NODES: Listing[Node] = Listing(
         Column("state", "state", 13, _state, lambda n: mark("node", n.state).order),
         Column("role", "role", 8, lambda n, _: Cell(clean(n.role, 20)),
                lambda n: n.role),
-        Column("agents", "agents", 6, lambda n, _: Cell(count(n.agents)),
+        Column("agents", "agents", 7, lambda n, _: Cell(count(n.agents)),
                lambda n: n.agents, right=True, descending=True),
         Column("cpu", "cpu", 5, lambda n, _: _share(n, "cpu"),
                lambda n: n.host.cpu if n.host else 0.0, right=True, descending=True),
@@ -66,7 +66,7 @@ NODES: Listing[Node] = Listing(
                lambda n: n.rtt_ms or 0.0, right=True, rank=3, descending=True),
         Column("up", "up", 7,
                lambda n, look: Cell(age(since(n.started, look.now)), "muted"),
-               lambda n: stamp(n.started), right=True),
+               lambda n: how_old(n.started), right=True),
         Column("version", "version", 8, lambda n, _: Cell(clean(n.version, 20), "muted"),
                lambda n: n.version, rank=3),
         Column("url", "url", 22, lambda n, _: Cell(clean(n.url, 80), "muted"),

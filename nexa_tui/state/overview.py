@@ -6,11 +6,9 @@ before what the node last said, and says how old that is.
 
 from collections.abc import Callable, Mapping
 from textwrap import wrap
-from typing import Literal
 
 import msgspec
 
-from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.nodes import HostSample
 from nexa_tui.state.formats import age, duration, per_second
 from nexa_tui.state.severity import Mark, mark
@@ -24,23 +22,15 @@ from nexa_tui.state.store import (
     Opening,
 )
 from nexa_tui.state.text import clean
+from nexa_tui.state.touched import Doubt, PanelName, doubts
 
 Piece = tuple[str, str]
 """Clean text and its style key."""
-PanelName = Literal["agents", "tasks", "host", "flow", "events"]
 _GAP = 2.5
 """Beats between two samples, over which something is missing between them."""
 _GAP_MAX = 300
-_TOUCHES: tuple[tuple[str, tuple[PanelName, ...]], ...] = (
-    ("node.store", ("tasks", "agents", "events")),
-    ("node.jetstream", ("tasks", "agents", "events")),
-    ("node.nats", ("tasks", "agents", "events")),
-    ("node.kv", ("tasks", "agents")),
-    ("node.agents", ("agents",)),
-    ("node.websocket", ("agents",)),
-    ("machine.", ("host",)),
-)
-"""Which failed check makes which panel doubtful, by the beginning of its id."""
+_FOLDS, _UNFOLDED = 4, 400
+"""Of fewer lines than these none is folded: each says the beginning of something else."""
 
 
 class Headline(msgspec.Struct, frozen=True):
@@ -100,17 +90,9 @@ def countdown(gone: Gone, now: float) -> str:
     return f"trying again in {left} s" if left else "trying again now"
 
 
-def affected(state: ClusterState) -> Mapping[PanelName, str]:
-    """Say which panels can't be trusted wholly, and why."""
-    found: dict[PanelName, str] = {}
-    for check in state.selftest.checks if state.selftest else ():
-        if check.status != "fail":
-            continue
-        for prefix, panels in _TOUCHES:
-            if check.id.startswith(prefix):
-                for panel in panels:
-                    found.setdefault(panel, _told(check))
-    return found
+def affected(state: ClusterState) -> Mapping[PanelName, Doubt]:
+    """Say which panels can't be trusted wholly, and why: as the node's self-test has it."""
+    return doubts(state.selftest.checks) if state.selftest else {}
 
 
 def agent_figures(state: ClusterState) -> AgentFigures:
@@ -174,18 +156,14 @@ def _verdict(state: ClusterState, now: float, *, ascii_only: bool) -> Headline:
 
 
 def _mends(state: ClusterState) -> str | None:
-    """The command that mends the worst thing the self-test found."""
-    if state.selftest is None:
+    """What mends the worst thing the self-test found, and which that is if there are more."""
+    checks = state.selftest.checks if state.selftest else ()
+    bad = [one for one in checks if one.status in {"fail", "warn"} and one.remedy]
+    bad.sort(key=lambda one: one.status != "fail")
+    if not bad:
         return None
-    for status in ("fail", "warn"):
-        for check in state.selftest.checks:
-            if check.status == status and check.remedy:
-                return clean(check.remedy, 200)
-    return None
-
-
-def _told(check: CheckResult) -> str:
-    return clean(check.cause or check.detail or f"{check.title} failed", 200)
+    remedy = clean(bad[0].remedy or "", 200)
+    return remedy if len(bad) == 1 else f"{clean(bad[0].title, 40)}: {remedy}"
 
 
 def verdict_lines(
@@ -201,7 +179,7 @@ def verdict_lines(
     Args:
         state: What is known.
         now: On the clock of ages.
-        width: Cells of a line; what is longer is folded.
+        width: Cells of a line; what is longer is folded, or cut where lines are few.
         lines: At most so many; reasons that do not fit are counted.
         ascii_only: Whether only ASCII may be drawn.
     """
@@ -214,6 +192,8 @@ def verdict_lines(
     ]
     if live:
         first += [("   ", "text"), *figures(state)]
+    if lines < _FOLDS:
+        width = _UNFOLDED
     mend = _labelled("mend", told.remedy, "strong", width) if told.remedy else []
     if live and not told.reasons and (step := _next_step(state)):
         mend = _labelled("next", step, "strong", width)
@@ -221,7 +201,9 @@ def verdict_lines(
     rest = [
         line for reason in told.reasons for line in _labelled("", reason, "text", width)
     ]
-    if len(rest) > room:
+    if lines < _FOLDS:
+        rest = rest[:room]
+    elif len(rest) > room:
         kept = rest[: max(0, room - 1)]
         more = (
             (f"   and more: {len(told.reasons)} reasons in all; 2 shows them", "muted"),
@@ -261,7 +243,8 @@ def figures(state: ClusterState) -> list[Piece]:
         (" waiting", "muted"),
     ]
     if counts.dead_lettered:
-        parts += [(f"  {counts.dead_lettered} dead letters", "crit")]
+        noun = "dead letter" if counts.dead_lettered == 1 else "dead letters"
+        parts += [(f"  {counts.dead_lettered} {noun}", "crit")]
     if sample is not None and sample.task_p50_ms is not None:
         parts += [("  p50 ", "muted"), (duration(sample.task_p50_ms).strip(), "strong")]
     return parts

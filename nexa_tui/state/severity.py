@@ -33,7 +33,7 @@ _UNICODE: Mapping[Urgency, str] = {
     "crit": "✗", "warn": "!", "unknown": "?", "busy": "▸", "ok": "✓", "quiet": "∙",
 }  # fmt: skip
 _ASCII: Mapping[Urgency, str] = {
-    "crit": "x", "warn": "!", "unknown": "?", "busy": ">", "ok": "+", "quiet": "-",
+    "crit": "x", "warn": "!", "unknown": "?", "busy": "*", "ok": "+", "quiet": "-",
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ _STATES: Mapping[Kind, Mapping[str, Urgency]] = {
         "ok": "ok", "silenced": "quiet",
     },
     "feed": {
-        "lost": "crit", "stale": "warn", "reconnecting": "warn", "paused": "warn",
+        "lost": "crit", "refused": "crit", "stale": "warn", "reconnecting": "warn", "paused": "warn",
         "connecting": "busy", "live": "ok",
     },
 }  # fmt: skip

@@ -105,14 +105,13 @@ class Run(msgspec.Struct, frozen=True):
             case _:
                 return None
 
+    def bad(self, status: CheckStatus) -> tuple[CheckResult, ...]:
+        """The checks of that status, in order."""
+        return tuple(check for check in self.in_order() if check.status == status)
+
     def worst(self) -> CheckResult | None:
         """The first failure, or else the first warning: what the eye should find."""
-        ordered = self.in_order()
-        for status in ("fail", "warn"):
-            for check in ordered:
-                if check.status == status:
-                    return check
-        return None
+        return next(iter((*self.bad("fail"), *self.bad("warn"))), None)
 
 
 def begin(now: float, *, where: str = "here") -> Run:

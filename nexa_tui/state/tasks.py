@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from nexa_node.contract.tasks import FINISHED, PRIORITIES, TaskSummary
 from nexa_tui.state.formats import age, duration, percent
-from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, since, stamp
+from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, how_old, since
 from nexa_tui.state.severity import StyleKey, mark
 from nexa_tui.state.text import clean
 
@@ -73,6 +73,14 @@ def _state(task: TaskSummary, look: Look) -> Cell:
     return Cell(shown.text, shown.style)
 
 
+def _took(task: TaskSummary, look: Look) -> Cell:
+    """Exactly, once it is over; until then in whole seconds, as the clock here goes."""
+    ms = took_ms(task, look)
+    if task.finished is None and ms is not None:
+        return Cell(age(ms / 1000))
+    return Cell(duration(ms))
+
+
 def _attempts(task: TaskSummary, _: Look) -> Cell:
     return Cell(str(task.attempts), "warn" if task.attempts > 1 else "muted")
 
@@ -92,16 +100,16 @@ TASKS: Listing[TaskSummary] = Listing(
         Column("state", "state", 13, _state, lambda t: mark("task", t.status).order,
                narrow=11),
         Column("type", "type", 9, lambda t, _: Cell(clean(t.type), "strong"),
-               lambda t: t.type, grows=1, narrow=6),
+               lambda t: t.type, grows=1),
         Column("agent", "agent", 11, lambda t, _: Cell(clean(t.agent or "-")),
-               lambda t: t.agent or "", grows=1, narrow=8),
-        Column("took", "took", 7, lambda t, look: Cell(duration(took_ms(t, look))),
+               lambda t: t.agent or "", grows=1, narrow=10),
+        Column("took", "took", 7, _took,
                lambda t: took_ms(t, Look()) or 0.0, right=True, descending=True),
         Column("age", "age", 7,
                lambda t, look: Cell(age(since(t.submitted, look.now)), "muted"),
-               lambda t: stamp(t.submitted), right=True, rank=2, descending=True),
+               lambda t: how_old(t.submitted), right=True, rank=2),
         Column("says", "says", 14, _says, says, grows=4, rank=2),
-        Column("tries", "tries", 5, _attempts, lambda t: t.attempts, right=True,
+        Column("tries", "tries", 6, _attempts, lambda t: t.attempts, right=True,
                rank=3, descending=True),
         Column("priority", "priority", 9,
                lambda t, _: Cell(t.priority, _PRIORITY_STYLES.get(t.priority, "text")),
@@ -112,7 +120,7 @@ TASKS: Listing[TaskSummary] = Listing(
     key=lambda task: task.id,
     problem=is_problem,
     address=lambda task: f"nexa://tasks/{task.id}",
-    first=Order("age", descending=True),
+    first=Order("age"),
     empty=(
         "No task yet. Submit one, in another terminal:",
         "nexa task submit wc --data @README.md --wait",

@@ -6,6 +6,7 @@ changed is repainted, nothing else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.cells import cell_len
 
@@ -20,6 +21,8 @@ _LEAD = 13
 _WORD_WIDTH = 8
 _TITLE_WIDTHS = ((100, 34), (64, 26))
 """From which width on, titles are how wide; narrower, they take all there is."""
+_OPENED = 2
+"""Lines that are kept free for what the check in focus shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,10 @@ class CheckLine:
 class _Shown:
     """One line on the screen."""
 
-    check: str
-    """The check it belongs to; empty for the line of a group."""
+    kind: Literal["group", "check", "opened", "blank"]
     pieces: tuple[Piece, ...]
+    check: str = ""
+    """The check it is the line of; nothing on lines of other kinds."""
 
 
 class Checks(LineView):
@@ -73,12 +77,19 @@ class Checks(LineView):
             self._open = self._checks[0].id
         self._arrange()
 
-    def focus_check(self, check: str) -> None:
-        """Put the cursor on a check and open it."""
-        for index, line in enumerate(self._shown):
-            if line.check == check:
-                self.move_to(index)
-                return
+    def focus_check(self, check: str, *, until: str = "") -> None:
+        """Put the cursor on a check and open it.
+
+        Args:
+            check: Its id; nothing happens if there is none of it.
+            until: The id of one below, to be seen too if there is room for both.
+        """
+        if not any(line.check == check for line in self._shown):
+            return
+        self.move_to(self._first_line_of(check))
+        end = self._first_line_of(until) if until else 0
+        if end >= self.top + self.window:
+            self._scroll_lines(min(self._block()[0], end - self.window + 1))
 
     # What the base asks.
 
@@ -135,24 +146,56 @@ class Checks(LineView):
 
     def _lines(self) -> list[_Shown]:
         lines: list[_Shown] = []
-        group = None
+        group, airy = None, self._airy()
         for check in self._checks:
             if check.group != group:
                 group = check.group
-                if lines:
-                    lines.append(_Shown("", (("", "text"),)))
+                if lines and airy:
+                    lines.append(_Shown("blank", (("", "text"),)))
                 lines.append(self._group_line(group))
-            lines.append(_Shown(check.id, self._check_line(check)))
+            lines.append(_Shown("check", self._check_line(check), check.id))
             if check.id == self._open:
                 lines.extend(self._opened(check))
         return lines
 
+    def _airy(self) -> bool:
+        """Whether there is room for a blank line between groups."""
+        groups = len({check.group for check in self._checks})
+        return len(self._checks) + 2 * groups + _OPENED <= self.window
+
+    def _block(self) -> tuple[int, int]:
+        """The first and the last line of the check in focus, its group's if it leads it."""
+        first = last = self._cursor
+        if first and self._shown[first - 1].kind == "group":
+            first -= 1
+        while last + 1 < len(self._shown) and self._shown[last + 1].kind == "opened":
+            last += 1
+        return first, last
+
+    def _bring_into_view(self) -> bool:
+        """Scroll until all of the check in focus is seen, its first line at least."""
+        before, window = self.top, self.window
+        if not window or not self._shown:
+            return False
+        first, last = self._block()
+        if first < before:
+            return self._scroll_lines(first)
+        if last >= before + window:
+            return self._scroll_lines(min(first, last - window + 1))
+        return False
+
     def _group_line(self, group: str) -> _Shown:
         mine = [check for check in self._checks if check.group == group]
         done = sum(check.status not in {"pending", "running"} for check in mine)
-        return _Shown(
-            "", ((f" {clean(group, 30)}", "strong"), (f"  {done}/{len(mine)}", "muted"))
-        )
+        pieces = [
+            (f" {clean(group, 30)}", "strong"),
+            (f"  {done}/{len(mine)}", "muted"),
+        ]
+        for status in ("fail", "warn"):
+            if number := sum(check.status == status for check in mine):
+                verb = f"{status}s" if number == 1 else status
+                pieces.append((f"  {number} {verb}", mark("check", status).style))
+        return _Shown("group", tuple(pieces))
 
     def _check_line(self, check: CheckLine) -> tuple[Piece, ...]:
         shown = mark("check", clean(check.status, 10), ascii_only=self.ascii_only)
@@ -168,7 +211,8 @@ class Checks(LineView):
             (f" {took:>{DURATION_WIDTH}}", "muted"),
         ]
         if detailed:
-            pieces.append((f"  {clean(check.detail, 200)}", "muted"))
+            said = check.detail or ("" if check.id == self._open else check.cause)
+            pieces.append((f"  {clean(said, 200)}", "muted"))
         return tuple(pieces)
 
     def _title_width(self) -> tuple[int, bool]:
@@ -186,7 +230,7 @@ class Checks(LineView):
         width = max(16, self.size.width - indent - 9)
         return [
             _Shown(
-                "",
+                "opened",
                 (
                     (f"{'':{indent}}{label if at == 0 else '':<5} ", "muted"),
                     (part, key),

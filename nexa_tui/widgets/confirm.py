@@ -76,6 +76,7 @@ class Confirm(ModalScreen[bool]):
         target: str,
         effects: Sequence[str],
         verb: str,
+        keep: str = "Cancel",
         type_name: str | None = None,
     ) -> None:
         """Prepare the question.
@@ -85,6 +86,7 @@ class Confirm(ModalScreen[bool]):
             target: To what; foreign text.
             effects: What will happen, one sentence each; may hold foreign text.
             verb: On the button: `Stop alpha`.
+            keep: On the one that does nothing, our own words.
             type_name: Must be typed before yes means yes.
         """
         super().__init__()
@@ -92,6 +94,7 @@ class Confirm(ModalScreen[bool]):
         self._target = target
         self._effects = tuple(effects)
         self._verb = verb
+        self._keep = keep
         self._type_name = type_name
 
     def compose(self) -> ComposeResult:
@@ -108,7 +111,7 @@ class Confirm(ModalScreen[bool]):
                 line.cursor_blink = False
                 yield line
             with Horizontal(id="confirm-answers"):
-                yield Choice("Cancel", id="confirm-no")
+                yield Choice(self._keep, id="confirm-no")
                 yield Choice(clean(self._verb, 40), id="confirm-yes")
 
     def on_mount(self) -> None:

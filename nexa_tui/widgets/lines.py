@@ -5,6 +5,7 @@ data only the pieces that changed. Data is given whole and never fetched.
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.style import Style
@@ -22,6 +23,7 @@ Piece = tuple[str, str]
 """Text that is clean, and its style key."""
 
 _CACHE_MAX = 512
+_NARROWEST = 8
 
 
 class LineView(ScrollView, can_focus=True):
@@ -261,9 +263,13 @@ class LineView(ScrollView, can_focus=True):
         return Strip(inks.written(pieces, plane, extra), self.size.width)
 
     def _empty_line(self, y: int, width: int) -> Strip:
-        middle = self.HEADER + max(0, (self.window - 2) // 3)
-        said = {middle: (self._empty, "muted"), middle + 1: (self._hint, "strong")}
-        text, key = said.get(y, ("", "text"))
+        said = [
+            (line, key)
+            for text, key in ((self._empty, "muted"), (self._hint, "strong"))
+            for line in wrap(text, max(_NARROWEST, width - 3))
+        ]
+        at = y - self.HEADER - max(0, (self.window - len(said)) // 3)
+        text, key = said[at] if 0 <= at < len(said) else ("", "text")
         return self._written([(filled("  " + text, width), key)], selected=False)
 
     def _rail(self, y: int) -> str:

@@ -18,8 +18,13 @@ from nexa_tui.state.text import clean
 from nexa_tui.widgets.drawn import Drawn, Pieces, length
 from nexa_tui.widgets.lines import Piece
 
-Feed = Literal["live", "paused", "stale", "connecting", "reconnecting", "lost"]
+Feed = Literal[
+    "live", "paused", "stale", "connecting", "reconnecting", "lost", "refused"
+]
 _NAME_MAX = 24
+_LOUD = frozenset(("stale", "lost", "refused"))
+_NOTICES = {"degraded": "warn", "unhealthy": "crit", "unknown": "unknown"}
+"""Styles of the words that are verdicts; other modes are nothing bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,9 @@ class TopBar(Drawn):
         if now.read_only:
             parts.append(_Part((("  read-only", "self"),), rank=1))
         if now.notice:
-            parts.append(_Part(((f"  {clean(now.notice, 30)}", "self"),), rank=3))
+            told = clean(now.notice, 30)
+            style = _NOTICES.get(now.notice, "self")
+            parts.append(_Part(((f"  {told}", style),), rank=3))
         return parts
 
     def _right(self) -> list["_Part"]:
@@ -97,7 +104,7 @@ class TopBar(Drawn):
             parts.append(_Part(((f" {clean(shown.word, 12)}", shown.style),), rank=2))
             parts.append(_Part((("  ", "text"),)))
         feed = mark("feed", now.feed, ascii_only=self.ascii_only)
-        word = feed.word.upper() if now.feed in {"stale", "lost"} else feed.word
+        word = feed.word.upper() if now.feed in _LOUD else feed.word
         how_old = "" if now.age_s is None else f" {age(now.age_s).strip()}"
         told = (f"{feed.glyph} {word}", feed.style)
         # As wide as can be, so that nothing beside it moves when a figure is added.

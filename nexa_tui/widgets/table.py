@@ -171,7 +171,8 @@ class Table(LineView):
             column = self._columns[place.index]
             title, key = column.title, "muted"
             if self._sort is not None and self._sort[0] == column.key:
-                title, key = f"{title}{self._arrow()}", "strong"
+                title = f"{title}{self.arrow(descending=self._sort[1])}"
+                key = "strong"
             pieces.append((" " * (place.x - x), "muted"))
             pieces.append((self._in(place, title), key))
             x = place.x + place.width
@@ -187,8 +188,8 @@ class Table(LineView):
 
     # Inside.
 
-    def _arrow(self) -> str:
-        descending = self._sort is not None and self._sort[1]
+    def arrow(self, *, descending: bool) -> str:
+        """The sign of an order, in what the terminal can draw."""
         if self.ascii_only:
             return "v" if descending else "^"
         return "▾" if descending else "▴"

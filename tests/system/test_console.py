@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -105,7 +106,7 @@ def test_a_key_goes_on_before_the_self_test_is_over(shell: Shell) -> None:
 
 def test_the_splash_starts_a_node_that_outlives_the_console(shell: Shell) -> None:
     with Terminal(shell.environ) as terminal:
-        terminal.until("s start a node")
+        terminal.until("s start")
         terminal.press("s")
         terminal.until("Agents", 20)
         [target] = local_nodes(shell.environ)
@@ -131,7 +132,62 @@ def test_the_empty_dashboard_starts_a_node(shell: Shell) -> None:
     assert shell("node", "status").code == 0
 
 
+def test_a_broken_settings_file_is_told_and_stops_nothing(shell: Shell) -> None:
+    path = shell.home / "config" / "console.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("them = 1\n")
+    with console(shell) as terminal:
+        terminal.until("unknown key them")
+        terminal.until(EMPTY)
+
+        leave(terminal)
+
+
+def test_a_theme_that_was_chosen_is_worn_the_next_time(shell: Shell) -> None:
+    path = shell.home / "config" / "console.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("# mine\nrefresh_s = 0.5\n")
+    with console(shell) as terminal:
+        terminal.until(EMPTY)
+        terminal.press(":")
+        terminal.until("Command")
+        terminal.press("theme monochrome", "\r")
+        terminal.until("kept in")
+        leave(terminal)
+
+    assert path.read_text() == 'theme = "monochrome"\n# mine\nrefresh_s = 0.5\n'
+    with console(shell) as again:
+        again.until(EMPTY)
+        again.press("t")
+        again.until(r"[▌>] *monochrome")
+        again.press("\x1b")
+        again.until(lambda text: "Theme" not in text)
+        leave(again)
+
+
 # With a node.
+
+
+@pytest.mark.usefixtures("node")
+def test_a_node_elsewhere_is_attached_with_a_url_and_its_token(
+    shell: Shell, tmp_path: Path
+) -> None:
+    [target] = local_nodes(shell.environ)
+    token = shell("token", "create", "--role", "viewer").out.splitlines()[0]
+    elsewhere = {**shell.environ, "NEXA_HOME": str(tmp_path / "elsewhere")}
+    with Terminal(elsewhere, "--no-splash") as terminal:
+        terminal.until(EMPTY)
+        terminal.press("a")
+        terminal.until("Attach to")
+        terminal.press(target.url, "\r")
+        terminal.take(0.5)  # the cursor goes to the next line, which shows no word
+        terminal.press(token)
+        assert token not in terminal.text
+        terminal.press("\r")
+        terminal.until(VERDICT)
+        terminal.until("viewer")
+
+        leave(terminal)
 
 
 @pytest.mark.usefixtures("node")

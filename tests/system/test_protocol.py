@@ -53,8 +53,9 @@ class Client:
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def access(shared: Shell) -> tuple[str, str]:
+    """One token for all: an agent's id is its token's while it can come back."""
     token = shared("token", "create", "--role", "agent", "--json").json()["token"]
     url = shared("node", "status", "--json").json()["url"]
     return f"{url.replace('http', 'ws')}/v1/agent", token

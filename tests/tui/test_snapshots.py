@@ -16,6 +16,7 @@ ELSEWHERE = (
     "splash-fail",
     "overview",
     "overview-lost",
+    "overview-degraded",
     "agents",
     "tasks",
     "task",

@@ -1,8 +1,8 @@
 """HTTP/1.1 with the deadlines that uvicorn's own protocol lacks.
 
 A connection that has not sent a complete header in time is closed, an idle first byte
-included; so is one whose peer takes nothing of what is written to it, and one that goes
-on sending a body after it was answered.
+included; so is one whose peer takes nothing of what is written to it, the last answer
+included, and one that goes on sending a body after it was answered.
 """
 
 import asyncio
@@ -63,16 +63,34 @@ class BoundedHttp(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, unless an answer has begun: then end."""
+        """Refuse what is no HTTP, unless an answer has begun: then end.
+
+        An application that was called for it already has nobody to answer any more.
+        """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
             self.transport.abort()
+        if self.cycle:  # None before the first request, whatever its type says
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._drain()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or see the connection end."""
+        super().on_response_complete()
+        self._drain()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End an idle connection, also one whose peer never took the last answer."""
+        super().timeout_keep_alive_handler()
+        self._drain()
 
     def shutdown(self) -> None:
         """Let the answer under way end, if there is one; called by uvicorn."""
         if not self.transport.is_closing():
             super().shutdown()
+            self._drain()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop all timers."""
@@ -88,6 +106,11 @@ class BoundedHttp(H11Protocol):
         """The peer takes something again."""
         super().resume_writing()
         self._stall.end()
+
+    def _drain(self) -> None:
+        """Watch what is left to be written; asyncio would keep the socket for it."""
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._stall.begin(self.transport)
 
     def _await_peer(self) -> None:
         self._deadline = self.loop.call_later(self._header_s, self._too_late)

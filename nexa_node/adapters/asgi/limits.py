@@ -64,7 +64,8 @@ class Stall:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """The buffer is full: look at it from time to time."""
+        """The buffer is full, or the last of it is to go: look from time to time."""
+        self.end()
         left = transport.get_write_buffer_size()
         self._timer = self._loop.call_later(
             self._patience_s, self._look, transport, left
@@ -116,7 +117,8 @@ class PortConfig(uvicorn.Config):
             ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            # What uvicorn warns of is what strangers send: a log they could fill.
+            log_level="error",
             access_log=False,
             interface="asgi3",
             workers=1,

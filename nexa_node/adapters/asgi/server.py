@@ -5,17 +5,21 @@
 
 `serve` takes no signals and configures no logging. When `stop` is set it takes nothing
 new, closes the WebSockets with 4413, lets answers under way end for as long as the
-policy says, and returns with every connection and the port itself closed.
+policy says, and returns with every connection and the port itself closed. It takes the
+file descriptors that the policies promise connections for, as far as the system lets it.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
+from typing import Any
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from nexa_node.adapters.asgi import descriptors
 from nexa_node.adapters.asgi.binding import bind, url_of
 from nexa_node.adapters.asgi.http_protocol import BoundedHttp
 from nexa_node.adapters.asgi.limits import PortConfig
@@ -28,6 +32,8 @@ DATE_EVERY_S = 1.0
 """How often the Date header is renewed."""
 CANCEL_S = 1.0
 """How long cancelled calls may take to end."""
+
+log: Any = structlog.get_logger("nexa_node.http")
 
 
 async def serve(
@@ -49,13 +55,10 @@ async def serve(
         sessions: The heartbeat and the largest frame of agents.
         started: Set as soon as connections are taken.
     """
-    http = policy or HttpPolicy()
+    http, agents = policy or HttpPolicy(), sessions or SessionPolicy()
+    _take_descriptors(http, agents)
     config = PortConfig(
-        app,
-        http=BoundedHttp,
-        ws=PacedWebSocket,
-        policy=http,
-        sessions=sessions or SessionPolicy(),
+        app, http=BoundedHttp, ws=PacedWebSocket, policy=http, sessions=agents
     )
     server = _Server(config, stop, started, shutdown_s=http.shutdown_timeout_ms / 1000)
     try:
@@ -63,6 +66,19 @@ async def serve(
     finally:
         await server.cut()
         sock.close()
+
+
+def _take_descriptors(http: HttpPolicy, agents: SessionPolicy) -> None:
+    wanted = agents.connections + agents.waiting + http.waiting_sockets
+    possible = descriptors.take(wanted)
+    if possible < wanted:
+        log.warning(
+            "too_few_file_descriptors",
+            connections_wanted=wanted,
+            connections_possible=possible,
+            remedy=f"allow the node {wanted + descriptors.SPARE} open files"
+            " (ulimit -n, LimitNOFILE), or lower sessions.connections",
+        )
 
 
 class _Server(uvicorn.Server):

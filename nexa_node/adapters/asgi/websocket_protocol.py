@@ -2,8 +2,8 @@
 
 Pings go out every interval ± 10 %; a peer from which nothing at all came for two of
 them is closed with 4412. A stopping server closes with 4413, a peer that takes nothing
-of what is written with 4408. Every close is followed by an end of the connection, even
-if the peer never answers it.
+of what is written with 4408. An upgrade is answered in time or ends. Every close is
+followed by an end of the connection, even if the peer neither answers nor reads it.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from websockets.frames import Frame
 from websockets.protocol import State
 
 from nexa_node.adapters.asgi.limits import PortConfig, Stall
+from nexa_node.adapters.asgi.websocket_frames import Frames
 from nexa_node.contract.errors import CLOSE_GOING_AWAY, CLOSE_HEARTBEAT, CLOSE_SLOW
 
 CLOSE_S = 2.0
 """How long a peer may take to answer a close."""
-FRAGMENTS_MAX = 1024
-"""Of one message. The size of a message is bounded, empty fragments have none."""
 MISSES_MAX = 2
+
+_NO_UPGRADE = "this is no WebSocket upgrade: it has a body, or a broken header"
 
 
 class PacedWebSocket(WebSocketsSansIOProtocol):
@@ -40,14 +41,22 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         """Prepare for one connection; called by uvicorn's HTTP protocol."""
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config, PortConfig)
+        self.conn = Frames(max_size=config.ws_max_size, logger=self.logger)
         self._stall = Stall(
             self.loop, config.policy.write_timeout_ms / 1000, self._too_slow
         )
+        self._upgrade_s = config.policy.header_timeout_ms / 1000
+        self._upgrading: asyncio.TimerHandle | None = None
         self._heard = True
         self._missed = 0
         self._end: asyncio.TimerHandle | None = None
 
-    # Heartbeat
+    # Beginning
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the application's answer to the upgrade."""
+        super().connection_made(transport)
+        self._upgrading = self.loop.call_later(self._upgrade_s, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: any of them is a sign of life."""
@@ -55,6 +64,17 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent and self.conn.parser_exc is not None:
             return  # closed for what it sent before; what follows is not looked at
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_upgrade()
+
+    def _refuse_upgrade(self) -> None:
+        """End what passed for HTTP and is no upgrade: uvicorn would wait for ever."""
+        answer = b"".join(self.conn.data_to_send())
+        self.transport.write(answer or _bad_request(_NO_UPGRADE))
+        self.handshake_complete = self.close_sent = True
+        self.transport.close()
+
+    # Heartbeat
 
     def schedule_ping(self) -> None:
         """Set the next beat, so that not all peers' beats fall together."""
@@ -99,20 +119,26 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         Raises:
             ClientDisconnected: The connection is closed, or being closed.
         """
+        await self.writable.wait()  # meanwhile it may have been closed
         if self.close_sent and self.handshake_complete:
             raise ClientDisconnected
         await super().send(message)
+        if self.handshake_complete:
+            self._stop_upgrading()
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
             self._await_end()
 
-    def handle_cont(self, event: Frame) -> None:
-        """Collect a fragment, unless there are too many."""
-        if len(self.frames) >= FRAGMENTS_MAX:
-            self.conn.fail(1009, "too many fragments")
-            self.handle_parser_exception()
-            return
-        super().handle_cont(event)
+    def handle_close(self, event: Frame) -> None:
+        """Answer the peer's close; one that then takes nothing is not waited for."""
+        super().handle_close(event)
+        self._drain()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """See the connection end: the application has nothing more to say."""
+        super().on_task_complete(task)
+        if self.transport.is_closing() and not self.disconnected:
+            self._drain()
 
     def handle_parser_exception(self) -> None:
         """Close for what the peer sent, and let the close frame arrive.
@@ -135,6 +161,7 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop all timers."""
         self._stall.end()
+        self._stop_upgrading()
         if self._end is not None:
             self._end.cancel()
         super().connection_lost(exc)
@@ -150,7 +177,20 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         self._stall.end()
 
     def _too_slow(self) -> None:
-        self._close(CLOSE_SLOW, "slow: nothing was read for too long")
+        if self.conn.state is State.OPEN and not self.close_sent:
+            self._close(CLOSE_SLOW, "slow: nothing was read for too long")
+        else:
+            self.transport.abort()
+
+    def _drain(self) -> None:
+        """Watch what is left to be written; asyncio would keep the socket for it."""
+        self._stall.end()
+        self._stall.begin(self.transport)
+
+    def _stop_upgrading(self) -> None:
+        if self._upgrading is not None:
+            self._upgrading.cancel()
+            self._upgrading = None
 
     def _close(self, code: int, reason: str) -> None:
         if self.close_sent or self.conn.state is not State.OPEN:
@@ -171,3 +211,13 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         """Wait for the peer's answer; `handle_close` ends the connection when it comes."""
         self._end = self.loop.call_later(CLOSE_S, self.transport.abort)
         self.close_timer = self._end
+
+
+def _bad_request(why: str) -> bytes:
+    head = (
+        "HTTP/1.1 400 Bad Request",
+        "Connection: close",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(why)}",
+    )
+    return "\r\n".join((*head, "", why)).encode()

@@ -10,13 +10,13 @@ from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
 from nexa_node.adapters.nats import wire
 from nexa_node.adapters.nats.binary import check_version
 from nexa_node.adapters.nats.failures import StoreFailed, afresh
+from nexa_node.adapters.nats.message import Msg
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
+from nexa_node.adapters.nats.writes import Stream, Tally, Write
 from nexa_node.contract.errors import NexaError, PayloadTooLarge, Unavailable
 
 A = TypeVar("A", bound=wire.Answer)
@@ -78,6 +78,7 @@ class Connection:
         prepare: Callable[[Session], Awaitable[None]],
         *,
         timeout_s: float,
+        direct: bool = False,
     ) -> None:
         """Take what is needed; `open` connects.
 
@@ -86,13 +87,19 @@ class Connection:
             prepare: Called with each new session before anybody else may use it: makes
                 or verifies what must be there.
             timeout_s: After that a call answers `Unavailable`.
+            direct: Whether `last` may ask any replica: only if there is one alone, for
+                a second one may be behind.
         """
         self.timeout_s = timeout_s
+        self._direct = direct
         self._upstream = upstream
         self._prepare = prepare
         self._session: Session | None = None
         self._ready = asyncio.Event()
         self._broken: StoreFailed | None = None
+        self._streams: dict[str, Stream] = {}
+        self.tally = Tally()
+        """How writes were sent."""
 
     @property
     def is_up(self) -> bool:
@@ -115,7 +122,7 @@ class Connection:
         while True:
             try:
                 await self._connect()
-            except (OSError, NatsError, Lost, NoResponders, TimeoutError) as error:
+            except (OSError, Lost, NoResponders, TimeoutError) as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise self._unavailable(f"connecting failed: {error!r}") from error
                 await asyncio.sleep(RETRY_S)
@@ -186,10 +193,11 @@ class Connection:
         unsure = False
         while True:
             session = await self.session(deadline)
+            until = asyncio.get_running_loop().time() + self.timeout_s / 2
             try:
-                until = asyncio.get_running_loop().time() + self.timeout_s / 2
-                async with asyncio.timeout_at(min(deadline, until)):
-                    answer = await session.request(subject, payload, headers)
+                answer = await session.request(
+                    subject, payload, headers, until=min(deadline, until)
+                )
             except NoResponders as error:
                 await self._pause(deadline, f"nobody answers {subject}", error)
             except (Lost, TimeoutError) as error:
@@ -207,11 +215,42 @@ class Connection:
         """
         payload = b"" if body is None else msgspec.json.encode(body)
         answer, _ = await self.request(f"$JS.API.{subject}", payload)
-        told = msgspec.json.decode(answer.data, type=kind)
+        told = wire.read(answer.data, kind)
         if told.error is not None:
             self._judge(told.error, subject)
             raise Refused(told.error)
         return told
+
+    async def last(self, stream: str, subject: str) -> wire.Entry | None:
+        """Read the newest message on `subject`, deletions too; None without any.
+
+        It sees every write that was answered before.
+
+        Raises:
+            Unavailable: No answer in time, or no sensible one.
+        """
+        if self._direct:
+            return await self._directly(stream, subject)
+        asked = wire.GetMessage(last_by_subj=subject)
+        try:
+            got = await self.call(f"STREAM.MSG.GET.{stream}", asked, wire.Got)
+        except Refused as refused:
+            if refused.error.err_code in wire.NO_MESSAGE:
+                return None
+            raise Unavailable(f"{subject} can't be read: {refused}") from refused
+        found = got.message
+        if found is None:
+            return None
+        return wire.Entry(subject, found.seq, found.payload(), found.headers())
+
+    async def _directly(self, stream: str, subject: str) -> wire.Entry | None:
+        answer, _ = await self.request(f"$JS.API.DIRECT.GET.{stream}.{subject}")
+        headers = answer.headers or {}
+        if answer.status == wire.NOT_FOUND:
+            return None
+        if answer.status is not None or not headers.get(wire.SEQUENCE, "").isdigit():
+            raise Unavailable(f"{subject} can't be read: {headers}")
+        return wire.Entry(subject, int(headers[wire.SEQUENCE]), answer.data, headers)
 
     async def store(
         self,
@@ -237,23 +276,51 @@ class Connection:
         if self._upstream.trouble is not None:
             raise afresh(self._upstream.trouble)
         deadline = self.deadline()
-        sent = {wire.MSG_ID: message_id, **(headers or {})}
-        unsure = False
+        write = Write(
+            subject,
+            payload,
+            message_id=message_id,
+            headers=headers or {},
+            deadline=deadline,
+            try_s=self.timeout_s / 2,
+        )
         while True:
-            answer, again = await self.request(subject, payload, sent)
-            unsure = unsure or again
-            ack = msgspec.json.decode(answer.data, type=wire.PubAck)
-            if ack.error is None:
-                return msgspec.structs.replace(
-                    ack, duplicate=ack.duplicate and not unsure
-                )
-            if ack.error.err_code in wire.WRONG_LAST_SEQUENCE:
-                raise WrongSequence(message_id, unsure=unsure)
-            self._judge(ack.error, subject)
-            again_soon = ack.error.err_code == wire.IN_PROCESS or ack.error.code == 503
-            if not again_soon:
-                raise self._unavailable(f"{subject}: {ack.error.description}")
-            await self._pause(deadline, ack.error.description, None)
+            session = await self.session(deadline)
+            try:
+                self._stream(session, subject).put(write)
+                ack = await write.future
+            except NoResponders as error:
+                await self._pause(deadline, f"nobody answers {subject}", error)
+            except (Lost, TimeoutError) as error:
+                write.is_unsure = True
+                await self._pause(deadline, f"no answer to {subject}", error)
+            else:
+                if ack.error is None:
+                    is_own = ack.duplicate and write.is_unsure
+                    return _first(ack) if is_own else ack
+                await self._refused(ack.error, write)
+            write.again()
+
+    async def _refused(self, error: wire.ApiError, write: Write) -> None:
+        """Tell why a write was refused; returns when it may be tried again."""
+        if error.err_code in wire.WRONG_LAST_SEQUENCE:
+            raise WrongSequence(write.message_id, unsure=write.is_unsure)
+        self._judge(error, write.subject)
+        if error.err_code != wire.IN_PROCESS and error.code != 503:
+            raise self._unavailable(f"{write.subject}: {error.description}")
+        await self._pause(write.deadline, error.description, None)
+
+    def _stream(self, session: Session, subject: str) -> Stream:
+        """Two tokens name a stream: `$KV.<bucket>`, `nx.events`."""
+        name = ".".join(subject.split(".", 2)[:2])
+        stream = self._streams.get(name)
+        if stream is None or stream.session is not session:
+            stream = self._streams[name] = Stream(
+                session, f"-{len(self._streams)}-", self.tally
+            )
+            session.on_sweep(stream.sweep)
+            session.on_end(stream.end)
+        return stream
 
     def _judge(self, error: wire.ApiError, subject: str) -> None:
         if error.err_code in wire.STORE_FULL:
@@ -278,6 +345,7 @@ class Connection:
     def _drop(self) -> None:
         self._ready.clear()
         self._session = None
+        self._streams = {}
 
     async def _pause(
         self, deadline: float, what: str, cause: BaseException | None
@@ -294,3 +362,8 @@ class Connection:
             f"the store does not answer ({what}; {self.detail})",
             remedy="nexa logs; nexa selftest node.store",
         )
+
+
+def _first(ack: wire.PubAck) -> wire.PubAck:
+    """It was stored by an earlier try of the same call, so it is no duplicate."""
+    return msgspec.structs.replace(ack, duplicate=False)

@@ -26,7 +26,7 @@ class Position:
     def __init__(self, stream: str) -> None:
         """Begin now."""
         self._stream = stream
-        self._since = _rfc3339(time.time_ns())
+        self._since = rfc3339(time.time_ns())
         self._epoch: str | None = None
         self._next = 0
 
@@ -113,6 +113,7 @@ async def stream_state(connection: Connection, stream: str) -> wire.StreamState:
     return info.state
 
 
-def _rfc3339(time_ns: int) -> str:
+def rfc3339(time_ns: int) -> str:
+    """Write a moment, in nanoseconds since 1970, as JetStream reads it."""
     seconds, rest = divmod(time_ns, wire.SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

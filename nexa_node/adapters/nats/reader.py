@@ -14,11 +14,10 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
 from nexa_node.adapters.nats import wire
 from nexa_node.adapters.nats.connection import Connection
+from nexa_node.adapters.nats.message import Msg
 from nexa_node.adapters.nats.session import (
     Inbox,
     Lost,
@@ -26,6 +25,7 @@ from nexa_node.adapters.nats.session import (
     Session,
     status,
 )
+from nexa_node.adapters.nats.wire import Entry
 
 A = TypeVar("A", bound=wire.Answer)
 
@@ -38,6 +38,7 @@ FORGET_S = 300
 """A consumer nobody pulls from for so long is forgotten by the server."""
 _PAUSE_S = 0.1
 
+_ACK_WORDS = 9
 _ENDS_A_PULL = frozenset(("404", "408"))
 _HEARTBEAT = "100"
 _TOO_MANY_BYTES = "409"
@@ -50,16 +51,6 @@ class Began:
     """Reading begins, or begins anew after a reconnect."""
 
     stream: wire.StreamInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stored message."""
-
-    subject: str
-    seq: int
-    data: bytes
-    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,7 @@ async def follow(
             async with contextlib.aclosing(reading):
                 async for told in reading:
                     yield told
-        except (Lost, NoResponders, TimeoutError, NatsError, OSError, _Stale) as error:
+        except (Lost, NoResponders, TimeoutError, ValueError, _Stale) as error:
             _log.debug("reading begins anew", stream=stream, cause=repr(error))
             await asyncio.sleep(_PAUSE_S)
 
@@ -151,8 +142,10 @@ class _Pulling:
     async def _message(self, reply: str) -> Msg | None:
         """Wait for a message; None when the pull is over."""
         while True:
-            async with asyncio.timeout(SILENCE_S):
-                message = await self._inbox.get()
+            message = self._inbox.get_now()
+            if message is None:
+                async with asyncio.timeout(SILENCE_S):
+                    message = await self._inbox.get()
             code = status(message)
             if code is None:
                 return message
@@ -168,13 +161,18 @@ def parse(message: Msg) -> tuple[Entry, int, int]:
     """Read a delivered message: itself, its place in the delivery, how many wait.
 
     Raises:
-        NatsError: It is no message of JetStream.
+        ValueError: It is no message of JetStream.
     """
-    meta = message.metadata
-    entry = Entry(
-        message.subject, meta.sequence.stream, message.data, message.headers or {}
-    )
-    return entry, meta.sequence.consumer, meta.num_pending
+    # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<delivery seq>.<time>.<pending>
+    # with a domain and an account before the stream, from servers that have them.
+    words = message.reply.split(".")
+    if words[:2] != ["$JS", "ACK"] or len(words) < _ACK_WORDS:
+        raise ValueError(f"{message.subject}: {message.reply[:80]!r} is no delivery")
+    seq, position, pending = int(words[-4]), int(words[-3]), int(words[-1])
+    if len(words) > _ACK_WORDS:
+        seq, position, pending = int(words[7]), int(words[8]), int(words[10])
+    entry = Entry(message.subject, seq, message.data, message.headers or {})
+    return entry, position, pending
 
 
 def _too_many_bytes(message: Msg, code: str) -> bool:

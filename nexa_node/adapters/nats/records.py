@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from nexa_node.adapters.nats import topology, wire
-from nexa_node.adapters.nats.connection import Connection, Refused, WrongSequence
+from nexa_node.adapters.nats.connection import Connection, WrongSequence
 from nexa_node.adapters.nats.reader import Began, CaughtUp, Entry, follow
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import Conflict, Unavailable
@@ -49,9 +49,9 @@ class Records(Generic[T]):
     async def read(self, key: str) -> Versioned[T] | None:
         """Read the newest record, from the bucket's leader."""
         stored = await self._last(key)
-        if stored is None or wire.is_marker(stored.headers()):
+        if stored is None or wire.is_marker(stored.headers):
             return None
-        return Versioned(self._decode(stored.payload(), key), stored.seq)
+        return Versioned(self._decode(stored.data, key), stored.seq)
 
     async def write(self, key: str, value: T) -> int:
         """Store, whatever was there; the revision."""
@@ -71,7 +71,7 @@ class Records(Generic[T]):
             if revision is not None:
                 return revision
             stored = await self._last(key)
-            if stored is not None and not wire.is_marker(stored.headers()):
+            if stored is not None and not wire.is_marker(stored.headers):
                 return None
             expected = 0 if stored is None else stored.seq
         raise Unavailable(f"{key} changes too fast to be created: try again")
@@ -86,19 +86,25 @@ class Records(Generic[T]):
         if new is not None:
             return new
         stored = await self._last(key)
-        gone = stored is None or wire.is_marker(stored.headers())
+        gone = stored is None or wire.is_marker(stored.headers)
         at = "gone" if stored is None or gone else f"at revision {stored.seq}"
         raise Conflict(
             f"{key} is {at}, not at revision {revision}: read it again",
             details={"revision": None if stored is None or gone else stored.seq},
         )
 
-    async def remove(self, key: str) -> bool:
-        """Remove; False if there was none."""
+    async def remove(self, key: str, *, revision: int | None = None) -> bool:
+        """Remove; False if there was none.
+
+        Raises:
+            Conflict: The record is not at `revision`, if one is named.
+        """
         for _ in range(_TRIES):
             stored = await self._last(key)
-            if stored is None or wire.is_marker(stored.headers()):
+            if stored is None or wire.is_marker(stored.headers):
                 return False
+            if revision not in (None, stored.seq):
+                raise Conflict(f"{key} is at revision {stored.seq}: read it again")
             headers = {
                 wire.OPERATION: "PURGE",
                 wire.ROLLUP: "sub",
@@ -182,23 +188,13 @@ class Records(Generic[T]):
             if not lost.unsure:
                 return None
             stored = await self._last(key)
-            if stored is None or stored.headers().get(wire.MSG_ID) != lost.message_id:
+            if stored is None or stored.headers.get(wire.MSG_ID) != lost.message_id:
                 return None
             return stored.seq
         return ack.seq
 
-    async def _last(self, key: str) -> wire.Stored | None:
-        try:
-            got = await self._connection.call(
-                f"STREAM.MSG.GET.{self._stream}",
-                wire.GetMessage(last_by_subj=self._prefix + key),
-                wire.Got,
-            )
-        except Refused as refused:
-            if refused.error.err_code in wire.NO_MESSAGE:
-                return None
-            raise Unavailable(f"{key} can't be read: {refused}") from refused
-        return got.message
+    async def _last(self, key: str) -> wire.Entry | None:
+        return await self._connection.last(self._stream, self._prefix + key)
 
     def _decode(self, payload: bytes, key: str) -> T:
         try:
@@ -230,9 +226,9 @@ class NatsTasks:
         key = _task_key(task.id)
         return await self._records.replace(key, task, revision=revision)
 
-    async def delete(self, task_id: TaskId) -> None:
-        """Forget a task."""
-        await self._records.remove(_task_key(task_id))
+    async def delete(self, task_id: TaskId, *, revision: int | None = None) -> None:
+        """Forget a task; only if it is still at `revision`, if one is named."""
+        await self._records.remove(_task_key(task_id), revision=revision)
 
     def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
         """Every record, then `Caught`, then every change."""
@@ -273,10 +269,21 @@ class NatsSessions:
         return await self._records.read(_agent_key(namespace, agent_id))
 
     async def put(
-        self, namespace: Namespace, agent_id: AgentId, record: SessionRecord
+        self,
+        namespace: Namespace,
+        agent_id: AgentId,
+        record: SessionRecord,
+        *,
+        revision: int | None = None,
     ) -> int:
-        """Store it; the revision grows with every session of this agent."""
-        return await self._records.write(_agent_key(namespace, agent_id), record)
+        """Store it; the revision grows with every session of this agent.
+
+        With `revision`, only if the newest record is still at that one.
+        """
+        key = _agent_key(namespace, agent_id)
+        if revision is None:
+            return await self._records.write(key, record)
+        return await self._records.replace(key, record, revision=revision)
 
 
 class NatsTokens:

@@ -1,29 +1,27 @@
 """One live connection to NATS; when it is lost, everything that waits on it is told.
 
-nats-py's own reconnecting is switched off: it replays writes whose callers were told
-long ago that they failed, and buffers what it can't send. A new session is made instead
-(connection.py). Of nats-py we use connect, publish and subscribe alone.
+It does not reconnect: a new session is made instead (connection.py), so no write is
+replayed whose caller was told long ago that it failed.
 """
 
 import asyncio
 import contextlib
 import itertools
-from typing import Self
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, Self
 
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
 
+from nexa_node.adapters.nats.link import Link
+from nexa_node.adapters.nats.message import Msg, header_block
 from nexa_node.contract.errors import PayloadTooLarge
 
 CONNECT_S = 2
-PING_S = 1
-"""With two missed answers a server that hangs is noticed after three seconds."""
-PENDING_BYTES = 64 * 1024**2
-"""Unsent bytes after which publishing waits for the socket."""
-STATUS = "Status"
+SWEEP_S = 0.05
+"""How often it is looked for whose time to answer is over."""
 NO_RESPONDERS = "503"
 
 _log = structlog.get_logger("nexa.store")
@@ -37,6 +35,21 @@ class NoResponders(Exception):
     """Nobody listens there: not now, or not any more."""
 
 
+class Asker(Protocol):
+    """Who waits for one answer. Told exactly once, by one of the two; must not raise."""
+
+    until: float
+    """When its time is over, in the loop's time."""
+
+    def take(self, message: Msg) -> None:
+        """The answer; `NO_RESPONDERS` may be its status."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """There will be none: `Lost` or `TimeoutError`."""
+        ...
+
+
 class Inbox:
     """Messages that come to one address of ours, in order, and the end of the session."""
 
@@ -44,75 +57,94 @@ class Inbox:
         """Belongs to `Session.inbox`."""
         self.subject = subject
         self._session = session
-        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
-        self._subscription: Subscription | None = None
+        self._messages: deque[Msg] = deque()
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._number: bytes | None = None
 
-    async def open(self) -> Self:
+    def open(self) -> Self:
         """Begin to listen on `subject`, which may have wildcards."""
-        self._subscription = await self._session.client.subscribe(
-            self.subject, cb=self._take
-        )
+        self._number = self._session.link.subscribe(self.subject, self._take)
         self._session.inboxes.add(self)
         return self
 
     async def get(self) -> Msg:
-        """Wait for the next message.
+        """Wait for the next message. One caller at a time.
 
         Raises:
             Lost: The session ended.
         """
-        message = await self._queue.get()
-        if message is None:
-            self._queue.put_nowait(None)
-            raise Lost
-        return message
+        while not self._messages:
+            if self._ended:
+                raise Lost
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._messages.popleft()
+
+    def get_now(self) -> Msg | None:
+        """Take the next message if it has come already."""
+        return self._messages.popleft() if self._messages else None
 
     def rest(self) -> list[Msg]:
         """What has come and was not taken yet."""
-        found: list[Msg] = []
-        while not self._queue.empty():
-            message = self._queue.get_nowait()
-            if message is None:
-                self._queue.put_nowait(None)
-                break
-            found.append(message)
+        found = list(self._messages)
+        self._messages.clear()
         return found
 
     async def finish(self) -> list[Msg]:
         """Stop listening without losing what is on its way.
 
-        `Subscription.unsubscribe` drops messages that were sent before the server read
-        it; `drain` sends its ping ahead of the UNSUB, so it may end too early. Here the
-        UNSUB goes first, then a message to ourselves on the same connection.
+        The UNSUB goes first, then a message to ourselves on the same connection.
         """
-        subscription = self._subscription
-        if subscription is None or self._session.is_lost:
+        if self._number is None or self._session.is_lost:
             return self.rest()
-        client = self._session.client
-        # Private, because nothing public sends UNSUB and goes on listening.
-        await client._send_unsubscribe(subscription._id)  # pyright: ignore[reportPrivateUsage]
+        self._session.link.unsubscribe(self._number)
         await self._session.barrier()
-        while subscription.pending_msgs:
-            if self._session.is_lost:
-                break
-            await asyncio.sleep(0)
-        await self.close()
+        self._forget()
         return self.rest()
 
     async def close(self) -> None:
         """Stop listening at once."""
-        self._session.inboxes.discard(self)
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None and not self._session.is_lost:
-            with contextlib.suppress(NatsError):
-                await subscription.unsubscribe()
+        if self._number is not None and not self._session.is_lost:
+            self._session.link.unsubscribe(self._number)
+        self._forget()
 
     def end(self) -> None:
         """Tell whoever waits that the session is lost."""
-        self._queue.put_nowait(None)
+        self._ended = True
+        self._wake()
 
-    async def _take(self, message: Msg) -> None:
-        self._queue.put_nowait(message)
+    def _forget(self) -> None:
+        self._session.inboxes.discard(self)
+        if self._number is not None:
+            self._session.link.forget(self._number)
+            self._number = None
+
+    def _take(self, message: Msg) -> None:
+        self._messages.append(message)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class _Waiting:
+    """A coroutine that waits for one answer."""
+
+    __slots__ = ("future", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+
+    def take(self, message: Msg) -> None:
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Session:
@@ -120,93 +152,100 @@ class Session:
 
     def __init__(self) -> None:
         """Use `open`."""
-        self.client = Client()
+        self.link: Link
         self.inboxes: set[Inbox] = set()
+        self.name = secrets.token_hex(8)
+        """Drawn anew for each session."""
+        self._prefix = f"_INBOX.{self.name}"
+        self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._tokens = itertools.count()
-        self._prefix = ""
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._numbers = itertools.count()
+        self._asking: dict[str, Asker] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweeps: list[Callable[[float], bool]] = []
+        self._endings: list[Callable[[], None]] = []
 
     @classmethod
     async def open(cls, url: str, seed: str) -> Self:
         """Connect and prove who we are.
 
         Raises:
-            OSError, NatsError, TimeoutError: It does not work.
+            OSError, TimeoutError: It does not work.
         """
         session = cls()
-        try:
-            async with asyncio.timeout(2 * CONNECT_S):
-                await session._connect(url, seed)
-        except BaseException:
-            await session.close()
-            raise
+        async with asyncio.timeout(2 * CONNECT_S):
+            session.link = await Link.open(url, seed, session._end)
+        session.link.subscribe(f"{session._prefix}.*", session._answered)
         return session
-
-    async def _connect(self, url: str, seed: str) -> None:
-        await self.client.connect(
-            url,
-            name="nexa",
-            nkeys_seed_str=seed,
-            allow_reconnect=False,
-            connect_timeout=CONNECT_S,
-            # By default a refused connection is tried for two minutes.
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            # By default a server that hangs is noticed after six minutes.
-            ping_interval=PING_S,
-            max_outstanding_pings=2,
-            pending_size=PENDING_BYTES,
-            error_cb=_note_error,
-            closed_cb=self._closed,
-        )
-        self._prefix = self.client.new_inbox()
-        await self.client.subscribe(f"{self._prefix}.*", cb=self._answered)
 
     @property
     def is_lost(self) -> bool:
         """Whether it has ended."""
-        return self._ended.is_set() or self.client.is_closed
+        return self._ended.is_set()
 
     @property
     def version(self) -> str:
         """Of the server, as it says itself."""
-        told = self.client.connected_server_version
-        return f"{told.major}.{told.minor}.{told.patch}"
+        return self.link.info.version
 
     async def ended(self) -> None:
-        """Wait until the session is lost.
-
-        Looks by itself too: nats-py tells of the end only after it has closed its
-        socket, which waits for a peer that takes nothing.
-        """
-        while not self.is_lost:
-            # Not wait_for: before Python 3.12 it may swallow a cancellation.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PING_S / 2):
-                    await self._ended.wait()
-        self._end()
+        """Wait until the session is lost."""
+        await self._ended.wait()
 
     async def request(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        until: float = math.inf,
     ) -> Msg:
-        """Send, and wait for one answer. Not bounded: the caller sets the time-out.
+        """Send, and wait for one answer.
+
+        Args:
+            subject: Whom to ask.
+            payload: What.
+            headers: Of the request.
+            until: The loop's time when waiting ends; by default the caller bounds it.
 
         Raises:
             Lost: The session ended first.
             NoResponders: Nobody listens on `subject`.
+            TimeoutError: No answer before `until`; noticed up to `SWEEP_S` later.
+            PayloadTooLarge: The server would close the connection over it.
         """
-        token, future = self._expect()
+        if not self.link.has_room:
+            await self.link.room()
+        asker = _Waiting(until)
+        block = header_block(headers) if headers else b""
+        token = self.ask(subject, payload, asker, block=block)
         try:
-            await self.publish(
-                subject, payload, reply=f"{self._prefix}.{token}", headers=headers
-            )
-            message = await future
+            message = await asker.future
         finally:
-            self._waiting.pop(token, None)
-        if (message.headers or {}).get(STATUS) == NO_RESPONDERS:
+            self._asking.pop(token, None)
+        if message.status == NO_RESPONDERS:
             raise NoResponders(subject)
         return message
+
+    def ask(
+        self, subject: str, payload: bytes, asker: Asker, *, block: bytes = b""
+    ) -> str:
+        """Send; `asker` is told the answer, that it is too late, or the end.
+
+        Returns:
+            The address of the answer.
+
+        Raises:
+            Lost: The session has ended.
+            PayloadTooLarge: The server would close the connection over it.
+        """
+        self.check(payload)
+        token = f"{self._prefix}.{next(self._numbers)}"
+        self.link.publish(subject, payload, token, block)
+        self._asking[token] = asker
+        if asker.until != math.inf:
+            self.sweep_soon()
+        return token
 
     async def publish(
         self,
@@ -222,22 +261,47 @@ class Session:
             Lost: The session has ended.
             PayloadTooLarge: The server would close the connection over it.
         """
-        if self.is_lost:
+        if not self.link.has_room:
+            await self.link.room()
+        self.check(payload)
+        block = header_block(headers) if headers else b""
+        self.link.publish(subject, payload, reply, block)
+
+    def answer(self, message: Msg, payload: bytes) -> None:
+        """Answer a small thing; lost without a word if the session is."""
+        if message.reply:
+            self.link.publish(message.reply, payload)
+
+    def check(self, payload: bytes) -> None:
+        """See whether `payload` may be sent.
+
+        Raises:
+            Lost: The session has ended.
+            PayloadTooLarge: The server would close the connection over it.
+        """
+        if self._ended.is_set():
             raise Lost
-        if len(payload) > self.client.max_payload:
+        if len(payload) > self.link.info.max_payload:
             raise PayloadTooLarge(
                 f"{len(payload)} bytes are too many for one record of the store "
-                f"({self.client.max_payload})"
+                f"({self.link.info.max_payload})"
             )
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
-        try:
-            await self.client.publish(subject, payload, reply=reply, headers=headers)
-        except (NatsError, OSError) as error:
-            raise Lost from error
-        if task and task.cancelling() > before:
-            # nats-py swallows a cancellation that comes while it waits for its buffer.
-            raise asyncio.CancelledError
+
+    def listen(self, subject: str, heard: Callable[[Msg], None]) -> None:
+        """Hand every message on `subject` to `heard`, until the session ends.
+
+        Raises:
+            Lost: The session has ended.
+        """
+        self.check(b"")
+
+        def guarded(message: Msg) -> None:
+            try:
+                heard(message)
+            except Exception as error:  # noqa: BLE001  it is not the next one's fault
+                _log.error("a message was not taken", subject=subject, exc_info=error)
+
+        self.link.subscribe(subject, guarded)
 
     async def inbox(self, subject: str | None = None) -> Inbox:
         """Listen on `subject`; without one, on an address of its own and all below.
@@ -245,62 +309,79 @@ class Session:
         Raises:
             Lost: The session has ended.
         """
-        if self.is_lost:
-            raise Lost
-        try:
-            where = subject or f"{self.client.new_inbox()}.*"
-            return await Inbox(self, where).open()
-        except (NatsError, OSError) as error:
-            raise Lost from error
+        self.check(b"")
+        where = subject or f"_INBOX.{self.name}{next(self._numbers)}.*"
+        return Inbox(self, where).open()
 
     async def barrier(self) -> None:
         """Return when the server has read all that was sent so far on this session."""
-        token, future = self._expect()
+        self.check(b"")
+        asker = _Waiting(math.inf)
+        token = f"{self._prefix}.{next(self._numbers)}"
+        self._asking[token] = asker
         try:
-            await self.publish(f"{self._prefix}.{token}", b"")
-            await future
+            self.link.publish(token, b"")
+            await asker.future
         finally:
-            self._waiting.pop(token, None)
+            self._asking.pop(token, None)
 
     async def close(self) -> None:
         """End it in order."""
         try:
             async with asyncio.timeout(CONNECT_S):
-                await self.client.close()
-        except (NatsError, OSError, TimeoutError) as error:
-            _log.debug("closing a connection to the store", error=repr(error))
+                await self.link.close()
+        except TimeoutError:
+            self.link.abort()
         self._end()
 
-    def _expect(self) -> tuple[str, asyncio.Future[Msg]]:
-        token = str(next(self._tokens))
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
-        return token, future
+    # -- for those who keep things on a session --------------------------------
 
-    async def _answered(self, message: Msg) -> None:
-        token = message.subject.rpartition(".")[2]
-        future = self._waiting.pop(token, None)
-        if future is not None and not future.done():
-            future.set_result(message)
+    def on_sweep(self, sweep: Callable[[float], bool]) -> None:
+        """Call `sweep` with the time while it says that it waits for something."""
+        self._sweeps.append(sweep)
 
-    async def _closed(self) -> None:
-        self._end()
+    def on_end(self, end: Callable[[], None]) -> None:
+        """Call `end` once, when the session is lost."""
+        self._endings.append(end)
+
+    def sweep_soon(self) -> None:
+        """Look within `SWEEP_S` for whose time is over."""
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self._loop.time()
+        late = [token for token, asker in self._asking.items() if asker.until <= now]
+        for token in late:
+            self._asking.pop(token).fail(TimeoutError())
+        waits = [sweep(now) for sweep in self._sweeps]
+        if any(waits) or any(a.until != math.inf for a in self._asking.values()):
+            self.sweep_soon()
+
+    def _answered(self, message: Msg) -> None:
+        asker = self._asking.pop(message.subject, None)
+        if asker is not None:
+            asker.take(message)
 
     def _end(self) -> None:
+        if self._ended.is_set():
+            return
         self._ended.set()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(Lost())
-        self._waiting.clear()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        asking, self._asking = self._asking, {}
+        for asker in asking.values():
+            asker.fail(Lost())
+        for end in self._endings:
+            end()
         for inbox in list(self.inboxes):
             inbox.end()
         self.inboxes.clear()
+        with contextlib.suppress(AttributeError):  # it never came to a link
+            self.link.abort()
 
 
 def status(message: Msg) -> str | None:
     """The status a server sent in place of a message; None for a message."""
-    return None if message.headers is None else message.headers.get(STATUS)
-
-
-async def _note_error(error: Exception) -> None:
-    _log.debug("nats-py reports", error=repr(error))
+    return message.status

@@ -16,6 +16,8 @@ from nexa_node.adapters.nats import topology
 from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.events import NatsEvents
 from nexa_node.adapters.nats.inboxes import NatsInboxes
+from nexa_node.adapters.nats.objects import NatsObjects
+from nexa_node.adapters.nats.partials import NatsPartials
 from nexa_node.adapters.nats.probe import round_trip
 from nexa_node.adapters.nats.queue import NatsQueue
 from nexa_node.adapters.nats.records import (
@@ -81,16 +83,20 @@ class NatsStore:
         server: Server,
         connection: Connection,
         signals: NatsSignals,
+        partials: NatsPartials,
         streams: Topology,
         small_things: Background,
+        retention: RetentionPolicy,
     ) -> None:
         """Put the parts together."""
         self.tasks = NatsTasks(connection)
         self.queue = NatsQueue(connection, small_things.spawn)
         self.agents = NatsAgents(connection)
         self.sessions = NatsSessions(connection)
-        self.inboxes = NatsInboxes(connection, self._inbox_epoch)
+        self.inboxes = NatsInboxes(connection, self._inbox_epoch, retention)
         self.signals = signals
+        self.partials = partials
+        self.objects = NatsObjects(connection, retention)
         self.events = NatsEvents(connection)
         self.tokens = NatsTokens(connection)
         self._server = server
@@ -143,16 +149,20 @@ async def open_store(
         Unavailable: The server started and does not answer.
     """
     server = Server(policy, folder, on_change)
-    streams = Topology(server.layout.store, topology.plan(retention))
-    signals = NatsSignals()
+    plan = topology.plan(retention)
+    streams = Topology(server.layout.store, plan)
+    signals, partials = NatsSignals(), NatsPartials()
 
     async def prepare(session: Session) -> None:
         await streams.ensure(session)
         await signals.attach(session)
+        partials.attach(session)
 
     timeout_s = policy.request_timeout_ms / 1000
-    connection = Connection(server, prepare, timeout_s=timeout_s)
+    is_alone = all(stream.num_replicas == 1 for stream in plan)
+    connection = Connection(server, prepare, timeout_s=timeout_s, direct=is_alone)
     signals.use(connection)
+    partials.use(connection)
     loops, small_things = Background(), Background()
     try:
         await server.start()
@@ -160,7 +170,9 @@ async def open_store(
         await connection.open()
         loops.spawn(connection.keep())
         loops.spawn(_note(connection, streams))
-        yield NatsStore(server, connection, signals, streams, small_things)
+        yield NatsStore(
+            server, connection, signals, partials, streams, small_things, retention
+        )
     finally:
         await small_things.settle(SETTLE_S if connection.is_up else 0)
         await loops.settle(0)

@@ -17,23 +17,30 @@ from nexa_node.adapters.nats.failures import RECORD_NAME, StoreFailed, damaged
 from nexa_node.adapters.nats.session import Session
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import is_slug
+from nexa_node.core.lifetimes import objects_age_s, stream_age_s
 from nexa_node.core.policies import RetentionPolicy
+from nexa_node.core.topics import check_pattern
 
 TASKS, AGENTS, SESSIONS, TOKENS = "nx_tasks", "nx_agents", "nx_sessions", "nx_tokens"
 PROBES = "nx_probe"
 BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS)
 
 TASKQ, INBOX, EVENTS, PROBE = "NX_TASKQ", "NX_INBOX", "NX_EVENTS", "NX_PROBE"
+OBJECTS = "NX_OBJECTS"
 TASKQ_PREFIX = "nx.task.q"
 INBOX_PREFIX = "nx.inbox"
+TOPIC_PREFIX = "nx.topic"
+"""In the inboxes' stream, so that one position tells how far an agent has read."""
 FAST_PREFIX = "nx.fast"
+FAST_TOPIC_PREFIX = "nx.fast-topic"
+REPLY_PREFIX = "nx.reply"
+PARTIAL_PREFIX = "nx.partial"
+PIECE_PREFIX, META_PREFIX = "nx.object.piece", "nx.object.meta"
 EVENTS_SUBJECT = "nx.events"
 PROBE_SUBJECT = "nx.probe"
 
 EPOCH = "nexa.epoch"
 """In a stream's metadata: drawn when it was made, so a lost and remade one differs."""
-INBOX_DAYS = 7
-"""How long an inbox keeps what nobody fetches."""
 PROBE_S = 60
 _HOUR_S = 3600
 
@@ -53,6 +60,17 @@ def subject(*tokens: str) -> str:
                 remedy="use a-z, 0-9, _ and -, at most 63 of them",
             )
     return ".".join(tokens)
+
+
+def topic_subject(prefix: str, namespace: str, topic: str) -> str:
+    """Join a namespace and a topic, or a pattern of topics.
+
+    Raises:
+        Invalid: The namespace or a token of the topic could mean something else.
+    """
+    start = subject(prefix, namespace)
+    check_pattern("topic", topic)
+    return f"{start}.{topic}"
 
 
 def bucket_stream(bucket: str) -> str:
@@ -75,19 +93,16 @@ def plan(retention: RetentionPolicy) -> tuple[wire.StreamConfig, ...]:
             subjects=(f"{TASKQ_PREFIX}.>",),
             retention="workqueue",
             discard="new",
+            allow_atomic=True,
         ),
-        wire.StreamConfig(
-            name=INBOX,
-            subjects=(f"{INBOX_PREFIX}.>",),
-            max_age=INBOX_DAYS * 24 * _HOUR_S * wire.SECOND,
-            allow_direct=True,
-            allow_msg_ttl=True,
-        ),
+        _aging(INBOX, INBOX_PREFIX, TOPIC_PREFIX, age_s=stream_age_s(retention)),
+        _aging(OBJECTS, PIECE_PREFIX, META_PREFIX, age_s=objects_age_s(retention)),
         wire.StreamConfig(
             name=EVENTS,
             subjects=(EVENTS_SUBJECT,),
             max_age=int(retention.events_hours * _HOUR_S) * wire.SECOND,
             allow_direct=True,
+            allow_atomic=True,
         ),
         wire.StreamConfig(
             name=PROBE,
@@ -95,6 +110,18 @@ def plan(retention: RetentionPolicy) -> tuple[wire.StreamConfig, ...]:
             max_age=PROBE_S * wire.SECOND,
             duplicate_window=PROBE_S * wire.SECOND,
         ),
+    )
+
+
+def _aging(name: str, *prefixes: str, age_s: int) -> wire.StreamConfig:
+    return wire.StreamConfig(
+        name=name,
+        subjects=tuple(f"{prefix}.>" for prefix in prefixes),
+        max_age=age_s * wire.SECOND,
+        duplicate_window=min(120, age_s) * wire.SECOND,
+        allow_direct=True,
+        allow_msg_ttl=True,
+        allow_atomic=True,
     )
 
 
@@ -108,7 +135,9 @@ def _bucket(name: str, *, max_age_s: int = 0) -> wire.StreamConfig:
         max_age=max_age_s * wire.SECOND,
         duplicate_window=window * wire.SECOND,
         allow_rollup_hdrs=True,
+        allow_direct=True,
         allow_msg_ttl=True,
+        allow_atomic=True,
         deny_delete=True,
     )
 

@@ -5,6 +5,7 @@ Times are in nanoseconds here and nowhere else.
 """
 
 import base64
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,12 +17,18 @@ TTL = "Nats-TTL"
 ROLLUP = "Nats-Rollup"
 OPERATION = "KV-Operation"
 MARKER_REASON = "Nats-Marker-Reason"
+SUBJECT, SEQUENCE = "Nats-Subject", "Nats-Sequence"
+"""Of a message that was read directly."""
 
 WRONG_LAST_SEQUENCE = frozenset((10071, 10164))
 IN_PROCESS = 10158
 """The same message id is being stored this moment: ask again."""
+NOT_FOUND = "404"
+"""The status that answers a direct read of what is not there."""
 NO_MESSAGE = frozenset((10037, 10057, 10043))
 STREAM_NOT_FOUND = 10059
+BATCH_NOT_STORED = frozenset((10158, 10174, 10176, 10199, 10201, 10210))
+"""Refusals of a batch that leave no doubt: none of it was stored."""
 STORE_FULL = frozenset((10023, 10047, 10077, 10122))
 TOO_LARGE = 10054
 
@@ -40,12 +47,36 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: ApiError | None = None
 
 
+A = TypeVar("A", bound=Answer)
+_decoders: dict[type, "msgspec.json.Decoder[Any]"] = {}
+
+
+def read(data: bytes, kind: type[A]) -> A:
+    """Read an answer.
+
+    Raises:
+        msgspec.DecodeError: It is something else.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    return decoder.decode(data)
+
+
+def batch_block(name: str, number: int, *, commit: bool) -> bytes:
+    """Write the headers that make a message the `number`th of an atomic batch."""
+    end = "Nats-Batch-Commit: 1\r\n" if commit else ""
+    return f"Nats-Batch-Id: {name}\r\nNats-Batch-Sequence: {number}\r\n{end}".encode()
+
+
 class PubAck(Answer, frozen=True, kw_only=True):
     """A message is stored."""
 
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
+    count: int = 0
+    """Messages of the batch that it ends."""
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +95,7 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_window: int = 120 * SECOND
     allow_direct: bool = False
     allow_msg_ttl: bool = False
+    allow_atomic: bool = False
     allow_rollup_hdrs: bool = False
     deny_delete: bool = False
     metadata: dict[str, str] = {}
@@ -75,6 +107,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     first_seq: int = 0
     last_seq: int = 0
+    subjects: dict[str, int] | None = None
+    """Messages by subject, if they were asked for."""
 
 
 class StreamInfo(Answer, frozen=True, kw_only=True):
@@ -121,6 +155,20 @@ class ConsumerInfo(Answer, frozen=True, kw_only=True):
 
     name: str = ""
     num_pending: int = 0
+    num_ack_pending: int = 0
+
+
+class Offset(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a page of a list."""
+
+    offset: int
+
+
+class ConsumerNames(Answer, frozen=True, kw_only=True):
+    """A page of consumers' names."""
+
+    total: int = 0
+    consumers: tuple[str, ...] | None = None
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -133,6 +181,12 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_bytes: int = 0
 
 
+class AskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a stream's state, with the messages of some subjects counted."""
+
+    subjects_filter: str
+
+
 class GetMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ask for one stored message, or directly for several."""
 
@@ -141,6 +195,7 @@ class GetMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_by_subj: str = ""
     batch: int = 0
     max_bytes: int = 0
+    start_time: str = ""
 
 
 class DeleteMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +235,15 @@ class Got(Answer, frozen=True, kw_only=True):
     """The answer to `GetMessage`."""
 
     message: Stored | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One stored message, as it was delivered or read."""
+
+    subject: str
+    seq: int
+    data: bytes
+    headers: dict[str, str]
 
 
 def is_marker(headers: dict[str, str]) -> bool:

@@ -168,12 +168,12 @@ async def test_what_a_handler_returns_is_the_answer(
 
     async with agent:
         visit = await node.visit()
-        await visit.deliver(0, "one two", reply_to="nxr-abc")
+        await visit.deliver(0, "one two", reply_to="nx-reply-abc")
         sent = await visit.until("message.send")
         await visit.deliver(0, "one", reply_to="boss")
         other = await visit.until("message.send", count=2)
 
-    assert sent["to"] == {"topic": "nxr-abc"}
+    assert sent["to"] == {"topic": "nx-reply-abc"}
     assert (sent["data"], sent["durable"]) == (2, False)
     assert other["to"] == {"agent": "boss"}
     assert "durable" not in other

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from nexa_node.contract.tasks import summarize
 from nexa_node.ports import Delivery
 from tests import builders
 
@@ -82,7 +83,7 @@ async def test_who_waits_gets_what_comes(world: Any) -> None:
 async def test_what_is_acknowledged_does_not_come_again(world: Any) -> None:
     await world.store.queue.put(builders.task("a"))
     [held] = await take(world)
-    await held.ack()
+    held.ack()
     await world.pass_time(3.5 * world.store.queue.keep_every_s)
 
     assert await take(world) == []
@@ -130,7 +131,7 @@ async def test_who_comes_too_late_gives_nothing_back(world: Any) -> None:
     await late.keep()
 
     assert await take(world) == []
-    await now.ack()
+    now.ack()
 
 
 async def test_asking_for_nothing_gets_nothing(world: Any) -> None:
@@ -138,3 +139,76 @@ async def test_asking_for_nothing_gets_nothing(world: Any) -> None:
 
     assert await take(world, limit=0) == []
     assert await ids(await take(world)) == ["a"]
+
+
+async def test_fairness_keys_take_turns(world: Any) -> None:
+    """Each has to wait for one task of the other at most, however many there are."""
+    queue = world.store.queue
+    for n in range(60):
+        await queue.put(builders.task(f"big-{n}", fairness_key="big"))
+    await queue.put(builders.task("small-0", fairness_key="small"))
+    await queue.put(builders.task("small-1", fairness_key="small"))
+
+    first = await take(world, limit=2)
+    then = await take(world, limit=2)
+    assert sorted(await ids([*first, *then])) == [
+        "big-0",
+        "big-1",
+        "small-0",
+        "small-1",
+    ]
+    assert await ids(await take(world, limit=2)) == ["big-2", "big-3"]
+
+
+async def test_priority_comes_before_fairness(world: Any) -> None:
+    queue = world.store.queue
+    for n in range(3):
+        await queue.put(builders.task(f"a-{n}", fairness_key="a", priority="high"))
+    await queue.put(builders.task("b", fairness_key="b"))
+    await queue.put(builders.task("plain", priority="high"))
+
+    taken = await ids(await take(world, limit=4))
+    assert sorted(taken) == ["a-0", "a-1", "a-2", "plain"]
+    assert await ids(await take(world)) == ["b"]
+
+
+async def test_a_task_with_a_new_key_is_heard_by_who_waits(world: Any) -> None:
+    queue = world.store.queue
+    waiting = asyncio.ensure_future(queue.take("default", "wc", limit=4, wait_s=30))
+    await asyncio.sleep(0.05)
+    await queue.put(builders.task("a", fairness_key="acme"))
+
+    assert await ids(await asyncio.wait_for(waiting, 10)) == ["a"]
+
+
+async def test_a_forgotten_task_is_not_handed_out(world: Any) -> None:
+    queue = world.store.queue
+    done = builders.task("done", fairness_key="acme", status="completed")
+    await queue.put(builders.task("done", fairness_key="acme"))
+    await queue.put(builders.task("other"))
+    await queue.forget(summarize(done))
+    await queue.forget(builders.task("never-there"))
+
+    assert await ids(await take(world)) == ["other"]
+
+
+async def test_a_redriven_task_is_put_anew_and_once(world: Any) -> None:
+    queue = world.store.queue
+    await queue.put(builders.task("a"))
+    [first] = await take(world)
+    first.ack()
+    again = builders.task("a", redriven=1, claim_epoch=1)
+
+    assert not await queue.put(again)
+    assert await queue.put(again)
+    assert await ids(await take(world)) == ["a"]
+
+
+async def test_what_is_forgotten_does_not_come(world: Any) -> None:
+    queue = world.store.queue
+    for name in ("a", "b"):
+        await queue.put(builders.task(name))
+    await queue.forget(builders.summary("a"))
+    await queue.forget(builders.task("none"))
+
+    assert await ids(await take(world)) == ["b"]

@@ -147,3 +147,16 @@ async def test_a_token_is_revoked_once(world: Any) -> None:
     assert not await tokens.delete("op1")
     assert await told(watch, 1) == [Removed("op1")]
     await watch.aclose()
+
+
+async def test_a_task_is_forgotten_only_as_it_was_seen(world: Any) -> None:
+    tasks = world.store.tasks
+    first = await tasks.create(builders.task("a"))
+    second = await tasks.update(builders.task("a", status="running"), revision=first)
+
+    with pytest.raises(Conflict):
+        await tasks.delete("a", revision=first)
+    assert (await tasks.get("a")).revision == second
+    await tasks.delete("a", revision=second)
+    await tasks.delete("a", revision=second)
+    assert await tasks.get("a") is None

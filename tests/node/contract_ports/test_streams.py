@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from nexa_node.ports import InboxMessage
 from tests import builders
 
 
@@ -115,7 +116,8 @@ async def test_a_signal_reaches_who_listens_and_nobody_later(world: Any) -> None
     arrivals = signals.arrivals()
     await signals.send("default", "wc-1", builders.message("m1"))
 
-    assert await told(arrivals, 1) == [("default", "wc-1", builders.message("m1"))]
+    heard = InboxMessage("default", "wc-1", 0, builders.message("m1"))
+    assert await told(arrivals, 1) == [heard]
     await arrivals.aclose()
 
 

@@ -33,6 +33,11 @@ def hello(**fields: Any) -> frames.Hello:
         hello(slots=0, capabilities=(Capability(name="a"), Capability(name="b"))),
         frames.Empty(),
         frames.Ack(upto=5),
+        new_task(not_before=NOW),
+        new_task(delay_ms=1000),
+        frames.Watch(id=TaskId("t")),
+        frames.Watch(type="wc", parent=TaskId("p"), status="completed"),
+        frames.Unwatch(watch="w.1"),
     ],
 )
 def test_what_makes_sense_passes(params: Any) -> None:
@@ -46,7 +51,7 @@ def test_what_makes_sense_passes(params: Any) -> None:
         (new_task(start_by=datetime(2026, 1, 1)), "start_by"),  # noqa: DTZ001 - the point
         (new_task(est_seconds=float("nan")), "est_seconds"),
         (new_task(est_seconds=-1.0), "est_seconds"),
-        (new_task(hops=33), "hops"),
+        (new_task(hops=17), "hops"),
         (new_task(labels={str(n): "" for n in range(65)}), "labels"),
         (new_task(labels={"": ""}), "labels"),
         (new_task(labels={"a": "x" * 257}), "labels.'a'"),
@@ -55,6 +60,21 @@ def test_what_makes_sense_passes(params: Any) -> None:
         (new_task(retry=RetryPolicy(max_backoff_ms=-1)), "retry.max_backoff_ms"),
         (new_task(fairness_key="x" * 300), "fairness_key"),
         (new_task(parent="a b"), "parent"),
+        (new_task(not_before=datetime(2026, 1, 1)), "not_before"),  # noqa: DTZ001 - the point
+        (new_task(not_before=NOW, delay_ms=1), "not_before"),
+        (new_task(delay_ms=-1), "delay_ms"),
+        (new_task(delay_ms=366 * 24 * 3600 * 1000), "delay_ms"),
+        (frames.TaskQuery(parent=TaskId("a b")), "parent"),
+        (frames.Watch(), "either an id"),
+        (frames.Watch(id=TaskId("t"), type="wc"), "either an id"),
+        (frames.Watch(id=TaskId("t t")), "id"),
+        (frames.Watch(type="w c"), "type"),
+        (frames.Watch(parent=TaskId("p p")), "parent"),
+        (frames.Unwatch(watch=""), "watch"),
+        (
+            frames.Fail(id=TaskId("t"), claim_epoch=1, usage=Usage(input_tokens=-1)),
+            "usage.input_tokens",
+        ),
         (NewMessage(to=TO, type=""), "type"),
         (NewMessage(to=TO, type="t", ttl_ms=0), "ttl_ms"),
         (NewMessage(to=TO, type="t", id=""), "id"),

@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 from nexa_node.contract.errors import Cancelled, Conflict, DeadlineExceeded, LeaseLost
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import FINISHED, RetryPolicy, Task, Usage
-from nexa_node.core import tasks
+from nexa_node.core import redriving, submitting, tasks
+from nexa_node.core.progression import stage
 from nexa_node.core.tasks import Claim, Denied, Kept, Moved, Verdict
 from tests.builders import NOW, new_task, task
 
@@ -36,7 +37,7 @@ def assigned(agent: AgentId = WC1, **overrides: Any) -> Task:
 
 def test_a_submission_becomes_a_pending_record() -> None:
     new = new_task(priority="high", labels={"a": "b"}, deadline=NOW)
-    first = tasks.submit(new, task_id=TaskId("t"), submitter="token:op1", now=NOW)
+    first = submitting.submit(new, task_id=TaskId("t"), submitter="token:op1", now=NOW)
 
     assert (first.status, first.attempts, first.claim_epoch) == ("pending", 0, 0)
     assert (first.priority, first.labels, first.deadline) == ("high", {"a": "b"}, NOW)
@@ -75,6 +76,44 @@ def test_progress_says_that_it_runs_and_keeps_what_is_not_said() -> None:
     assert isinstance(same, Kept)
 
 
+def test_a_partial_result_is_kept_until_the_next_one_or_the_end() -> None:
+    claim = Claim(WC1, 1)
+
+    def told(record: Task, partial: Any) -> Task:
+        return moved(
+            tasks.progress(record, claim, pct=None, note=None, partial=partial, now=NOW)
+        )
+
+    second = told(told(assigned(), {"words": 1}), {"words": 2})
+    assert second.partial == {"words": 2}
+    silent = tasks.progress(second, claim, pct=None, note=None, now=NOW)
+    assert isinstance(silent, Kept)
+
+    done = moved(tasks.complete(second, claim, result=3, usage=None, now=NOW))
+    back = moved(tasks.release(second, claim, now=NOW))
+    assert (done.partial, back.partial) == (None, None)
+
+
+def test_what_attempts_spent_adds_up() -> None:
+    spent = Usage(model="small", input_tokens=5, cost_usd=0.5)
+    record = moved(
+        tasks.fail(
+            assigned(), Claim(WC1, 1), error="e", retryable=True, usage=spent,
+            now=NOW, rng=rng(),
+        )
+    )  # fmt: skip
+    again = moved(tasks.assign(record, agent=WC2, node="alpha", now=NOW))
+    more = Usage(model="large", input_tokens=2, output_tokens=1, cost_usd=0.25)
+    done = moved(tasks.complete(again, Claim(WC2, 2), result=1, usage=more, now=NOW))
+
+    assert record.usage == spent
+    assert done.usage == Usage(
+        model="large", input_tokens=7, output_tokens=1, cost_usd=0.75
+    )
+    silent = moved(tasks.complete(again, Claim(WC2, 2), result=1, usage=None, now=NOW))
+    assert silent.usage == spent
+
+
 def test_completing_keeps_result_and_usage() -> None:
     done = moved(
         tasks.complete(
@@ -108,6 +147,9 @@ def test_a_retryable_failure_goes_back_with_a_delay() -> None:
     assert (verdict.task.status, verdict.task.attempts) == ("pending", 1)
     assert verdict.task.agent is None
     assert 0.5 <= verdict.delay_s <= 1.0
+    assert verdict.task.not_before == NOW + timedelta(seconds=verdict.delay_s)
+    again = moved(tasks.assign(verdict.task, agent=WC2, node="alpha", now=NOW))
+    assert again.not_before is None
     assert verdict.task.history[-1].error == "e"
 
 
@@ -228,6 +270,8 @@ def test_a_task_expires_when_its_time_is_over_and_not_before() -> None:
     assert isinstance(tasks.expire(assigned(start_by=soon), now=soon), Kept)
     retried = task(start_by=soon, attempts=1)
     assert isinstance(tasks.expire(retried, now=soon), Kept)
+    redriven = task(start_by=soon, redriven=1)
+    assert isinstance(tasks.expire(redriven, now=soon), Kept)
     assert isinstance(tasks.expire(task(status="completed"), now=NOW), Kept)
 
 
@@ -261,7 +305,7 @@ def test_only_the_newest_claim_of_its_agent_moves_a_task(claim: Claim) -> None:
 
 MOVES = (
     "assign", "start", "progress", "complete", "fail", "fail!", "release", "reject",
-    "agent_lost", "lease_expired", "cancel", "expire",
+    "agent_lost", "lease_expired", "cancel", "expire", "redrive",
 )  # fmt: skip
 
 
@@ -309,18 +353,27 @@ def test_the_laws_of_a_tasks_life(
     for second, (name, agent, epoch) in enumerate(steps):
         now = NOW + timedelta(seconds=second)
         before = record
-        verdict = move(name, record, Claim(agent, epoch), now)
+        if name == "redrive":
+            by, node = "token:op1", "alpha"
+            verdict: Verdict = redriving.redrive(record, by=by, node=node, now=now)
+        else:
+            verdict = move(name, record, Claim(agent, epoch), now)
         if not isinstance(verdict, Moved):
             assert verdict.reason
             continue
         record = verdict.task
-        assert before.status not in FINISHED
+        if name == "redrive":
+            assert before.status == "dead_lettered"
+        else:
+            assert before.status not in FINISHED
+        assert stage(record) >= stage(before)
         assert record.claim_epoch - before.claim_epoch == (name == "assign")
         assert 0 <= record.attempts <= max_attempts
         assert tasks.is_claimed(record) == (record.agent is not None) or (
             record.status in FINISHED
         )
         assert (record.finished is not None) == (record.status in FINISHED)
+        assert record.not_before is None or record.status == "pending"
         if tasks.is_claimed(before) and name not in ("cancel", "expire"):
             assert epoch == before.claim_epoch
         assert record.data == before.data

@@ -113,7 +113,7 @@ async def test_a_claim_taken_by_another_node_is_dropped_with_the_next_progress()
         await settle()
         held.moving = 0
         await agent.call("task.progress", id=submitted.id, claim_epoch=1, pct=5)
-        await rig.clock.advance(0.5)
+        await rig.clock.advance(1.3)
 
         assert agent.told("task.cancelled") == [{"id": submitted.id, "claim_epoch": 1}]
         assert agent.assigned()[-1]["claim_epoch"] == 2
@@ -127,7 +127,7 @@ async def test_a_lease_that_ends_while_the_store_is_silent_ends_when_it_is_back(
         submitted = await rig.submit(retry=RetryPolicy(max_attempts=1))
         await settle()
         await agent.accept()
-        await rig.clock.advance(1)
+        await rig.clock.advance(1.3)
         rig.store.available = False
         await rig.clock.advance(40)
         assert rig.task(submitted.id).status == "running"
@@ -195,17 +195,17 @@ async def test_a_fault_while_placing_leaves_the_message_in_the_queue() -> None:
     async with Rig() as rig:
         agent = await rig.agent(slots=0)
         submitted = await rig.submit()
-        get = rig.store.tasks.get
+        update = rig.store.tasks.update
 
-        async def broken(task_id: TaskId) -> Any:
+        async def broken(task: Task, *, revision: int) -> Any:
             raise RuntimeError("oops")
 
-        rig.store.tasks.get = broken
+        rig.store.tasks.update = broken
         await agent.call("agent.report", slots=1)
         await rig.clock.advance(1)
         assert rig.journal.last("node.fault").severity == "critical"
         assert rig.dispatch.in_hand() == 0
-        rig.store.tasks.get = get
+        rig.store.tasks.update = update
         await rig.clock.advance(40)
 
         assert {each["task"]["id"] for each in agent.assigned()} == {submitted.id}

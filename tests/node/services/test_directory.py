@@ -14,16 +14,15 @@ from nexa_node.contract.events import (
     TaskGone,
 )
 from nexa_node.contract.tasks import summarize
-from nexa_node.core.policies import RetentionPolicy
 from nexa_node.services.api import AgentFilter, EventFilter, TaskFilter
-from nexa_node.services.directory import RETIRE_EVERY_S, Directory
+from nexa_node.services.directory import Directory
 from tests import builders
 from tests.builders import NOW
 from tests.fakes import FakeClock, MemoryStore, settle
 
 
 class Scene:
-    def __init__(self, store: MemoryStore, retention: RetentionPolicy) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.clock = store.clock
         self.changes: list[object] = []
@@ -32,20 +31,17 @@ class Scene:
             agents=store.agents,
             events=store.events,
             clock=store.clock,
-            retention=retention,
         )
         self.directory.subscribe(self.changes.append)
 
     def loops(self) -> tuple[object, ...]:
         it = self.directory
-        return it.watch_tasks, it.watch_agents, it.watch_events, it.retire
+        return it.watch_tasks, it.watch_agents, it.watch_events
 
 
 @asynccontextmanager
-async def scene(
-    store: MemoryStore | None = None, retention: RetentionPolicy | None = None
-) -> AsyncIterator[Scene]:
-    made = Scene(store or MemoryStore(FakeClock()), retention or RetentionPolicy())
+async def scene(store: MemoryStore | None = None) -> AsyncIterator[Scene]:
+    made = Scene(store or MemoryStore(FakeClock()))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop()) for loop in made.loops()]
         await settle()
@@ -58,7 +54,7 @@ async def test_it_knows_what_was_there_before_it_says_so() -> None:
     store = MemoryStore()
     store.tasks.seed(builders.task())
     store.agents.seed(builders.agent())
-    it = Scene(store, RetentionPolicy())
+    it = Scene(store)
     assert not it.directory.is_caught_up
 
     async with scene(store) as it:
@@ -117,10 +113,12 @@ async def test_a_submitted_task_is_found_before_the_watch_tells_it() -> None:
         it.directory.observe(builders.task())
         assert it.directory.counts().pending == 1
 
-        it.store.tasks.seed(builders.task(status="running"))
+        it.store.tasks.seed(builders.task(), builders.task(status="running"))
         await settle()
         it.directory.observe(builders.task())
 
+        told = [change.task.status for change in it.changes]
+        assert told == ["pending", "running"]
         assert it.directory.task(builders.TASK_ID).status == "running"
 
 
@@ -128,7 +126,7 @@ async def test_a_watch_that_starts_again_drops_what_went_and_repeats_nothing() -
     store = MemoryStore()
     store.tasks.seed(builders.task("a"), builders.task("b"))
     store.agents.seed(builders.agent("wc-1"), builders.agent("wc-2"))
-    it = Scene(store, RetentionPolicy())
+    it = Scene(store)
 
     async def follow() -> None:
         async with asyncio.TaskGroup() as group:
@@ -217,63 +215,10 @@ async def test_waiting_for_a_task_ends_after_its_time() -> None:
         assert it.directory._waiting == {}
 
 
-async def test_old_finished_tasks_leave_the_store_and_unfinished_ones_never() -> None:
-    async with scene(retention=RetentionPolicy(tasks_hours=1)) as it:
-        long_ago = NOW - timedelta(hours=2)
-        it.store.tasks.seed(
-            builders.task("old", status="completed", finished=long_ago),
-            builders.task("new", status="completed"),
-            builders.task("waits", submitted=long_ago),
-        )
-        await it.clock.advance(RETIRE_EVERY_S)
-
-        assert sorted(it.store.tasks.bucket.entries) == ["new", "waits"]
-        assert it.directory.task("old") is None
-
-
-async def test_too_many_finished_tasks_leave_oldest_first_even_in_bulk() -> None:
-    async with scene(retention=RetentionPolicy(tasks_max=10)) as it:
-        it.store.tasks.seed(
-            *(
-                builders.task(
-                    f"t{n:03}",
-                    status="completed",
-                    finished=NOW - timedelta(seconds=200 - n),
-                )
-                for n in range(200)
-            )
-        )
-        await settle()
-
-        assert await it.directory.retire_now() == 190
-        await settle()
-        assert sorted(it.store.tasks.bucket.entries) == [
-            f"t{n}" for n in range(190, 200)
-        ]
-
-
-async def test_what_the_store_refuses_to_delete_goes_the_next_time() -> None:
-    async with scene(retention=RetentionPolicy(tasks_max=0)) as it:
-        it.store.tasks.seed(builders.task(status="completed"))
-        await settle()
-        it.store.available = False
-        assert await it.directory.retire_now() == 0
-
-        it.store.available = True
-        assert await it.directory.retire_now() == 1
-
-
-async def test_nothing_is_deleted_before_all_is_known() -> None:
-    it = Scene(MemoryStore(), RetentionPolicy(tasks_max=0))
-    it.directory.observe(builders.task(status="completed"))
-
-    assert await it.directory.retire_now() == 0
-
-
 async def test_a_flood_leaves_others_their_turn() -> None:
     store = MemoryStore()
     store.tasks.seed(*(builders.task(f"t{n}") for n in range(1000)))
-    it = Scene(store, RetentionPolicy())
+    it = Scene(store)
     turns = 0
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(it.directory.watch_tasks())

@@ -17,7 +17,7 @@ async def test_a_submitted_task_is_assigned_run_and_completed() -> None:
         await settle()
 
         assigned = await agent.accept()
-        await rig.clock.advance(0.3)
+        await rig.clock.advance(1.3)
         assert rig.task(submitted.id).status == "running"
         answer = await agent.complete(assigned, {"words": 2})
         await settle()
@@ -126,7 +126,7 @@ async def test_progress_keeps_the_lease() -> None:
                 "task.progress", id=submitted.id, claim_epoch=1, pct=pct, note="on it"
             )
             assert "lease_until" in answer["result"]
-        await rig.clock.advance(1)
+        await rig.clock.advance(1.3)
         task = rig.task(submitted.id)
 
         assert (task.status, task.pct, task.note) == ("running", 30, "on it")

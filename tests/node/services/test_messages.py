@@ -1,3 +1,5 @@
+"""Sending, and delivery from inboxes."""
+
 from typing import Any
 
 import pytest
@@ -9,10 +11,11 @@ from nexa_node.contract.errors import (
     RateLimited,
     Unavailable,
 )
-from nexa_node.contract.ids import AgentId
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.contract.messages import Address, NewMessage
 from nexa_node.core.policies import SessionPolicy
-from tests.fakes import settle
+from nexa_node.services import pace
+from tests.fakes import FakeClock, settle
 from tests.rig import Rig
 
 WC1 = Address(agent=AgentId("wc-1"))
@@ -201,11 +204,104 @@ async def test_who_sends_too_fast_is_told_and_nothing_is_stored() -> None:
         await rig.messages.send("token:op1", new())
 
 
-async def test_topics_and_large_data_are_refused() -> None:
+async def test_bad_addresses_and_large_data_are_refused() -> None:
     async with Rig(sessions=SessionPolicy(data_bytes=100)) as rig:
+        for to in (Address(topic="a..b"), Address(topic="a.*"), Address()):
+            with pytest.raises(Invalid):
+                await rig.messages.send("token:op1", new(to))
         with pytest.raises(Invalid):
-            await rig.messages.send("token:op1", new(Address(topic="a.b")))
-        with pytest.raises(Invalid):
-            await rig.messages.send("token:op1", new(Address()))
+            await rig.messages.send("token:op1", new(reply_to="not a topic"))
         with pytest.raises(PayloadTooLarge):
             await rig.messages.send("token:op1", new(data="x" * 100))
+        assert rig.store.inboxes.kept == {}
+
+
+async def test_a_signal_to_who_is_nowhere_is_refused_at_once() -> None:
+    async with Rig() as rig:
+        with pytest.raises(NoAgentAvailable):
+            await rig.messages.send("token:op1", new(durable=False))
+        agent = await rig.agent()
+        await rig.messages.send("token:op1", new(durable=False))
+        await agent.call("session.bye")
+        await rig.clock.advance(2)
+
+        with pytest.raises(NoAgentAvailable):
+            await rig.messages.send("token:op1", new(durable=False))
+
+
+async def test_signals_reach_agents_of_other_nodes() -> None:
+    async with Rig() as one, Rig(store=one.store, name="beta") as two:
+        agent = await two.agent("wc-1")
+        await one.messages.send("token:op1", new(durable=False, data=7))
+        await settle()
+
+        (told,) = agent.told("message.deliver")
+        assert (told["seq"], told["data"], told["attempts"]) == (0, 7, 1)
+
+
+async def test_the_priority_is_told_and_changes_no_order() -> None:
+    async with Rig() as rig:
+        await rig.messages.send("token:op1", new(priority="low"))
+        await rig.messages.send("token:op1", new(priority="critical"))
+        agent = await rig.agent()
+
+        told = [each["priority"] for each in agent.told("message.deliver")]
+        assert told == ["low", "critical"]
+
+
+async def test_a_capability_s_messages_go_to_the_least_busy() -> None:
+    async with Rig() as rig:
+        busy = await rig.agent("wc-1", slots=2)
+        live = rig.sessions.find(DEFAULT_NAMESPACE, AgentId("wc-1"))
+        assert live is not None
+        live.seat.inflight = 1
+        await busy.call("agent.report", load=0.5)
+        await rig.clock.advance(2)
+        free = await rig.agent("wc-2", slots=2)
+        for _ in range(3):
+            await rig.messages.send("token:op1", new(Address(capability="wc")))
+        await settle()
+
+        assert len(free.told("message.deliver")) == 3
+        assert busy.told("message.deliver") == []
+
+
+async def test_a_message_s_time_is_rounded_up_to_whole_seconds() -> None:
+    async with Rig() as rig:
+        await rig.messages.send("token:op1", new(ttl_ms=1))
+        await rig.clock.advance(0.9)
+        assert len(await rig.store.inboxes.read("default", "wc-1", after=0, limit=9))
+        await rig.clock.advance(0.2)
+
+        assert not await rig.store.inboxes.read("default", "wc-1", after=0, limit=9)
+
+
+async def test_a_broadcast_that_is_not_kept_reaches_who_is_there() -> None:
+    async with Rig() as rig, Rig(store=rig.store, name="beta") as other:
+        one, two = await rig.agent("wc-1"), await other.agent("wc-2")
+        await one.call(
+            "message.send", to={"broadcast": True}, type="note", durable=False
+        )
+        await settle()
+
+        assert [each["seq"] for each in two.told("message.deliver")] == [0]
+        assert one.told("message.deliver") == []
+        assert rig.store.inboxes.kept == {}
+
+
+async def test_the_pace_of_many_senders_is_remembered_in_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "BUCKETS_MAX", 4)
+    clock = FakeClock()
+    senders = pace.Pace(clock, SessionPolicy(messages_per_s=1, messages_burst=1))
+    for n in range(20):
+        senders.spend(f"s{n}")
+    assert len(senders._buckets) <= 4
+    clock.move(5)
+    senders.spend("s19")
+    senders.spend("t1")
+    with pytest.raises(RateLimited):
+        senders.spend("t1")
+
+    assert set(senders._buckets) <= {"s19", "t1", "s17", "s18"}

@@ -22,9 +22,11 @@ from nexa_node.contract.events import (
     Snapshot,
     TaskChanged,
 )
+from nexa_node.contract.ids import DEFAULT_NAMESPACE
 from nexa_node.contract.messages import Address, NewMessage
+from nexa_node.contract.tasks import Redrive
 from nexa_node.core.access import API_ACTIONS, PUBLIC, authorize
-from nexa_node.services.api import AgentFilter, EventFilter, TaskFilter
+from nexa_node.services.api import AgentFilter, EventFilter, PostedFilter, TaskFilter
 from tests import builders
 from tests.builders import TASK_ID, identity
 from tests.fakes import MemoryStore, settle
@@ -46,6 +48,12 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "explain": lambda node, who: node.explain(who, TASK_ID),
     "cancel": lambda node, who: node.cancel(who, TASK_ID),
     "send": lambda node, who: node.send(who, MESSAGE),
+    "queues": lambda node, who: node.queues(who),
+    "redrive": lambda node, who: node.redrive(who, Redrive(all=True)),
+    "purge": lambda node, who: node.purge(who, Redrive(all=True)),
+    "posted": lambda node, who: node.posted(who, PostedFilter("a", DEFAULT_NAMESPACE)),
+    "put_object": lambda node, who: node.put_object(who, builders.nothing()),
+    "get_object": lambda node, who: node.get_object(who, "0"),
     "events": lambda node, who: node.events(who, EventFilter()),
     "selftest": lambda node, who: node.selftest(who),
     "run_selftest": lambda node, who: node.run_selftest(who),

@@ -1,14 +1,22 @@
 """Sessions: hello, resuming, taking over, grace, farewell, and the registry's records."""
 
+import asyncio
 import hashlib
 from typing import Any
 
 import msgspec
 import pytest
 
-from nexa_node.contract.errors import Draining, Forbidden, NotFound, Unavailable
+from nexa_node.contract.errors import (
+    Draining,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Unavailable,
+)
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
+from nexa_node.services.api import Close
 from tests.builders import agent as agent_record, identity
 from tests.fakes import settle
 from tests.rig import FakeAgent, Rig
@@ -344,15 +352,82 @@ async def test_a_draining_node_asks_agents_to_move() -> None:
         assert one.closed.code == 4413
 
 
-async def test_a_node_takes_no_more_connections_than_it_may() -> None:
+async def test_a_node_takes_no_more_agents_than_it_may() -> None:
     async with Rig(sessions=SessionPolicy(connections=2)) as rig:
         one = await rig.agent("wc-1")
         await rig.agent("wc-2")
-        with pytest.raises(Unavailable):
-            rig.connect()
+        third = FakeAgent(rig, "wc-3")
+        answer = await third.hello()
+        again = await rig.agent("wc-2")
+
+        assert answer["error"]["data"]["reason"] == "unavailable"
+        assert answer["error"]["data"]["details"] == {"limit": "sessions.connections"}
+        assert third.closed is not None
+        assert third.closed.code == 4413
+        assert again.closed is None
         await one.lose()
+        await rig.agent("wc-3")
+        noted = rig.journal.last("connections.refused")
+        assert noted.data == {"limit": "sessions.connections"}
+
+
+async def test_an_identity_has_no_more_connections_than_it_may() -> None:
+    async with Rig(sessions=SessionPolicy(connections_per_identity=2)) as rig:
+        rig.connect()
+        one = rig.connect()
+        for _ in range(3):
+            with pytest.raises(RateLimited, match="token:agent1 has 2 connections"):
+                rig.connect()
+        assert rig.journal.kinds().count("connections.refused") == 1
+        rig.connect(caller=identity("agent", id="token:other"))
+        await one.lost()
 
         rig.connect()
+
+
+async def test_sockets_that_never_say_hello_keep_nobody_out() -> None:
+    policy = SessionPolicy(waiting=4, waiting_per_address=3, connections=2)
+    async with Rig(sessions=policy) as rig:
+        waiting = [rig.sessions.connect(None, text=True, address="x") for _ in range(3)]
+        with pytest.raises(RateLimited, match="3 connections from x"):
+            rig.sessions.connect(None, text=True, address="x")
+        rig.sessions.connect(None, text=True, address="y")
+        with pytest.raises(Unavailable, match="4 connections"):
+            rig.sessions.connect(None, text=True, address="z")
+        await rig.agent("wc-1")
+        await rig.agent("wc-2")
+        await rig.clock.advance(1)
+        rig.sessions.connect(None, text=True, address="x")
+
+        assert [one.is_over for one in waiting] == [True, False, False]
+        output = await waiting[0].next_output()
+        assert isinstance(output, Close)
+        assert output.code == 4413
+        assert rig.sessions.crowd.strangers == 4
+
+
+async def test_a_slow_store_is_no_agent_s_fault() -> None:
+    async with Rig() as rig:
+        get, go_on = rig.store.sessions.get, asyncio.Event()
+
+        async def slow(*key: Any) -> Any:
+            await go_on.wait()
+            return await get(*key)
+
+        rig.store.sessions.get = slow  # type: ignore[method-assign]
+        agent = FakeAgent(rig, "wc-1")
+        agent.open()
+        assert agent.connection is not None
+        params = {"protocol": "1.0", "agent": {"id": "wc-1"}}
+        frame = {"jsonrpc": "2.0", "id": 1, "method": "session.hello", "params": params}
+        rig.spawn(agent.connection.receive(msgspec.json.encode(frame)))
+        await rig.clock.advance(30)
+        assert agent.closed is None
+        go_on.set()
+        await settle()
+
+        assert "session" in agent.answer(1)["result"]
+        assert agent.closed is None
 
 
 async def test_before_it_runs_a_node_takes_nobody() -> None:
@@ -389,6 +464,24 @@ async def test_a_slow_agent_is_closed_and_may_resume() -> None:
 
         assert agent.closed is not None
         assert agent.closed.code == 4408
+
+
+async def test_a_question_that_was_not_sent_is_not_answered_too() -> None:
+    async with Rig(sessions=SessionPolicy(outbound_frames=2)) as rig:
+        connection = rig.connect()
+        replies: list[int] = []
+        asked = [
+            connection.request(
+                "task.assign",
+                {"task": number},
+                replies=lambda *told, number=number: replies.append(number),
+                timeout_s=5,
+            )
+            for number in range(4)
+        ]
+
+        assert asked == [True, True, False, False]
+        assert replies == [0, 1]
 
 
 async def test_a_fault_of_ours_ends_one_call_and_nothing_else() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from nexa_node.contract.errors import (
 )
 from nexa_node.contract.ids import Namespace, TaskId, is_slug
 from nexa_node.core.policies import SessionPolicy
+from nexa_node.services.api import TaskFilter
 from tests.builders import task
 from tests.fakes import MemoryStore, settle
 from tests.rig import Rig
@@ -214,3 +216,185 @@ async def test_a_record_that_changes_all_the_time_is_a_conflict() -> None:
         rig.store.tasks.get = restless
         with pytest.raises(Conflict):
             await rig.tasks.cancel(submitted.id, by="op")
+
+
+async def test_a_delayed_task_waits_for_its_time() -> None:
+    async with Rig() as rig:
+        agent = await rig.agent()
+        delayed = await rig.submit(delay_ms=60_000)
+        at_once = await rig.submit(data="now")
+        await settle()
+        await agent.complete(await agent.accept())
+        await rig.clock.advance(59.5)
+        assert [each["task"]["id"] for each in agent.assigned()] == [at_once.id]
+        assert rig.directory.tasks(TaskFilter(status="pending")).items[0].not_before
+
+        await rig.clock.advance(1)
+        assert agent.assigned()[-1]["task"]["id"] == delayed.id
+        assert rig.task(delayed.id).not_before is None
+
+
+async def test_a_delay_survives_a_restart() -> None:
+    store = MemoryStore()
+    async with Rig(store=store) as rig:
+        await rig.submit(delay_ms=60_000)
+    async with Rig(store=store) as rig:
+        agent = await rig.agent()
+        await rig.clock.advance(50)
+        assert agent.assigned() == []
+        await rig.clock.advance(15)
+        assert len(agent.assigned()) == 1
+
+
+async def test_a_back_off_is_on_record_and_not_shortened_by_a_restart() -> None:
+    store = MemoryStore()
+    retry = {"backoff_ms": 60_000, "max_backoff_ms": 60_000}
+    async with Rig(store=store) as rig:
+        agent = await rig.agent()
+        submitted = await agent.call("task.submit", type="wc", retry=retry)
+        task_id = submitted["result"]["id"]
+        await agent.accept()
+        await agent.call("task.fail", id=task_id, claim_epoch=1)
+        again_at = rig.task(task_id).not_before
+        assert again_at is not None
+        left_s = (again_at - rig.clock.now()).total_seconds()
+        assert 30 <= left_s <= 60
+        for entry in store.queue.entries.values():
+            entry.ready_at = 0.0  # a store that lost when it was to come again
+    async with Rig(store=store) as rig:
+        agent = await rig.agent()
+        await rig.clock.advance(left_s - 1)
+        assert agent.assigned() == []
+        await rig.clock.advance(3)
+        assert len(agent.assigned()) == 1
+
+
+async def test_a_delayed_task_is_called_off_and_expires_like_any_other() -> None:
+    async with Rig() as rig:
+        deadline = rig.clock.now() + timedelta(seconds=100)
+        called_off = await rig.submit(delay_ms=60_000)
+        too_late = await rig.submit(delay_ms=60_000, start_by=deadline)
+        await rig.tasks.cancel(called_off.id, by="op")
+        await rig.clock.advance(101)
+
+        assert rig.task(called_off.id).status == "cancelled"
+        assert rig.task(too_late.id).status == "expired"
+        agent = await rig.agent()
+        await rig.clock.advance(1)
+        assert agent.assigned() == []
+        assert rig.store.queue.entries == {}
+
+
+async def test_a_parent_has_to_be_there_and_may_be_finished() -> None:
+    async with Rig() as rig:
+        rig.store.tasks.seed(
+            task("p", hops=2),
+            task("done", status="completed"),
+            task("foreign", namespace=Namespace("lab")),
+        )
+        await settle()
+        child = await rig.submit(parent=TaskId("p"), hops=1)
+        assert rig.task(child.id).hops == 3
+        assert (await rig.submit(parent=TaskId("done"))).status == "pending"
+        for name in ("none", "foreign"):
+            with pytest.raises(NotFound, match="could be the parent"):
+                await rig.submit(parent=TaskId(name))
+
+
+async def test_a_parent_the_directory_does_not_know_yet_is_read() -> None:
+    async with Rig() as rig:
+        await rig.store.tasks.create(task("p"))
+
+        child = await rig.submit(parent=TaskId("p"))
+        assert rig.task(child.id).hops == 1
+
+
+async def test_delegation_in_a_circle_ends() -> None:
+    async with Rig() as rig:
+        parent = (await rig.submit()).id
+        for _ in range(16):
+            parent = (await rig.submit(parent=parent)).id
+        with pytest.raises(Invalid, match="17 delegations") as refused:
+            await rig.submit(parent=parent)
+
+        assert "circle" in str(refused.value.remedy)
+
+
+async def test_children_are_listed_by_their_parent_and_outlive_its_cancelling() -> None:
+    async with Rig() as rig:
+        agent = await rig.agent(slots=0)
+        parent = (await agent.call("task.submit", type="wc"))["result"]["id"]
+        child = await agent.call("task.submit", type="wc", parent=parent)
+        await rig.tasks.cancel(TaskId(parent), by="op")
+        await settle()
+        listed = await agent.call("task.list", parent=parent)
+
+        [found] = listed["result"]["tasks"]
+        assert (found["id"], found["parent"]) == (child["result"]["id"], parent)
+        assert found["status"] == "pending"
+
+
+async def test_an_id_of_another_namespace_is_refused_and_nothing_is_told() -> None:
+    async with Rig() as rig:
+        await rig.submit(id=TaskId("t-1"))
+        with pytest.raises(Duplicate) as refused:
+            await rig.submit(id=TaskId("t-1"), namespace=Namespace("lab"))
+
+        assert refused.value.details is None
+
+
+async def test_the_same_key_with_other_content_is_told_what_it_is() -> None:
+    async with Rig() as rig:
+        await rig.submit(idempotency_key="k")
+        with pytest.raises(Duplicate) as refused:
+            await rig.submit(idempotency_key="k", data="others")
+
+        assert refused.value.details == {"type": "wc", "status": "pending"}
+
+
+async def test_a_named_submission_that_is_not_repeated_is_finished_all_the_same() -> (
+    None
+):
+    async with Rig() as rig:
+        rig.store.lose_answers = True
+        with pytest.raises(Unavailable):
+            await rig.submit(id=TaskId("t-1"))
+        rig.store.lose_answers = False
+        await rig.clock.advance(1)
+
+        assert [each.task.id for each in rig.store.queue.entries.values()] == ["t-1"]
+
+
+async def test_usage_of_failed_attempts_counts() -> None:
+    async with Rig() as rig:
+        agent = await rig.agent()
+        submitted = await rig.submit()
+        await settle()
+        await agent.accept()
+        usage = {"model": "m", "input_tokens": 3}
+        await agent.call("task.fail", id=submitted.id, claim_epoch=1, usage=usage)
+        await rig.clock.advance(2)
+        await agent.accept()
+        done = {"id": submitted.id, "claim_epoch": 2, "usage": {"output_tokens": 4}}
+        await agent.call("task.complete", **done)
+
+        spent = rig.task(submitted.id).usage
+        assert spent is not None
+        assert (spent.model, spent.input_tokens, spent.output_tokens) == ("m", 3, 4)
+
+
+@pytest.mark.parametrize("turns", range(1, 7))
+@pytest.mark.parametrize("named", [{}, {"id": TaskId("t-1")}])
+async def test_a_submission_nobody_waits_for_is_whole_or_not_there(
+    turns: int, named: dict[str, TaskId]
+) -> None:
+    async with Rig() as rig:
+        submission = asyncio.ensure_future(rig.submit(**named))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        submission.cancel()
+        await rig.clock.advance(1)
+
+        recorded = set(rig.store.tasks.bucket.entries)
+        queued = {each.task.id for each in rig.store.queue.entries.values()}
+        assert recorded <= queued, "a record without a message waits for ever"

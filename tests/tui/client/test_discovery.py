@@ -216,7 +216,10 @@ def test_addresses_are_completed(typed: str, url: str) -> None:
     assert normalize(typed) == url
 
 
-@pytest.mark.parametrize("typed", ["ftp://host", "http://"])
+@pytest.mark.parametrize(
+    "typed",
+    ["ftp://host", "http://", "host:port", "host:99999", "host:0", "a b", "h\x1bost"],
+)
 def test_no_address_is_refused(typed: str) -> None:
     with pytest.raises(Invalid, match="no address"):
         normalize(typed)

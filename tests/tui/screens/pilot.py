@@ -16,7 +16,7 @@ from textual.widget import Widget
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.events import FeedFrame, Snapshot
-from nexa_tui.actions import Keymap
+from nexa_tui.actions import BY_ID, Keymap
 from nexa_tui.app.console import Console
 from nexa_tui.client.api import FeedNews, Received
 from nexa_tui.client.clock import FixedClock
@@ -26,7 +26,7 @@ from nexa_tui.screens.dashboard import Dashboard
 from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.screens.splash import Splash
-from nexa_tui.settings import ConsoleOptions, ConsoleSettings
+from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NOW
@@ -57,6 +57,8 @@ class Stage:
         hold: bool = False,
         refusal: NexaError | None = None,
         keys: dict[str, str] | None = None,
+        terminal: Terminal | None = None,
+        problem: NexaError | None = None,
         environ: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
@@ -71,6 +73,8 @@ class Stage:
             hold: Whether the self-test of this machine ends only at `release`.
             refusal: Raised by the node at every change.
             keys: As in `console.toml`.
+            terminal: What it can show; a good one if not given.
+            problem: What is wrong with `console.toml`.
             environ: More of the environment.
             options: As on the command line.
         """
@@ -100,8 +104,14 @@ class Stage:
         self.console = Console(
             self.session,
             ConsoleSettings(refresh_s=BEAT_S),
-            terminal=Terminal(ascii_only=False),
+            problem=problem,
+            terminal=terminal or Terminal(ascii_only=False),
         )
+
+    def read(self) -> ConsoleSettings:
+        """What `console.toml` says."""
+        environ = self.session.options.environ
+        return read_settings(environ, actions=frozenset(BY_ID), refused=frozenset())
 
     @property
     def node(self) -> Replay:

@@ -36,7 +36,7 @@ async def test_each_number_leads_to_its_view(
 @pytest.mark.parametrize(
     ("key", "words", "command"),
     [
-        ("5", "comes with messaging", "nexa events --follow"),
+        ("5", "is not here yet", "nexa tail TOPIC --follow"),
         ("6", "comes with alerting", "nexa selftest"),
         ("7", "come with the metrics store", "nexa metrics"),
         ("9", "comes with access control", "nexa token list"),
@@ -368,7 +368,7 @@ async def test_an_empty_list_has_nothing_to_copy_or_open(tmp_path: Path) -> None
         assert hand.where == "view-agents"
         await hand.until_told("nothing to copy here")
         await hand.press("D")
-        await hand.until_told("choose a agent first")
+        await hand.until_told("choose an agent first")
 
 
 async def test_a_lost_feed_marks_everything_stale_until_it_is_back(

@@ -16,6 +16,8 @@ from nexa_node.contract.version import CONSOLE_PROTOCOL, VERSION
 from nexa_tui.client.api import Received
 from nexa_tui.client.contexts import Context, keep_context
 from nexa_tui.client.discovery import Target
+from nexa_tui.settings import settings_path
+from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NODE_ID, NOW, agent, cluster, node, node_status
 from tests.tui.scenes import AT, picture
@@ -185,7 +187,29 @@ async def test_a_theme_is_tried_on_and_taken_off_again(tmp_path: Path) -> None:
 
         await hand.press("t", "end", "enter")
         assert hand.app.theme != before
-        await hand.until_told("console.toml")
+        await hand.until_told("kept in")
+    assert Stage(home=tmp_path).read().theme == hand.app.theme
+
+
+async def test_a_settings_file_that_is_broken_is_not_touched(tmp_path: Path) -> None:
+    path = settings_path({"NEXA_HOME": str(tmp_path)})
+    path.parent.mkdir(parents=True)
+    path.write_text("theme = \n")
+    async with Stage(home=tmp_path).open() as hand:
+        await typed(hand, "theme nexa-light")
+        await hand.until(lambda: hand.app.theme == "nexa-light")
+        await hand.until_told("nexa-light, until the console ends")
+    assert path.read_text() == "theme = \n"
+
+
+async def test_what_a_poor_terminal_can_not_show_is_kept_all_the_same(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(home=tmp_path, terminal=Terminal(colours="16"))
+    async with stage.open() as hand:
+        await typed(hand, "theme nexa-light")
+        await hand.until_told("nexa-light, here as ansi-16; kept in")
+    assert stage.read().theme == "nexa-light"
 
 
 async def test_a_theme_by_name(tmp_path: Path) -> None:
@@ -397,11 +421,49 @@ async def test_an_address_may_be_typed(tmp_path: Path) -> None:
         assert hand.top == "Attach"
         await hand.press("enter")
         assert hand.top == "Attach"
-        await hand.press(*"box:7005", "enter")
+        await hand.press(*"box:7005", "enter", *"nxa-secret")
+        assert hand.top == "Attach"
+        assert "nxa-secret" not in hand.seen()
+        await hand.press("enter")
         await hand.until(lambda: stage.session.target is not None)
         assert stage.node.target.url == "http://box:7005"
+        assert stage.node.target.token == "nxa-secret"
+        await hand.until_told("nexa login http://box:7005")
         await typed(hand, "attach other:7006")
         await hand.until(lambda: stage.node.target.url == "http://other:7006")
+
+
+async def test_a_token_that_is_known_is_not_asked_for(tmp_path: Path) -> None:
+    stage = Stage(home=tmp_path, node=False, environ={"NEXA_TOKEN": "known"})
+    async with stage.open() as hand:
+        await hand.press("a", *"box:7005", "enter")
+        await hand.until(lambda: stage.session.target is not None)
+        assert stage.node.target.token == "known"
+
+
+async def test_without_a_token_the_node_is_asked_all_the_same(tmp_path: Path) -> None:
+    stage = Stage(home=tmp_path, node=False)
+    async with stage.open() as hand:
+        await hand.press("a", *"box:7005", "enter", "enter")
+        await hand.until(lambda: stage.session.target is not None)
+        assert stage.node.target.token is None
+
+
+async def test_what_can_be_no_token_is_told(tmp_path: Path) -> None:
+    stage = Stage(home=tmp_path, node=False)
+    async with stage.open() as hand:
+        hand.app._deeds._attach_to("url:box:7005", token="nxa\n")
+        await hand.until_told("that is no token; nexa token create")
+        assert stage.session.target is None
+
+
+async def test_turning_to_another_node_closes_the_first(tmp_path: Path) -> None:
+    stage = Stage(home=tmp_path)
+    async with stage.open() as hand:
+        await typed(hand, "attach other:7006")
+        await hand.until(lambda: len(stage.nodes) == 2)
+        await hand.until(lambda: stage.nodes[0].closed)
+        assert not stage.nodes[1].closed
 
 
 async def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:

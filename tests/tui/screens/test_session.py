@@ -106,6 +106,38 @@ async def test_turning_to_another_node_forgets_the_first() -> None:
     assert one.state.empty
 
 
+async def test_the_connections_to_a_node_that_was_left_are_closed() -> None:
+    made: list[Replay] = []
+    one = session(Received(snapshot(), 1.0))
+    connect = one._doors.connect
+    one._doors.connect = lambda target: made.append(connect(target)) or made[-1]  # type: ignore[func-returns-value,return-value]  # append answers None
+    await heard(one, live)
+    one.attach(TARGET)
+    assert [node.closed for node in made] == [False, False]
+
+    await heard(one, live)
+    assert [node.closed for node in made] == [True, True, False]
+    one.detach()
+    await one.close()
+    assert all(node.closed for node in made)
+
+
+async def test_a_check_of_a_node_that_was_left_says_nothing_about_the_next() -> None:
+    one = session(Received(snapshot(), 1.0))
+    checking = one.check()
+    task = asyncio.ensure_future(checking)
+    while not one.run.checks:
+        await asyncio.sleep(0)
+    one.attach(TARGET)
+    before = one.run
+    await task
+
+    assert one.run is before
+    await one.check()
+    assert one.run.where == "alpha"
+    assert not one.run.checks
+
+
 async def test_a_pause_holds_the_picture_while_data_goes_on() -> None:
     one = await heard(session(Received(snapshot(), 1.0)), live)
     one.pause()

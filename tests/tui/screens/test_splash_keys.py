@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nexa_node.contract.errors import Unauthorized, Unavailable
+from nexa_node.contract.errors import Invalid, Unauthorized, Unavailable
 from nexa_tui.client.api import Received, Refused
 from nexa_tui.client.discovery import Target
 from nexa_tui.state.splash import GOES_ON_S, WARNED_S
@@ -36,7 +36,7 @@ async def finished(hand: Hand) -> None:
 async def test_rows_appear_while_the_checks_run(tmp_path: Path) -> None:
     stage = alone(tmp_path, checks=HALF, hold=True)
     async with stage.open() as hand:
-        await hand.until_seen("nats-server", "8 of 17 checks", "file modes")
+        await hand.until_seen("nats-server", "10 of 18 checks", "file modes")
         assert hand.top == "Splash"
         stage.clock.seconds += 3
         await hand.until_seen("3.00 s")
@@ -62,7 +62,7 @@ async def test_a_warning_is_shown_longer(tmp_path: Path) -> None:
     async with stage.open() as hand:
         await finished(hand)
         stage.clock.seconds += GOES_ON_S + 1
-        await hand.until_seen("with warnings", "swapon /swapfile")
+        await hand.until_seen("1 of 19 checks warns", "swapon /swapfile")
         assert not hand.splash.due()
         stage.clock.seconds += WARNED_S
         await hand.until(lambda: hand.top == "Dashboard")
@@ -73,7 +73,7 @@ async def test_a_failure_waits_with_its_cause_and_remedy(tmp_path: Path) -> None
     async with stage.open() as hand:
         await finished(hand)
         stage.clock.seconds += 3600
-        await hand.until_seen("something fails", "never answers", "curl -v")
+        await hand.until_seen("1 of 18 checks fails", "never answers", "curl -v")
         current = hand.splash.query_one(Checks).current
         assert current is not None
         assert current.id == TIMEOUT.id
@@ -324,6 +324,52 @@ async def test_a_second_self_test_is_shown_until_a_key(tmp_path: Path) -> None:
         assert not hand.splash.due()
         await hand.press("space")
         await hand.until(lambda: hand.top == "Dashboard")
+
+
+async def test_attaching_elsewhere_begins_that_nodes_self_test(tmp_path: Path) -> None:
+    stage = alone(tmp_path, checks=BROKEN)
+    async with stage.open() as hand:
+        await finished(hand)
+        await hand.press("j", "a", *"box:7005", "enter", "enter")
+        await hand.until_seen("on node box:7005")
+        await finished(hand)
+        assert stage.ran == [None]
+        assert not hand.splash.waits
+        await hand.until_seen("any key goes on, degraded")
+
+
+async def test_several_failures_are_counted_and_seen_together(tmp_path: Path) -> None:
+    refused = check("connectivity.orders", title="orders (tcp)", status="fail",
+                    cause="connection refused", remedy="start it")  # fmt: skip
+    checks = tuple(refused if one.id == refused.id else one for one in BROKEN)
+    stage = alone(tmp_path, checks=checks)
+    async with stage.open(SMALL) as hand:
+        await finished(hand)
+        await hand.until_seen("2 of 18 checks fail", "api (http)", "orders (tcp)")
+        await hand.until_seen("touches", "Tasks: work may fail")
+        await hand.until_seen("curl -v", "s start", "a attach", "d demo")
+
+
+async def test_who_goes_on_without_a_node_is_told_what_failed_here(
+    tmp_path: Path,
+) -> None:
+    full = tuple(
+        check(f"machine.extra{n}", status="fail", cause=f"cause {n}", remedy="mend")
+        for n in range(5)
+    )
+    async with alone(tmp_path, checks=(*CHECKS, *full)).open() as hand:
+        await finished(hand)
+        await hand.press("space")
+        await hand.until_seen("No node runs here", "cause 2", "and 2 more")
+
+
+async def test_settings_that_are_wrong_are_told_and_stop_nothing(
+    tmp_path: Path,
+) -> None:
+    problem = Invalid("console.toml:2: unknown key them", remedy="correct it")
+    async with alone(tmp_path, hold=True, problem=problem).open() as hand:
+        await hand.until_told("unknown key them; the defaults hold; correct it")
+        assert hand.top == "Splash"
 
 
 async def test_unknown_theme_is_told_and_another_worn(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_finished_task_shows_result_and_every_attempt() -> None:
     shown = text(task_lines(task(status="completed", history=history), LOOK))
 
     assert "state: ✓ completed" in shown
-    assert "finished: 2026-03-01 12:00:00+00:00, 0s ago, after 1m00s" in shown
+    assert "finished: 2026-03-01 12:00:00, 0s ago, after 1m00s" in shown
     assert '"words": 2' in shown
     assert "1: wc-1 on alpha at 11:59:00, 1m00s, agent_lost: no word for 30 s" in shown
     assert "2: wc-1 on alpha at 11:59:00, 1m00s, running" in shown
@@ -127,8 +127,17 @@ def test_a_check_shows_cause_and_what_mends_it() -> None:
     assert "nexa selftest --only node.store" in text(lines)
 
 
-def test_an_event_shows_its_data() -> None:
-    assert '"exit": 9' in text(event_lines(event(data={"exit": 9}), LOOK))
+def test_an_event_shows_its_data_and_how_long_ago_it_was() -> None:
+    shown = text(event_lines(event(data={"exit": 9}, time=EARLIER), LOOK))
+
+    assert '"exit": 9' in shown
+    assert "time: 2026-03-01 11:59:00, 1m00s ago" in shown
+
+
+def test_without_the_nodes_time_nothing_is_said_about_how_long_ago() -> None:
+    shown = text(event_lines(event(time=EARLIER), Look()))
+
+    assert "time: 2026-03-01 11:59:00\n" in shown
 
 
 def test_nothing_foreign_is_left_as_it_came() -> None:

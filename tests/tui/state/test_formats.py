@@ -79,9 +79,10 @@ def test_counts_rates_and_fractions() -> None:
     assert formats.rate(1.3e6) == "1.24 MiB/s"
 
 
-def test_the_clock_tells_utc_unless_asked_otherwise() -> None:
+def test_dates_and_times_are_utc_wherever_they_come_from() -> None:
     moment = datetime(2026, 11, 22, 14, 3, 22, tzinfo=UTC)
+    there = moment.astimezone(timezone(timedelta(hours=11)))
 
-    assert formats.clock(moment) == "14:03:22"
-    assert formats.clock(moment, timezone(timedelta(hours=1))) == "15:03:22"
+    assert formats.clock(moment) == formats.clock(there) == "14:03:22"
+    assert formats.date(there) == "2026-11-22 14:03:22"
     assert formats.clock(None) == "       -"

@@ -140,3 +140,9 @@ def test_what_runs_out_is_seen_before_it_has() -> None:
         "crit",
     ]
     assert NODES.columns[5].cell(node(host=None), LOOK).text.strip() == "-"
+
+
+@pytest.mark.parametrize("listing", [AGENTS, TASKS, NODES, EVENTS])
+def test_every_title_has_room_for_the_arrow_of_the_order(listing: Listing[Any]) -> None:
+    for column in listing.columns:
+        assert len(column.title) < column.width, column.key

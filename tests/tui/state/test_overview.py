@@ -81,13 +81,12 @@ def test_no_node_a_refusal_and_a_beginning_have_their_own_words() -> None:
 
 
 def test_a_failed_check_names_the_panels_it_touches() -> None:
-    failed = check("node.store", status="fail", cause="the store does not answer")
-    host = check("machine.disk", status="fail", cause=None, detail="full")
-    told = affected(live(selftest=selftest(failed, host)))
+    failed = check("connectivity.db", title="db (tcp)", status="fail")
+    told = affected(live(selftest=selftest(check(), failed)))
 
-    assert told["tasks"] == "the store does not answer"
-    assert told["host"] == "full"
-    assert "flow" not in told
+    assert {name: doubt.text for name, doubt in told.items()} == {
+        "tasks": "work may fail: db (tcp)"
+    }
     assert affected(ClusterState()) == {}
 
 
@@ -144,6 +143,16 @@ def test_what_is_long_is_folded_and_what_does_not_fit_is_counted() -> None:
     assert all(len(line) <= 66 for line in told)
 
 
+def test_one_dead_letter_is_one() -> None:
+    one, two = (
+        words(verdict_lines(live(counts=counts), AT, width=76, lines=6))[0]
+        for counts in (TaskCounts(dead_lettered=1), TaskCounts(dead_lettered=2))
+    )
+
+    assert "1 dead letter " in one + " "
+    assert "2 dead letters" in two
+
+
 def test_waiting_work_that_nobody_can_do_is_marked() -> None:
     state = live(agents=(), counts=TaskCounts(pending=3))
     first = verdict_lines(state, AT, width=76, lines=6)[0]
@@ -158,3 +167,27 @@ def test_throughput_is_told_with_failures_in_colour() -> None:
     assert any(style == "crit" for _, style in told[0])
     assert "12 ms" in words(told)[1]
     assert words(flow_lines(ClusterState())) == ["no figures yet"]
+
+
+def test_what_mends_is_told_with_its_check_where_there_are_several() -> None:
+    state = live(
+        cluster=cluster(verdict="degraded", reasons=("alpha: cores: busy",)),
+        selftest=selftest(
+            check("machine.cores", title="cores", status="warn", remedy="top"),
+            check("machine.disk", title="disk space", status="fail", remedy="rm x"),
+        ),
+    )
+
+    assert headline(state, AT).remedy == "disk space: rm x"
+
+
+def test_of_few_lines_each_says_something_else() -> None:
+    state = live(
+        cluster=cluster(verdict="degraded", reasons=("one " * 30, "two")),
+        selftest=selftest(check(status="warn", remedy="mend it " * 20)),
+    )
+    told = words(verdict_lines(state, AT, width=30, lines=3))
+
+    assert len(told) == 3
+    assert told[1].startswith("   one one")
+    assert told[2].startswith("   mend  mend it")

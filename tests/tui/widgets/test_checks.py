@@ -28,7 +28,7 @@ async def test_every_check_has_glyph_word_title_time_and_detail(stage: StageOf) 
         await pilot.pause()
         lines = shown(checks)
 
-    assert lines[0].split() == ["this", "machine", "2/2"]
+    assert lines[0].split() == ["this", "machine", "2/2", "1", "warns"]
     assert lines[1].split() == ["▌", "✓", "pass", "Python", "0.4", "ms", "3.11.7"]
     assert "! warn     clock" in lines[2]
     assert any("node  0/1" in line for line in lines)

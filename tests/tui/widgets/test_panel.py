@@ -35,8 +35,8 @@ async def test_the_border_says_what_is_inside(stage: StageOf) -> None:
         top, bottom = edges(app)
 
         assert top.startswith("╭─ 3 Agents 12 ───")
-        assert top.endswith("── by state 2s ─╮")
-        assert bottom.endswith("─ /wc 3 of 12 ─╯")
+        assert top.endswith("── by state ─ 2s ─╮")
+        assert bottom.endswith("─ /wc ─ 3 of 12 ─╯")
 
         framed.say(title="Crew", info=[], note=[])
         await pilot.pause()
@@ -58,6 +58,32 @@ async def test_what_does_not_fit_goes_the_first_first(stage: StageOf) -> None:
         assert top.endswith(" 2s ─╮")
         assert "sorted" not in top
         assert bottom.endswith(" 3 of 12 ─╯")
+
+
+async def test_a_doubt_is_cut_but_never_left_out(stage: StageOf) -> None:
+    app = stage(panel())
+    async with app.run_test(size=(60, 6)) as pilot:
+        framed = app.query_one(Panel)
+        framed.say(
+            count="12", info=[("2s", "muted")], edge="warn",
+            doubt="! may have holes: disk space",
+        )  # fmt: skip
+        await pilot.pause()
+        assert edges(app)[0].endswith("─ ! may have holes: disk space ─ 2s ─╮")
+        assert framed.has_class("-warn")
+
+        for width, top in (
+            (40, "╭─ 3 Agents ─ ! may have holes:… ─ 2s ─╮"),
+            (26, "╭─ 3 Agents ─ ! may ha… ─╮"),
+            (18, "╭─ 3 Agents ─ ! ─╮"),
+        ):
+            await pilot.resize_terminal(width, 6)
+            await pilot.pause()
+            assert edges(app)[0] == top
+
+        framed.say(doubt="", edge="border")
+        await pilot.pause()
+        assert edges(app)[0] == "╭─ 3 Agents 12 ──╮"
 
 
 async def test_a_figure_in_the_border_paints_the_border_alone(stage: StageOf) -> None:

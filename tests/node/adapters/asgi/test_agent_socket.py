@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from nexa_node.adapters.asgi.agent_socket import negotiate
 from nexa_node.adapters.asgi.refusals import Refusal
-from nexa_node.contract.errors import Problem
+from nexa_node.contract.errors import NexaError, Problem, RateLimited, Unavailable
 from nexa_node.contract.version import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
 from nexa_node.core.policies import HttpPolicy, SessionPolicy
 from nexa_node.services.api import Close
@@ -124,6 +124,27 @@ async def test_who_may_not_be_an_agent_is_told_over_http(port: Port) -> None:
             pass
 
     assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (RateLimited("too many of yours", retry_after_ms=1500), 429),
+        (Unavailable("too many at all", retry_after_ms=1500), 503),
+    ],
+)
+async def test_a_limit_that_is_met_is_told_over_http(
+    refusal: NexaError, status: int
+) -> None:
+    async with opened(FakeNode(fault=refusal)) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            async with agent(port):
+                pass
+
+    answer = refused.value.response
+    told = msgspec.json.decode(answer.body, type=Problem)
+    assert (answer.status_code, told.reason) == (status, refusal.reason)
+    assert (answer.headers["retry-after"], told.retry_after_ms) == ("2", 1500)
 
 
 async def test_a_fault_before_the_upgrade_is_a_500() -> None:

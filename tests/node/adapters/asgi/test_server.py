@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from nexa_node.adapters.asgi.http_protocol import BoundedHttp
 from nexa_node.adapters.asgi.limits import PATIENCE_S, WaitingRoom
 from nexa_node.adapters.asgi.server import bind, serve
-from nexa_node.core.policies import HttpPolicy
+from nexa_node.core.policies import HttpPolicy, SessionPolicy
 from tests.node.adapters.asgi.fake_node import (
     ADMIN,
     FakeNode,
@@ -18,6 +20,7 @@ from tests.node.adapters.asgi.fake_node import (
     dialled,
     opened,
     raw,
+    until,
 )
 
 IMPATIENT = HttpPolicy(
@@ -134,6 +137,42 @@ async def test_a_caller_that_reads_nothing_is_closed() -> None:
         while not writer.transport.is_closing():
             writer.write(b"x")
             await asyncio.sleep(0.01)
+
+
+async def test_a_caller_that_takes_nothing_of_the_last_answer_is_closed() -> None:
+    class Wordy(FakeNode):
+        def metrics(self, identity: Any) -> bytes:
+            return b"x" * 8000
+
+    policy = HttpPolicy(
+        write_timeout_ms=60, keep_alive_ms=1000, shutdown_timeout_ms=300
+    )
+    loop = asyncio.get_running_loop()
+    async with opened(Wordy(), policy) as port:
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(("127.0.0.1", port.number))
+            peer.setblocking(False)
+            request = b"GET /metrics HTTP/1.1\r\n" + HEADER + b"\r\n"
+            await loop.sock_sendall(peer, request)
+            ours: list[BoundedHttp] = []
+            await until(lambda: ours.extend(_answering()) or ours)
+            while ours[0].transport.get_write_buffer_size() == 0:
+                await loop.sock_sendall(peer, request)
+                await asyncio.sleep(0)
+            # Less than what pauses writing: uvicorn and asyncio would wait for ever.
+            assert ours[0].flow.write_paused is False
+            async with asyncio.timeout(5):
+                while ours[0] in ours[0].connections:
+                    await asyncio.sleep(0.01)
+
+
+def _answering() -> list[BoundedHttp]:
+    return [
+        one
+        for one in gc.get_objects()
+        if type(one) is BoundedHttp and one.cycle and one in one.connections
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,3 +312,14 @@ async def test_nothing_is_logged_for_ordinary_calls(port: Port) -> None:
         await port.http.get("/nothing")
 
     assert logs == []
+
+
+async def test_too_few_file_descriptors_are_told() -> None:
+    many = SessionPolicy(connections=2**40)
+    with capture_logs() as logs:
+        async with opened(sessions=many) as port:
+            assert (await port.http.get("/healthz")).status_code == 200
+
+    (said,) = logs
+    assert said["event"] == "too_few_file_descriptors"
+    assert "sessions.connections" in said["remedy"]

@@ -63,11 +63,11 @@ async def test_signals_that_can_not_be_read_or_are_too_many(
         await store.signals.send("default", "a", builders.message(f"m{n}"))
     await session.barrier()
     await asyncio.sleep(0.05)
-    heard = [(await first(arrivals))[2].id for _ in range(2)]
+    heard = [(await first(arrivals)).message.id for _ in range(2)]
     await store.signals.send("default", "a", builders.message("last"))
 
     assert heard == ["m0", "m1"]
-    assert (await first(arrivals))[2].id == "last"
+    assert (await first(arrivals)).message.id == "last"
     await arrivals.aclose()
 
 
@@ -79,7 +79,7 @@ async def test_a_signal_waits_for_the_store(store: NatsStore) -> None:
     await session.ended()
     await store.signals.send("default", "a", builders.message("m"))
 
-    assert (await first(arrivals))[2].id == "m"
+    assert (await first(arrivals)).message.id == "m"
     await arrivals.aclose()
 
 

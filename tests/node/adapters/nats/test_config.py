@@ -12,6 +12,8 @@ from nexa_node.adapters.nats import private
 from nexa_node.adapters.nats.config import Layout, new_key, quoted, render
 from nexa_node.adapters.nats.failures import StoreFailed
 from nexa_node.adapters.nats.store import NatsStore
+from nexa_node.adapters.nats.topology import plan
+from nexa_node.core.policies import RetentionPolicy
 from tests.node.adapters.nats.tools import opened
 
 
@@ -70,7 +72,7 @@ async def test_our_key_gets_in(store: NatsStore, folder: Path) -> None:
     info = await client.jetstream().account_info()
     await client.close()
 
-    assert info.streams == 9
+    assert info.streams == len(plan(RetentionPolicy()))
 
 
 async def test_the_system_account_gets_the_figures(

@@ -1,4 +1,4 @@
-"""nats-py's known faults, and what our layer makes of each; lost answers above all."""
+"""What may go wrong on the way to the store; lost answers above all."""
 
 import asyncio
 import contextlib
@@ -133,9 +133,8 @@ async def test_a_call_that_nobody_hears_ends_in_time(road: Road) -> None:
 
 
 async def test_connecting_to_a_closed_port_fails_at_once(store: NatsStore) -> None:
-    """nats-py tries for two minutes."""
     started = asyncio.get_running_loop().time()
-    with pytest.raises(Exception, match=r"(?i)no servers|refused"):
+    with pytest.raises(ConnectionRefusedError):
         await Session.open("nats://127.0.0.1:1", store._server.seed)
 
     assert asyncio.get_running_loop().time() - started < 1
@@ -161,7 +160,6 @@ async def test_opening_without_a_server_ends_in_time(store: NatsStore) -> None:
 async def test_waiting_calls_are_told_when_the_session_is_lost(
     store: NatsStore, session: Session
 ) -> None:
-    """nats-py lets them wait for their time-out."""
     deaf = await session.inbox("nx.deaf")
     asking = asyncio.ensure_future(session.request("nx.deaf", b""))
     await deaf.get()
@@ -191,9 +189,7 @@ async def test_nobody_listening_is_told_at_once(session: Session) -> None:
 async def test_finishing_loses_nothing_that_was_sent(
     store: NatsStore, session: Session
 ) -> None:
-    """`unsubscribe` drops what is on its way, `drain` may end too early.
-
-    Each request is either heard and answered, or told that nobody is there. One that
+    """Each request is either heard and answered, or told that nobody is there. One that
     was sent to us and dropped is neither.
     """
     other = await Session.open(store._server.url, store._server.seed)
@@ -224,26 +220,6 @@ async def _hear_one_then_finish(inbox: Any, session: Session) -> None:
     heard = [await inbox.get()]
     for message in heard + await inbox.finish():
         await session.publish(message.reply, b"")
-
-
-async def test_a_cancelled_publish_stays_cancelled(session: Session) -> None:
-    """nats-py swallows a cancellation while it waits for its buffer to empty."""
-
-    class Swallowing:
-        is_closed = False
-        max_payload = 100
-
-        async def publish(self, *_: object, **__: object) -> None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(60)
-
-    real, session.client = session.client, Swallowing()  # type: ignore[assignment]
-    publishing = asyncio.ensure_future(session.publish("a", b""))
-    await asyncio.sleep(0)
-    publishing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await publishing
-    session.client = real
 
 
 async def test_a_record_too_big_for_the_store_is_refused_before_it_is_sent(

@@ -150,7 +150,7 @@ async def test_signals_are_heard_again_after_a_restart(store: NatsStore) -> None
     await back(store, 1)
     await store.signals.send("default", "a", builders.message("m1"))
 
-    assert (await next_of(arrivals, 1))[0][2].id == "m1"
+    assert (await next_of(arrivals, 1))[0].message.id == "m1"
     await arrivals.aclose()
 
 

@@ -1,0 +1,36 @@
+"""Commands that the console tells people to type: they exist, options and all."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from nexa_tui.commands.table import BY_NAME
+from nexa_tui.screens.coming import NOT_YET
+from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.events import EVENTS
+from nexa_tui.state.nodes import NODES
+from nexa_tui.state.tasks import TASKS
+
+HINTS = (
+    *(command for *_, command in NOT_YET.values()),
+    *(listing.empty[1] for listing in (AGENTS, EVENTS, NODES, TASKS)),
+    "nexa task show ID",
+    "nexa cluster status",
+    "nexa login URL",
+    "nexa token create --role operator",
+)
+
+
+@pytest.mark.parametrize("hint", sorted(set(HINTS)))
+def test_a_hinted_command_exists(hint: str) -> None:
+    program, noun, *rest = shlex.split(hint)
+    command = BY_NAME[noun]
+    verb = [rest.pop(0)] if command.verbs and rest else []
+    asked = [sys.executable, "-m", "nexa_tui", noun, *verb, "--help"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
+
+    assert program == "nexa"
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    assert all(word in told.stdout for word in own if word.startswith("--"))
