@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+import msgspec
+
 from nexa_node.agent.calls import PATIENCE_S, Calls, new_id
 from nexa_node.agent.credentials import URL_VARIABLE, TokenSource, token_source
 from nexa_node.agent.endpoints import Endpoints
@@ -40,7 +42,7 @@ from nexa_node.contract.frames import (
 )
 from nexa_node.contract.ids import AgentId, Namespace, TaskId, is_slug
 from nexa_node.contract.messages import Address, ObjectRef
-from nexa_node.contract.tasks import FINISHED, Json, TaskStatus
+from nexa_node.contract.tasks import FINISHED, Json, NewTask, Task, TaskStatus
 from nexa_node.contract.version import JSON_SUBPROTOCOL, MSGPACK_SUBPROTOCOL
 
 T = TypeVar("T")
@@ -358,6 +360,25 @@ class Agent(Calls):
                         return
             finally:
                 self._watches.close(watching.watch)
+
+    async def _submit_and_watch(self, task: NewTask, *, timeout: float) -> Task:
+        """Submit and be told the end by one call, unless the connection is lost."""
+        assert task.id is not None
+        watched = msgspec.structs.replace(task, watch=True)
+        updates = self._watches.open(task.id)
+        ends = asyncio.get_running_loop().time() + timeout
+        try:
+            await self.submit(watched)
+            async with asyncio.timeout_at(ends):
+                while (update := await updates.get()) is not None:
+                    if update.task.status in FINISHED:
+                        return update.task
+        except TimeoutError:
+            pass
+        finally:
+            self._watches.close(task.id)
+        left = ends - asyncio.get_running_loop().time()
+        return await self.result(task.id, timeout=max(left, 0.0))
 
     async def put(self, content: bytes) -> ObjectRef:
         """Keep data that is too large for a frame; send what is returned as `data`."""

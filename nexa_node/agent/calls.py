@@ -79,6 +79,11 @@ class Calls:
         named = with_id(new, TaskId(new_id()))
         return await self.call("task.submit", named, Submitted)
 
+    async def _submit_and_watch(self, task: NewTask, *, timeout: float) -> Task:
+        """Submit, and wait for the end."""
+        submitted = await self.submit(task)
+        return await self.result(submitted.id, timeout=timeout)
+
     async def get(self, task_id: str) -> Task:
         """The whole record of a task; NotFound if there is none."""
         return await self.call("task.get", TaskRef(id=TaskId(task_id)), Task)
@@ -133,8 +138,8 @@ class Calls:
             Failed: It did not complete; tells the error.
             DeadlineExceeded: It is not finished after `timeout` seconds; it goes on.
         """
-        submitted = await self.submit(type, data, **fields)
-        task = await self.result(submitted.id, timeout=timeout)
+        new = with_id(NewTask(type=type, data=data, **fields), TaskId(new_id()))
+        task = await self._submit_and_watch(new, timeout=timeout)
         if task.status != "completed":
             raise Failed(
                 {"task": task.id, "status": task.status, "error": task.error},
@@ -217,7 +222,10 @@ class Calls:
         is_topic = "." in to or to.startswith("nx-reply-")
         address = Address(topic=to) if is_topic else Address(agent=AgentId(to))
         return await self.send(
-            address, f"{message.type}.reply", data, durable=not to.startswith("nx-reply-")
+            address,
+            f"{message.type}.reply",
+            data,
+            durable=not to.startswith("nx-reply-"),
         )
 
     async def send_message(self, message: NewMessage) -> Sent:

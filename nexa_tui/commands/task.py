@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from nexa_node.contract.tasks import (
     TaskSummary,
 )
 from nexa_tui.client.rest import Rest
+from nexa_tui.commands import task_card
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import (
     EXIT_FAILED,
@@ -66,6 +67,10 @@ def _submit(arguments: list[str], call: Call) -> int:
         fairness_key=options.fairness_key,
         idempotency_key=options.idempotency_key,
         retry=RetryPolicy(max_attempts=options.max_attempts),
+        delay_ms=None if options.delay is None else round(options.delay * 1000),
+        deadline=_from_now(options.deadline),
+        start_by=_from_now(options.start_by),
+        parent=TaskId(options.parent) if options.parent else None,
     )
     with reach(options, call) as node:
         told = node.post("/v1/tasks", Submitted, body=task)
@@ -99,8 +104,22 @@ def _submit_parser() -> Parser:
     parser.add_argument("--namespace", metavar="NAME")
     parser.add_argument("--label", action="append", default=[], metavar="K=V")
     parser.add_argument("--max-attempts", type=int, default=3, metavar="N")
+    parser.add_argument("--delay", type=float, metavar="S", help="not before that")
+    parser.add_argument(
+        "--start-by", type=float, metavar="S", help="expired unless begun by then"
+    )
+    parser.add_argument(
+        "--deadline", type=float, metavar="S", help="expired unless finished by then"
+    )
+    parser.add_argument("--parent", metavar="ID", help="the task it is a part of")
     add_target_options(parser)
     return parser
+
+
+def _from_now(seconds: float | None) -> datetime | None:
+    if seconds is None:
+        return None
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -208,7 +227,7 @@ _TASKS = Listed(
     about="List tasks, the newest first.",
     path="/v1/tasks",
     page=Page[TaskSummary],
-    filters=("status", "type", "agent"),
+    filters=("status", "type", "agent", "parent", "namespace"),
     titles=(
         "TASK", "TYPE", "STATUS", "PRIORITY", "TRIES", "AGENT", "AGE", "TOOK", "SAYS",
     ),
@@ -224,6 +243,7 @@ def _show(arguments: list[str], call: Call) -> int:
         arguments,
         call,
         ask=lambda node, task: node.get(f"/v1/tasks/{task}", Task),
+        tell=task_card.tell,
     )
 
 

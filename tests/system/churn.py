@@ -162,11 +162,15 @@ class Churn:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
+    def head(self, token: str | None) -> bytes:
+        """An upgrade's request."""
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        return f"{_HEAD}{bearer}\r\n".encode()
+
     @asynccontextmanager
     async def upgraded(self, token: str | None) -> AsyncIterator[Pair]:
         async with self.dialled() as (reader, writer):
-            bearer = f"Authorization: Bearer {token}\r\n" if token else ""
-            writer.write(f"{_HEAD}{bearer}\r\n".encode())
+            writer.write(self.head(token))
             head = await reader.readuntil(b"\r\n\r\n")
             status = head[9:12].decode()
             self.outcomes[status] += 1

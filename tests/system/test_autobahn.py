@@ -122,14 +122,16 @@ async def test_every_case_within_our_limits_passes(suite: Suite) -> None:
     async with echoing() as port:
         results = await suite.run("all", port, ["*"], COMPRESSION + OVER_LIMIT)
     explained = documented()
+    print(sorted(having(results, "NON-STRICT")))
 
-    assert len(results) > 250
+    assert len(results) == 263
     assert having(results, "FAILED", "UNIMPLEMENTED", "WRONG CODE") == set()
     assert {one["behaviorClose"] for one in results.values()} <= {
         "OK",
         "INFORMATIONAL",
     }
-    assert having(results, "NON-STRICT") == {
+    # Some are strict or not as TCP cuts the bytes: see the document.
+    assert having(results, "NON-STRICT") <= {
         case for case, verdict in explained.items() if verdict == "non-strict"
     }
     assert having(results, "INFORMATIONAL") == {

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from nexa_tui.client.discovery import Target
-from tests.system.churn import Neighbour, churned
+from tests.system.churn import Churn, Neighbour, churned
 from tests.system.conftest import Shell
 
 MIB = 1024 * 1024
@@ -71,7 +71,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "NaN": (submit("NaN"), -32700, "malformed"),
     "infinity": (submit("1e999"), -32700, "out of range"),
     "syntax": ("{", -32700, "truncated"),
-    "surrogate": (submit('"\\ud800"'), -32700, "surrogate"),
+    "surrogate": (submit('"\\udc80abc"'), -32700, "surrogate"),
     "no JSON-RPC": ('{"id":7}', -32600, "a method, a result or an error"),
     "another version": ('{"jsonrpc":"1.0","id":7,"method":"x"}', -32600, "2.0"),
     "unknown method": (call("no.such", {}), -32601, "no.such"),
@@ -87,10 +87,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
         1004,
         "is not a slug",
     ),
-    **{
-        f"stale epoch: {method}": (call(f"task.{method}", CLAIM), 1010, "claim")
-        for method in ("progress", "complete", "fail", "release")
-    },
+    "claim of nothing": (call("task.complete", CLAIM), 1003, "01jn8qk"),
     **{
         f"id {ascii(name)[:12]}": (call("task.get", {"id": name}), 1004, "not a slug")
         for name in HOSTILE_IDS
@@ -127,7 +124,7 @@ async def agent(
         additional_headers={"Authorization": f"Bearer {token}"},
         proxy=None,
     ) as socket:
-        hello = {"protocol": "1.0", "agent": {"id": name}}
+        hello = {"protocol": "1.0", "agent": {"id": name}, **how.get("hello", {})}
         if how.get("protocol") is None:
             await socket.send(call("session.hello", hello))
             assert "result" in json.loads(await socket.recv())
@@ -165,6 +162,54 @@ async def test_a_bad_frame_is_answered_and_nothing_is_stored(
     assert alive["id"] == 8
     assert "result" in alive
     assert after == before
+
+
+@pytest.mark.parametrize("method", ["progress", "complete", "fail", "release"])
+async def test_a_stale_claim_is_told_and_changes_nothing(
+    method: str, access: tuple[int, str]
+) -> None:
+    able = {"capabilities": [{"name": f"stale-{method}"}]}
+    async with (
+        agent(access, "bad-6", hello=able) as holder,
+        agent(access, "bad-7") as other,
+    ):
+        await holder.send(call("task.submit", {"type": f"stale-{method}"}, id=1))
+        assign = None
+        while assign is None:
+            frame = json.loads(await holder.recv())
+            if frame.get("method") == "task.assign":
+                assign = frame
+        reply = {"jsonrpc": "2.0", "id": assign["id"], "result": {"accepted": True}}
+        await holder.send(json.dumps(reply))
+        told = assign["params"]
+        claim = {"id": told["task"]["id"], "claim_epoch": told["claim_epoch"]}
+        answers = []
+        for who, epoch in (
+            (holder, claim["claim_epoch"] - 1),
+            (holder, claim["claim_epoch"] + 1),
+            (holder, -1),
+            (other, claim["claim_epoch"]),
+        ):
+            stale = {**claim, "claim_epoch": epoch}
+            answers.append(await asked(who, f"task.{method}", stale))
+        kept = await asked(other, "task.get", {"id": claim["id"]})
+        done = await asked(holder, "task.complete", {**claim, "result": 1})
+
+    reasons = [one["error"]["data"]["reason"] for one in answers]
+    assert reasons == ["lease_lost"] * 4
+    assert kept["result"]["status"] in ("assigned", "running")
+    assert (kept["result"]["agent"], kept["result"]["attempts"]) == ("bad-6", 1)
+    assert done["result"] == {}
+
+
+async def asked(socket: ClientConnection, method: str, params: Any) -> dict[str, Any]:
+    """Ask, and wait for the answer."""
+    await socket.send(call(method, params, id="asked"))
+    async with asyncio.timeout(10):
+        while True:
+            frame = json.loads(await socket.recv())
+            if frame.get("id") == "asked":
+                return frame
 
 
 @pytest.mark.parametrize(
@@ -227,6 +272,40 @@ async def test_a_frame_over_the_limit_ends_its_own_connection_only(
 
     assert socket.close_code == 1009
     assert alive["id"] == 8
+
+
+async def test_sockets_that_never_say_hello_keep_no_agent_out(
+    access: tuple[int, str],
+) -> None:
+    port, _ = access
+    flood = Churn(port, "")
+    async with AsyncExitStack() as stack:
+        held: list[asyncio.StreamReader] = []
+        refused = ""
+        for _ in range(150):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+            writer.write(flood.head(None))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if head.startswith("HTTP/1.1 101"):
+                held.append(reader)
+            else:
+                refused = head + (await reader.read()).decode()
+        async with agent(access, "bad-8"):
+            pass
+        # Whoever came too late was told so, or the oldest had to go for it.
+        if refused:
+            assert refused.startswith("HTTP/1.1 429")
+            assert "retry-after: 1" in refused
+            assert "sessions.waiting_per_address" in refused
+        else:
+            assert len(held) == 150
+        async with asyncio.timeout(15):
+            ends = [await reader.read() for reader in held]
+
+    codes = {int.from_bytes(end[2:4], "big") for end in ends}
+    assert codes <= {4501, 4413}
+    assert 4501 in codes
 
 
 # -- connections opened and dropped ------------------------------------------

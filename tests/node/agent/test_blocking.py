@@ -57,12 +57,12 @@ def cluster(served: Served) -> Callable[..., Cluster]:
 def test_a_task_is_done_and_its_result_returned(
     served: Served, cluster: Callable[..., Cluster]
 ) -> None:
-    served.node.script["task.submit"] = lambda params: {
-        "id": params["id"], "status": "pending", "duplicate": False,
-    }  # fmt: skip
-    served.node.script["task.watch"] = lambda _: {
-        "watch": "w1", "task": record("completed", result=2),
-    }  # fmt: skip
+    def ended(params: Any) -> Any:
+        told = update("completed", watch=params["id"], result=2)
+        served.loop.create_task(served.node.visits[0].notify("task.update", told))
+        return {"id": params["id"], "status": "pending", "duplicate": False}
+
+    served.node.script["task.submit"] = ended
 
     with cluster() as nexa:
         assert nexa.do("wc", "a b") == 2

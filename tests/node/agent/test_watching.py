@@ -129,25 +129,52 @@ async def test_partial_results_are_told_in_order(
     assert seen == [None, "a", "b", "c", None]
 
 
-async def test_doing_a_task_is_submitting_and_waiting(
+def submitted(params: Any) -> Any:
+    return {"id": params["id"], "status": "pending", "duplicate": False}
+
+
+async def test_doing_a_task_is_one_call_and_its_result(
     node: StandIn, make_agent: Make
 ) -> None:
-    node.script["task.submit"] = lambda params: {
-        "id": params["id"], "status": "pending", "duplicate": False,
-    }  # fmt: skip
+    node.script["task.submit"] = submitted
+
+    async with make_agent() as agent, asyncio.TaskGroup() as group:
+        doing = group.create_task(agent.do("wc", "a b"))
+        visit = await node.visit()
+        asked = await visit.until("task.submit")
+        for status in ("running", "completed"):
+            told = update(status, watch=asked["id"], result=2)
+            await visit.notify("task.update", told)
+
+        assert await doing == 2
+    assert asked["watch"] is True
+
+
+async def test_a_task_whose_connection_is_lost_is_watched_anew(
+    node: StandIn, make_agent: Make
+) -> None:
+    node.script["task.submit"] = submitted
     node.script["task.watch"] = watched(record("completed", result=2))
 
-    async with make_agent() as agent:
-        assert await agent.do("wc", "a b") == 2
+    async with make_agent() as agent, asyncio.TaskGroup() as group:
+        doing = group.create_task(agent.do("wc", "a b"))
+        visit = await node.visit()
+        await visit.until("task.submit")
+        await visit.drop()
+
+        assert await doing == 2
 
 
 async def test_a_task_that_did_not_complete_raises_its_error(
     node: StandIn, make_agent: Make
 ) -> None:
-    node.script["task.submit"] = lambda params: {
-        "id": params["id"], "status": "pending", "duplicate": False,
-    }  # fmt: skip
-    node.script["task.watch"] = watched(record("dead_lettered", error="no text"))
+    def ended(params: Any) -> Any:
+        told = update("dead_lettered", watch=params["id"], error="no text")
+        sending = node.visits[0].notify("task.update", told)
+        asyncio.get_running_loop().create_task(sending)
+        return submitted(params)
+
+    node.script["task.submit"] = ended
 
     async with make_agent() as agent:
         with pytest.raises(Failed) as failed:

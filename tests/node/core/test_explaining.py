@@ -1,10 +1,12 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from nexa_node.core.explaining import CONSIDERED_MAX, explain
+from nexa_node.core.routing import Facts
 from tests import builders
-from tests.builders import agent, capability
+from tests.builders import NOW, agent, capability
 
 SUM = (capability("sum"),)
 
@@ -45,3 +47,22 @@ def test_agents_with_the_capability_are_told_first_and_not_thousands() -> None:
 
     assert len(told.considered) == CONSIDERED_MAX
     assert told.considered[0].agent == "wc-9"
+
+
+def facts(ahead: int = 0) -> Facts:
+    return Facts(node="alpha", now=NOW, monotonic=0.0, local={}, ahead=ahead)
+
+
+def test_a_delayed_task_waits_for_its_time_whoever_is_free() -> None:
+    task = builders.task(not_before=NOW + timedelta(seconds=90))
+
+    for agents in ([], [agent()], [agent(inflight=2)]):
+        assert "in 90 s" in explain(task, agents, facts()).verdict
+
+
+def test_a_task_that_waits_behind_others_says_behind_how_many() -> None:
+    full = explain(builders.task(), [agent(inflight=2)], facts(ahead=7))
+    first = explain(builders.task(), [agent(inflight=2)], facts())
+
+    assert full.verdict.endswith("are taken; 7 go before it")
+    assert first.verdict.endswith("are taken")
