@@ -129,6 +129,10 @@ class TaskQueue(Protocol):
         ...
 
 
+Known = Callable[[str, int], bool]
+"""Says whether a record's revision, or a newer one, is known."""
+
+
 class TaskRecords(Protocol):
     """The records of tasks. Contested: compare-and-set, and the loser is told."""
 
@@ -160,8 +164,14 @@ class TaskRecords(Protocol):
         """
         ...
 
-    def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
-        """Every record, then `Caught`, then every change. Survives reconnects."""
+    def watch(
+        self, *, known: Known | None = None
+    ) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+        """Every record, then `Caught`, then every change. Survives reconnects.
+
+        Args:
+            known: Asked after `Caught` by key and revision; what it knows is not told.
+        """
         ...
 
 

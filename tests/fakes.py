@@ -38,6 +38,7 @@ from nexa_node.ports import (
     Caught,
     Delivery,
     InboxMessage,
+    Known,
     PartialResult,
     Removed,
     RoundTrip,
@@ -312,7 +313,10 @@ class MemoryTasks:
     async def delete(self, task_id: TaskId, *, revision: int | None = None) -> None:
         await self.bucket.remove(task_id, revision=revision)
 
-    def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+    def watch(
+        self, *, known: Known | None = None
+    ) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+        del known  # telling what is known is allowed
         return self.bucket.watch()
 
 

@@ -70,7 +70,7 @@ async def test_what_is_not_kept_is_handed_out_again() -> None:
         await store.clock.advance(1.5)
 
     assert [delivery.task.id for delivery in again.result()] == [builders.TASK_ID]
-    await again.result()[0].ack()
+    again.result()[0].ack()
     assert store.queue.waiting() == store.queue.held() == []
 
 

@@ -69,7 +69,7 @@ class SessionPolicy(Policy, frozen=True, kw_only=True):
     of those above; the oldest is closed for a newer one, once it had a second."""
     waiting_per_address: int = 100
     """Of them, from one address."""
-    hold_ms: int = 3_600_000
+    hold_ms: int = 3000
     """An agent's id belongs to the identity that opened its session, and for so long
     after its connection is gone. A session that said bye, or whose token was revoked, is
     over at once; an admin may take over at any time."""

@@ -26,7 +26,6 @@ from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.nodes import TaskCounts
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import FINISHED, Task, TaskSummary, summarize
-from nexa_node.core.progression import stage
 from nexa_node.core.queue_book import Backlog, QueueBook
 from nexa_node.core.redriving import queued_anew_at
 from nexa_node.core.shelves import AgentShelf, EventShelf
@@ -224,14 +223,30 @@ class Directory:
         """Have `seen` called with each whole record of a task from now on."""
         self._task_seen.append(seen)
 
-    def observe(self, task: Task) -> None:
-        """Know a new task before the watch tells it, so that who submits it finds it.
+    def observe(self, stored: Versioned[Task]) -> None:
+        """Know what this node stored before the watch tells it.
 
-        Fit for `Ledger.on_write`. A task that is known is left to the watch, which alone
-        knows the order of its records.
+        Fit for `Ledger.on_stored`: who submits a task finds it, and the watch need not
+        even read what comes round to it again.
         """
-        if task.id not in self._records:
-            self._see_task(Versioned(task, 0))
+        self._see_task(stored)
+
+    def note(self, task: Task) -> None:
+        """Know how far a task of this node is, which is not stored yet.
+
+        Fit for `Ledger.on_write`. What is stored comes by `observe`; of an older claim,
+        or a finished task, nothing is taken in.
+        """
+        known = self._records.get(task.id)
+        if known is None or known.value.claim_epoch != task.claim_epoch:
+            return
+        if known.value.status not in FINISHED and task.status not in FINISHED:
+            self._put(task, known.revision)
+
+    def _knows(self, key: str, revision: int) -> bool:
+        """Whether the watch would tell nothing new."""
+        known = self._records.get(TaskId(key))
+        return known is not None and known.revision >= revision
 
     async def finished(self, task_id: TaskId, *, wait_s: float) -> bool:
         """Wait up to `wait_s` for a task to finish; say whether it has."""
@@ -270,7 +285,7 @@ class Directory:
     async def watch_tasks(self) -> None:
         """Follow the records of tasks, for ever. A service's loop."""
         unseen = set(self._tasks)
-        async for told in _fairly(self._task_records.watch()):
+        async for told in _fairly(self._task_records.watch(known=self._knows)):
             if isinstance(told, Caught):
                 for gone in unseen:
                     self._drop_task(gone)
@@ -312,21 +327,19 @@ class Directory:
         known = self._records.get(task.id)
         if known is not None and known.revision >= told.revision:
             return
-        self._records[task.id] = Versioned(_light(task), told.revision)
-        if (
-            known is not None
-            and not known.revision
-            and stage(known.value) == stage(task)
-        ):
-            return  # it was observed before the watch told it
-        summary = summarize(task)
-        self._tasks.put(summary)
-        self._queues.put(summary)
-        self._counts = self._tasks.counts()
+        self._put(task, told.revision)
         for seen in self._task_seen:
             seen(task)
         if task.status in FINISHED:
             self._wake(task.id)
+
+    def _put(self, task: Task, revision: int) -> None:
+        """Have a task on the shelf as it is now, and tell of it."""
+        self._records[task.id] = Versioned(_light(task), revision)
+        summary = summarize(task)
+        self._tasks.put(summary)
+        self._queues.put(summary)
+        self._counts = self._tasks.counts()
         now = self._clock.now()
         self._tell(TaskChanged(seq=0, time=now, task=summary, counts=self._counts))
 

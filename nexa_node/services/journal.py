@@ -16,11 +16,16 @@ import structlog
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.events import Event, Severity
 from nexa_node.contract.ids import time_ordered_id
+from nexa_node.core.flow import Bucket
 from nexa_node.ports import Clock, EventLog
 
 UNSAVED_MAX = 10_000
 MESSAGE_MAX = 1000
 """Characters; messages quote foreign text."""
+DEBUG_PER_S = 50.0
+DEBUG_BURST = 500.0
+"""Routine events (a task was assigned, completed) that are kept: more of them nobody
+reads, each would cost a synced write, and the tasks' own records tell the same."""
 SAVED_AT_ONCE = 64
 """Appended in one go: each alone would wait for the disk."""
 RETRY_S = 1.0
@@ -40,6 +45,7 @@ class EventJournal:
         clock: Clock,
         node: str,
         entropy: Callable[[int], bytes],
+        debug_burst: float = DEBUG_BURST,
     ) -> None:
         """Begin with nothing unsaved; `run` saves.
 
@@ -48,17 +54,22 @@ class EventJournal:
             clock: Stamps them.
             node: The name of this node, which each event carries.
             entropy: That many random bytes, for ids.
+            debug_burst: Routine events kept at once; further ones at `DEBUG_PER_S`.
         """
         self._events = events
         self._clock = clock
         self._node = node
         self._entropy = entropy
         self._unsaved: deque[Event] = deque()
+        now = clock.monotonic()
+        self._routine = Bucket(DEBUG_PER_S, debug_burst, debug_burst, now)
         self._unsaved_debug = 0
         self._untold = 0
         self._news = asyncio.Event()
         self.dropped = 0
         """Events that never reached the store, since the start."""
+        self.thinned = 0
+        """Routine events that were too many to be worth keeping, since the start."""
 
     @property
     def unsaved(self) -> int:
@@ -75,8 +86,11 @@ class EventJournal:
         data: dict[str, object] | None = None,
     ) -> None:
         """Note one event. Never blocks, never raises; over 10,000 unsaved, debug goes."""
-        now = self._clock.now()
         told = _severity(severity)
+        if told == "debug" and self._routine.spend(self._clock.monotonic()) > 0:
+            self.thinned += 1
+            return
+        now = self._clock.now()
         event = Event(
             id=time_ordered_id(int(now.timestamp() * 1000), self._entropy(10)),
             time=now,

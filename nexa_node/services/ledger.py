@@ -44,6 +44,7 @@ class Ledger:
         self._records = records
         self._journal = journal
         self._listeners: list[TaskSeen] = []
+        self._stored: list[Callable[[Versioned[Task]], None]] = []
         self._new: dict[TaskId, int] = {}
         self._creating: dict[TaskId, list[asyncio.Future[None]]] = {}
 
@@ -53,7 +54,8 @@ class Ledger:
 
     def note(self, task: Task) -> None:
         """Tell of progress that is not stored yet."""
-        self._tell(task)
+        for listener in self._listeners:
+            listener(task)
 
     def new(self, task: Task) -> Versioned[Task] | None:
         """The record of `task`, as it was submitted, if nothing was written since.
@@ -70,6 +72,10 @@ class Ledger:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting.append(future)
             await future
+
+    def on_stored(self, listener: Callable[[Versioned[Task]], None]) -> None:
+        """Have `listener` told of the same, with the revision it was stored at."""
+        self._stored.append(listener)
 
     async def get(self, task_id: TaskId) -> Versioned[Task] | None:
         """Read the newest record."""
@@ -99,7 +105,7 @@ class Ledger:
                 if not future.done():
                     future.set_result(None)
         if revision is not None:
-            self._tell(task)
+            self._tell(task, revision)
         return revision
 
     async def write(self, moved: Moved, *, revision: int) -> int:
@@ -111,7 +117,7 @@ class Ledger:
         self._new.pop(moved.task.id, None)
         revision = await self._records.update(moved.task, revision=revision)
         self._note(moved)
-        self._tell(moved.task)
+        self._tell(moved.task, revision)
         return revision
 
     async def save(self, task: Task, *, revision: int) -> int:
@@ -121,7 +127,7 @@ class Ledger:
             Conflict: Somebody wrote first.
         """
         revision = await self._records.update(task, revision=revision)
-        self._tell(task)
+        self._tell(task, revision)
         return revision
 
     async def settle(self, task_id: TaskId, decide: Decide) -> Moved | Kept | Denied:
@@ -157,9 +163,12 @@ class Ledger:
         if len(self._new) > NEW_MAX:
             del self._new[next(iter(self._new))]
 
-    def _tell(self, task: Task) -> None:
+    def _tell(self, task: Task, revision: int) -> None:
         for listener in self._listeners:
             listener(task)
+        stored = Versioned(task, revision)
+        for listener in self._stored:
+            listener(stored)
 
     def _note(self, moved: Moved) -> None:
         task = moved.task

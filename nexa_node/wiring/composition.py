@@ -269,7 +269,8 @@ class _Core:
         for audience in (self.registry, self.dispatch, self.watches, self.post):
             self.sessions.listen(audience)
         self.custody.on_count(self.registry.changed)
-        self.ledger.on_write(self.directory.observe)
+        self.ledger.on_stored(self.directory.observe)
+        self.ledger.on_write(self.directory.note)
         self.access.on_ended(self.sessions.revoked)
 
     async def save_events(self) -> None:

@@ -38,14 +38,16 @@ class Tracer:
         self._wanted: dict[str, bool] = {}
         self._last: dict[int, int] = {}
         self.edges: set[Edge] = set()
+        self._before: Any = None
 
     def __enter__(self) -> "Tracer":
         self.edges = set()
+        self._before = sys.gettrace()  # coverage's own, perhaps
         sys.settrace(self._call)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._before)
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
         name = frame.f_code.co_filename

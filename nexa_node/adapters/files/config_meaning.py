@@ -12,6 +12,7 @@ from nexa_node.settings import Settings
 _PORT_MAX = 65535
 _MAY_BE_0 = {
     "grace_ms",
+    "hold_ms",
     "disk_free_warn_bytes",
     "disk_free_fail_bytes",
     "memory_free_warn_bytes",

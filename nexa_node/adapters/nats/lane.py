@@ -248,6 +248,7 @@ class Lane:
         self._address = f"_INBOX.{secrets.token_hex(8)}"
         session.listen(f"{self._address}.*", lambda each: self._heard(session, each))
         session.on_end(lambda: self._ended(session))
+        self._answers.resume()
 
     def _ended(self, session: Session) -> None:
         if session is self._session:

@@ -4,6 +4,7 @@ They leave together, soon. One that gets lost does no harm: the task comes again
 record says what is to be done.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,6 +19,8 @@ from nexa_node.contract.errors import NexaError
 
 WAITING_MAX = 10_000
 """Answers that may wait; above that the oldest is dropped, and its task comes again."""
+RECENT_S = 1.0
+"""An acknowledgement so old has been heard."""
 ACK, NAK, KEEP, TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -35,17 +38,44 @@ class Answers:
         self._spawn = spawn
         self._waiting: deque[Coroutine[Any, Any, None]] = deque()
         self._saying = False
+        self._session: Session | None = None
+        self._recent: deque[tuple[float, int]] = deque(maxlen=WAITING_MAX)
+        """When which position was acknowledged on this session, the last second's."""
+        self._unsure: list[int] = []
 
     def ack(self, session: Session, message: Msg) -> None:
         """Take a message off the queue for good.
 
         A server that was killed forgets what it had just delivered, ignores its
-        acknowledgement and does not say so: then it is removed by its position.
+        acknowledgement and does not say so: then it is removed by its position, and so
+        is what was acknowledged in the second before the session was lost.
         """
+        position = read_position(message.reply)
         if session.is_lost:
-            self._soon(self._remove(read_position(message.reply)))
-        else:
-            session.answer(message, ACK)
+            self._soon(self._remove(position))
+            return
+        if session is not self._session:
+            self._session = session
+            self._recent.clear()
+            session.on_end(lambda: self._lost(session))
+        session.answer(message, ACK)
+        now = asyncio.get_running_loop().time()
+        self._recent.append((now, position))
+        while self._recent[0][0] < now - RECENT_S:
+            self._recent.popleft()
+
+    def resume(self) -> None:
+        """There is a new session: remove what may not have been heard on the last."""
+        unsure, self._unsure = self._unsure, []
+        for position in unsure:
+            self._soon(self._remove(position))
+
+    def _lost(self, session: Session) -> None:
+        if session is self._session:
+            since = asyncio.get_running_loop().time() - RECENT_S
+            self._unsure += [position for at, position in self._recent if at >= since]
+            self._recent.clear()
+            self._session = None
 
     def give_back(self, message: Msg) -> None:
         """Have it handed out again, at once."""

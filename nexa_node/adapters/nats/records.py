@@ -20,6 +20,7 @@ from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.tasks import Task
 from nexa_node.ports import (
     Caught,
+    Known,
     Removed,
     SessionRecord,
     TokenRecord,
@@ -114,41 +115,47 @@ class Records(Generic[T]):
                 return True
         raise Unavailable(f"{key} changes too fast to be removed: try again")
 
-    async def watch(self) -> AsyncIterator[Versioned[T] | Removed | Caught]:
+    async def watch(
+        self, *, known: Known | None = None
+    ) -> AsyncIterator[Versioned[T] | Removed | Caught]:
         """Every record, then `Caught`, then every change, across reconnects.
+
+        What `known` knows by its key and revision is not even read, after `Caught`.
 
         After a reconnect all records are read again and compared with what was told:
         nothing is told twice, and what was removed meanwhile is told, even if the
         store was restored or remade.
         """
-        known: dict[str, int] = {}
+        told_at: dict[str, int] = {}
         seen: set[str] = set()
         caught = False
         async for told in follow(self._connection, self._stream, self._everything):
             if isinstance(told, Began):
                 seen = set()
             elif isinstance(told, CaughtUp):
-                for key in [key for key in known if key not in seen]:
-                    del known[key]
+                for key in [key for key in told_at if key not in seen]:
+                    del told_at[key]
                     yield Removed(key)
                 if not caught:
                     caught = True
                     yield Caught()
             else:
-                change = self._change(told, known)
+                change = self._change(told, told_at, known if caught else None)
                 seen.add(told.subject.removeprefix(self._prefix))
                 if change is not None:
                     yield change
 
     def _change(
-        self, entry: Entry, known: dict[str, int]
+        self, entry: Entry, told_at: dict[str, int], known: Known | None
     ) -> Versioned[T] | Removed | None:
         key = entry.subject.removeprefix(self._prefix)
         if wire.is_marker(entry.headers):
-            return Removed(key) if known.pop(key, None) is not None else None
-        if known.get(key) == entry.seq:
+            return Removed(key) if told_at.pop(key, None) is not None else None
+        if told_at.get(key) == entry.seq:
             return None
-        known[key] = entry.seq
+        told_at[key] = entry.seq
+        if known is not None and known(key, entry.seq):
+            return None
         try:
             return Versioned(self._decoder.decode(entry.data), entry.seq)
         except msgspec.DecodeError as error:
@@ -230,9 +237,11 @@ class NatsTasks:
         """Forget a task; only if it is still at `revision`, if one is named."""
         await self._records.remove(_task_key(task_id), revision=revision)
 
-    def watch(self) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
-        """Every record, then `Caught`, then every change."""
-        return self._records.watch()
+    def watch(
+        self, *, known: Known | None = None
+    ) -> AsyncIterator[Versioned[Task] | Removed | Caught]:
+        """Every record, then `Caught`, then every change `known` does not know."""
+        return self._records.watch(known=known)
 
 
 class NatsAgents:

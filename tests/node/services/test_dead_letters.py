@@ -10,6 +10,7 @@ from nexa_node.contract.errors import Conflict, Invalid, NotFound, Unavailable
 from nexa_node.contract.ids import Namespace, TaskId
 from nexa_node.contract.tasks import Redrive, RetryPolicy
 from nexa_node.core.policies import RetentionPolicy
+from nexa_node.ports import Versioned
 from nexa_node.services import dead_letters
 from nexa_node.services.retirement import Retirement
 from tests.builders import task
@@ -422,6 +423,6 @@ async def test_old_ones_leave_and_too_many_and_unfinished_ones_never() -> None:
 
 async def test_nothing_is_forgotten_before_all_is_known() -> None:
     rig = Rig()
-    rig.directory.observe(task("t", status="completed"))
+    rig.directory.observe(Versioned(task("t", status="completed"), 10**9))
 
     assert rig.directory.surplus(finished_before=1e12, keep=0) == []

@@ -14,6 +14,7 @@ from nexa_node.contract.events import (
     TaskGone,
 )
 from nexa_node.contract.tasks import summarize
+from nexa_node.ports import Versioned
 from nexa_node.services.api import AgentFilter, EventFilter, TaskFilter
 from nexa_node.services.directory import Directory
 from tests import builders
@@ -110,12 +111,12 @@ async def test_payloads_are_not_kept_in_memory_but_told_to_who_asks() -> None:
 
 async def test_a_submitted_task_is_found_before_the_watch_tells_it() -> None:
     async with scene() as it:
-        it.directory.observe(builders.task())
+        it.directory.observe(Versioned(builders.task(), 1))
         assert it.directory.counts().pending == 1
 
         it.store.tasks.seed(builders.task(), builders.task(status="running"))
         await settle()
-        it.directory.observe(builders.task())
+        it.directory.observe(Versioned(builders.task(), 1))
 
         told = [change.task.status for change in it.changes]
         assert told == ["pending", "running"]

@@ -16,9 +16,13 @@ from nexa_node.services.journal import (
 from tests.fakes import CountingEntropy, FakeClock, MemoryStore, settle
 
 
-def make(store: MemoryStore) -> EventJournal:
+def make(store: MemoryStore, *, debug_burst: float = 1e9) -> EventJournal:
     return EventJournal(
-        events=store.events, clock=store.clock, node="alpha", entropy=CountingEntropy()
+        events=store.events,
+        clock=store.clock,
+        node="alpha",
+        entropy=CountingEntropy(),
+        debug_burst=debug_burst,
     )
 
 
@@ -131,6 +135,20 @@ def test_debug_events_go_first_when_too_many_wait() -> None:
     note(journal, "critical", "the end")
     assert journal.unsaved == UNSAVED_MAX // 2 + 1
     assert journal.dropped == UNSAVED_MAX // 2 + 1
+
+
+async def test_of_a_flood_of_routine_only_some_is_kept() -> None:
+    store = MemoryStore()
+    journal = make(store, debug_burst=10)
+    for number in range(100):
+        note(journal, "debug", str(number))
+    note(journal, "info", "the last")
+
+    assert (journal.unsaved, journal.thinned, journal.dropped) == (11, 90, 0)
+
+    await store.clock.advance(1)
+    note(journal, "debug")
+    assert journal.unsaved == 12
 
 
 def test_without_debug_events_the_oldest_goes() -> None:

@@ -1,5 +1,6 @@
 """An agent's id is its identity's: who may take it over, and when it is free again."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,8 +10,9 @@ from nexa_node.contract.access import Identity
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.core.policies import SessionPolicy
 from nexa_node.ports import StandingSubscription
+from nexa_node.services.once import AGAIN_AFTER_S, KEYS_MAX, Once
 from tests.builders import identity
-from tests.fakes import settle
+from tests.fakes import FakeClock, settle
 from tests.rig import FakeAgent, Rig
 
 OURS = identity("agent", id="token:ours")
@@ -266,6 +268,47 @@ async def test_a_takeover_names_the_newer_process(
 
         assert old.closed is not None
         assert (old.closed.code, old.closed.reason) == (4409, reason)
+
+
+async def test_of_two_at_the_same_moment_the_later_one_stays() -> None:
+    async with Rig() as rig:
+        put, go_on = rig.store.sessions.put, asyncio.Event()
+
+        async def slow_answer(*what: Any, **how: Any) -> int:
+            revision = await put(*what, **how)
+            if what[2].incarnation == "slow":
+                await go_on.wait()
+            return revision
+
+        rig.store.sessions.put = slow_answer  # type: ignore[method-assign]
+        slow = FakeAgent(rig, "wc-1")
+        slow.open(caller=OURS)
+        assert slow.connection is not None
+        params = {"protocol": "1.0", "agent": {"id": "wc-1", "incarnation": "slow"}}
+        frame = {"jsonrpc": "2.0", "id": 1, "method": "session.hello", "params": params}
+        rig.spawn(slow.connection.receive(msgspec.json.encode(frame)))
+        await settle()
+        quick = await hello(rig, OURS, agent={"id": "wc-1", "incarnation": "quick"})
+        go_on.set()
+        await settle()
+
+        assert quick.welcome is not None
+        assert (quick.closed, slow.frames) == (None, [])
+        assert slow.closed is not None
+        assert (slow.closed.code, slow.closed.reason) == (4409, "taken_over:quick")
+        assert rig.sessions.connected() == 1
+
+
+async def test_noting_once_remembers_only_so_much() -> None:
+    clock = FakeClock()
+    once = Once(clock)
+    assert [once.first("a"), once.first("a")] == [True, False]
+    await clock.advance(AGAIN_AFTER_S)
+    assert once.first("a")
+    for number in range(KEYS_MAX):
+        once.first(number)
+
+    assert once.first("a")
 
 
 async def test_the_id_can_be_held_without_a_registry() -> None:

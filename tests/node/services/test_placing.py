@@ -377,13 +377,16 @@ async def reasons(rig: Rig, task_id: str) -> dict[str, str]:
 
 async def test_refusals_and_credits_are_told_to_who_asks_why() -> None:
     async with Rig() as rig:
-        rig.ledger.on_write(rig.directory.observe)
+        rig.ledger.on_stored(rig.directory.observe)
         unable, busy = await rig.agent("unable"), await rig.agent("busy", slots=9)
         submitted = await rig.submit()
         await settle()
         for _ in range(2):
             for agent, reason in ((unable, "unable"), (busy, "busy")):
-                if len(agent.assigned()) == 1 and rig.task(submitted.id).agent == agent.id:
+                if (
+                    len(agent.assigned()) == 1
+                    and rig.task(submitted.id).agent == agent.id
+                ):
                     await refuse(agent, reason, retry_after_ms=30_000)
         frugal = await rig.agent("frugal")
         await frugal.call("agent.report", state="maintenance")

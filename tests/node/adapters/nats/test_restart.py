@@ -168,7 +168,7 @@ async def test_every_task_is_done_and_each_delivery_acknowledged(
         while len(done) < WRITES:
             for delivery in await queue.take("default", "wc", limit=5, wait_s=0.5):
                 done.add(delivery.task.id)
-                await delivery.ack()
+                delivery.ack()
 
     async with asyncio.timeout(50), asyncio.TaskGroup() as group:
         group.create_task(work())
@@ -200,7 +200,7 @@ async def test_what_was_in_hand_can_still_be_acknowledged(store: NatsStore) -> N
     await queue.put(builders.task("a"))
     [held] = await queue.take("default", "wc", limit=1, wait_s=1)
     kill(store)
-    await held.ack()
+    held.ack()
 
     assert await queue.take("default", "wc", limit=1, wait_s=2.5) == []
     await background.settle(1)
