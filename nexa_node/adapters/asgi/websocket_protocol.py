@@ -8,7 +8,7 @@ followed by an end of the connection, even if the peer neither answers nor reads
 
 import asyncio
 import random
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.protocol import State
 
+from nexa_node.adapters.asgi.corking import Corked
 from nexa_node.adapters.asgi.limits import PortConfig, Stall
 from nexa_node.adapters.asgi.websocket_frames import Frames
 from nexa_node.contract.errors import CLOSE_GOING_AWAY, CLOSE_HEARTBEAT, CLOSE_SLOW
@@ -55,7 +56,8 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the application's answer to the upgrade."""
-        super().connection_made(transport)
+        corked: Any = Corked(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(corked)
         self._upgrading = self.loop.call_later(self._upgrade_s, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:

@@ -65,7 +65,7 @@ async def test_another_identity_may_not_take_a_connected_agent_over() -> None:
 
 
 async def test_not_in_its_grace_nor_while_it_can_be_resumed() -> None:
-    async with Rig() as rig:
+    async with Rig(sessions=POLICY) as rig:
         ours = await hello(rig, OURS)
         await ours.lose()
         assert refusal(await hello(rig, THEIRS)) == ("forbidden", 4502)
@@ -175,7 +175,7 @@ async def test_what_a_revoked_identity_held_is_free() -> None:
 
 
 async def test_a_renewed_token_keeps_the_id() -> None:
-    async with Rig() as rig:
+    async with Rig(sessions=POLICY) as rig:
         rig.tokens["newer"] = THEIRS
         agent = await hello(rig, OURS)
         assert (await agent.call("session.refresh", token="newer"))["result"] == {}

@@ -101,6 +101,10 @@ class Fleet:
         self._others.append(started)
         return started
 
+    def node(self) -> psutil.Process:
+        """The node's process, as it is now."""
+        return psutil.Process(self._node)
+
     def look(self) -> None:
         """Note what ended by itself, and start it again."""
         for name, process in self._agents.items():
