@@ -93,9 +93,11 @@ class Laws:
     def records(self) -> list[Task]:
         return [story[-1] for story in self.stories.values() if story]
 
-    def inflight(self, agent: str) -> int:
+    def inflight(self, agent: str, node: str | None) -> int:
+        """What an agent has of one node: nodes do not count for each other."""
         return sum(
-            each.status in CLAIMED and each.agent == agent for each in self.records()
+            each.status in CLAIMED and (each.agent, each.node) == (agent, node)
+            for each in self.records()
         )
 
     def connected(self, agent: str, node: str) -> None:
@@ -171,7 +173,7 @@ class Laws:
             self._broke(before, task, f"its agent is not there: {seat}")
             return
         self._must(seat.is_open, before, task, "its agent takes nothing new")
-        used = self.inflight(str(task.agent))
+        used = self.inflight(str(task.agent), task.node)
         self._must(used <= seat.slots, before, task, f"{used} of {seat.slots} slots")
 
     def _redriven(self, before: Task, task: Task) -> None:

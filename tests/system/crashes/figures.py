@@ -30,6 +30,28 @@ def recoveries(
     return dict(found)
 
 
+def clearances(
+    kills: Sequence[Killed], asked: Sequence[Asked], told: Sequence[Told]
+) -> dict[str, list[float]]:
+    """Seconds from each kill until all that was under way then is finished, by kind.
+
+    The worst a kill did to anybody, later kills included.
+    """
+    begun: dict[str, float] = {}
+    for call in asked:
+        begun.setdefault(call.key, call.at)
+    found: dict[str, list[float]] = defaultdict(list)
+    for kill in kills:
+        met = [
+            one.at - kill.at
+            for one in told
+            if begun.get(one.key, kill.at) < kill.at < one.at
+        ]
+        if met:
+            found[kill.kind].append(max(met))
+    return dict(found)
+
+
 def returns(kills: Sequence[Killed], executed: Sequence[Executed]) -> list[float]:
     """Seconds from the kill of an agent until it came to the end of a task again."""
     found: list[float] = []
@@ -74,7 +96,8 @@ def report(
     began = min((one.at for one in evidence.asked), default=0.0)
     ended = max((one.at for one in evidence.told), default=began)
     took = ended - began
-    by_kind = recoveries(kills, evidence.executed, evidence.told)
+    next_one = recoveries(kills, evidence.executed, evidence.told)
+    all_met = clearances(kills, evidence.asked, evidence.told)
     return {
         "tasks": len(evidence.keys),
         "seconds": round(took, 1),
@@ -86,9 +109,8 @@ def report(
         "executions": len(evidence.executed),
         "attempts": outcomes(evidence.records),
         "kills": dict(Counter(one.kind for one in kills)),
-        "kill_to_next_completion": {
-            kind: quantiles(times) for kind, times in sorted(by_kind.items())
-        },
+        "kill_to_next_completion": _by_kind(next_one),
+        "kill_to_the_end_of_all_under_way": _by_kind(all_met),
         "killed_agent_to_its_next_task": quantiles(returns(kills, evidence.executed)),
         "violations_by_kind": dict(Counter(one.kind for one in violations)),
         "violations": [
@@ -108,6 +130,10 @@ def outcomes(records: Mapping[str, Task | None]) -> dict[str, int]:
             for one in task.history
         )
     )
+
+
+def _by_kind(times: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    return {kind: quantiles(some) for kind, some in sorted(times.items())}
 
 
 def _smallest_after(values: Sequence[float]) -> list[float]:

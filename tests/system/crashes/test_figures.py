@@ -5,6 +5,7 @@ import pytest
 from tests.system.crashes.checker import Evidence, Violation
 from tests.system.crashes.facts import Asked, Executed, Killed, Told
 from tests.system.crashes.figures import (
+    clearances,
     quantiles,
     recoveries,
     report,
@@ -31,6 +32,16 @@ def test_what_was_done_before_the_kill_does_not_count_as_the_next_completion() -
     found = recoveries([killed("node", 10), killed("agent", 20)], done, heard)
 
     assert found == {"node": [2.5]}
+
+
+def test_the_last_task_that_was_under_way_at_the_kill_ends_it() -> None:
+    asked = [Asked(at=1, key="a"), Asked(at=2, key="b"), Asked(at=2.5, key="b")]
+    late = [*asked, Asked(at=6, key="c")]
+    heard = [told("a", 9), told("b", 4), told("c", 30)]
+
+    found = clearances([killed("node", 3), killed("agent", 40)], late, heard)
+
+    assert found == {"node": [6]}
 
 
 def test_a_killed_agent_is_back_with_its_own_next_task() -> None:
