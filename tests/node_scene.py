@@ -13,6 +13,7 @@ from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import Redriven, Submitted
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
 from nexa_node.services.access import Access
+from nexa_node.services.canary import CanaryFigures
 from nexa_node.services.condition import Condition
 from nexa_node.services.directory import Directory
 from nexa_node.services.draining import Drain
@@ -215,6 +216,8 @@ class Scene:
             journal=self.journal,
             selftest=self.checks,
             supervisor=self.supervisor,
+            canary=CanaryFigures(passed=3, lost=1, latest_s=0.02),
+            refused={"waiting": 2},
         )
         self.node = Node(
             condition=self.condition,

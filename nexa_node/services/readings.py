@@ -58,6 +58,13 @@ class Readings:
     auth_limited: int
     denied: int
     events_dropped: int
+    events_thinned: int
+    canaries: Mapping[str, int]
+    """By outcome: passed, lost."""
+    canary_s: float | None
+    """How long the newest one took."""
+    refused: Mapping[str, int]
+    """Connections that were refused, by the setting that says so."""
     crashes: int
     host: HostSample | None
     selftest: SelfTest | None
@@ -104,6 +111,11 @@ def _of_node(it: Readings) -> tuple[Family, ...]:
         _counter(
             "nexa_events_dropped_total", "Events never stored.", it.events_dropped
         ),
+        _counter(
+            "nexa_events_thinned_total",
+            "Routine events too many to be kept.",
+            it.events_thinned,
+        ),
     )
 
 
@@ -115,6 +127,21 @@ def _of_work(it: Readings) -> tuple[Family, ...]:
     statuses = TaskCounts.__struct_fields__
     counts = {status: int(getattr(it.counts, status)) for status in statuses}
     return (
+        Counter(
+            "nexa_canaries_total",
+            "Canaries sent through this node's queues, by outcome.",
+            _labelled("outcome", it.canaries),
+        ),
+        _gauge(
+            "nexa_canary_duration_seconds",
+            "How long the newest canary took; 0 before the first.",
+            it.canary_s or 0.0,
+        ),
+        Counter(
+            "nexa_connections_refused_total",
+            "Connections refused, by the limit that was reached.",
+            _labelled("limit", it.refused),
+        ),
         Gauge("nexa_connections", "Open connections.", connections),
         Gauge("nexa_agents", "Agents, by state.", _labelled("state", it.agents)),
         Gauge("nexa_tasks", "Tasks in the store.", _labelled("status", counts)),

@@ -1,11 +1,12 @@
 """Reading every instrument of the node at once, for a scrape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nexa_node.contract.version import VERSION
 from nexa_node.ports import StoreHealth
 from nexa_node.services.access import Access
+from nexa_node.services.canary import CanaryFigures
 from nexa_node.services.condition import Condition
 from nexa_node.services.directory import Directory
 from nexa_node.services.feed import Feed
@@ -33,6 +34,9 @@ class Readout:
     journal: EventJournal
     selftest: SelfTestDesk
     supervisor: Supervisor
+    canary: CanaryFigures
+    refused: Mapping[str, int]
+    """Connections refused, by limit; counted on."""
 
     def read(self) -> Readings:
         """Read all of them now."""
@@ -57,6 +61,10 @@ class Readout:
             auth_limited=self.access.limited,
             denied=self.permissions.denied,
             events_dropped=self.journal.dropped,
+            events_thinned=self.journal.thinned,
+            canaries={"passed": self.canary.passed, "lost": self.canary.lost},
+            canary_s=self.canary.latest_s,
+            refused=dict(self.refused),
             crashes=self.supervisor.crashes,
             host=self.sampler.newest,
             selftest=self.selftest.latest(),

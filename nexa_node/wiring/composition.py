@@ -359,6 +359,8 @@ class _Front:
             journal=core.journal,
             selftest=self.selftests,
             supervisor=self.supervisor,
+            canary=core.canary.figures,
+            refused=core.sessions.crowd.refused,
         )
         node = Node(
             condition=self.condition,

@@ -126,7 +126,7 @@ class Post:
     ) -> None:
         wanted = any(
             matches(topic, letter.where) and after < letter.seq
-            for topic, after in {**reader.allowed, **reader.subscribed}.items()
+            for topic, after in reader.allowed.items()
         )
         if not wanted or "subscription" not in params:
             self._broke(reader, params, f"nobody subscribed: {reader.allowed}")

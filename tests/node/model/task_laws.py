@@ -223,7 +223,7 @@ class Laws:
             return at >= self.renewed[claim] + LEASE_S - SLACK_S
         if outcome == "agent_lost":
             gone = seat.node is None and at >= seat.lost_at + GRACE_S - SLACK_S
-            return gone or seat.born_at > self.placed[claim]
+            return gone or seat.born_at >= self.placed[claim]
         return False
 
     def _moved(self, task: Task) -> bool:

@@ -93,9 +93,7 @@ class InboxesMachine(RuleBasedStateMachine):
         self, node: str, to: str, sender: str, ttl_ms: int | None, named: bool
     ) -> None:
         self.count += 1
-        where = (
-            Address(agent=AgentId(to)) if to in READERS else Address(topic=to)
-        )
+        where = Address(agent=AgentId(to)) if to in READERS else Address(topic=to)
         id = f"m-{self.count}" if named else None
         new = NewMessage(to=where, type="note", data=self.count, id=id, ttl_ms=ttl_ms)
         before = self.post.newest()
@@ -271,6 +269,7 @@ class InboxesMachine(RuleBasedStateMachine):
         seq = max(1, newest - 2)
         after = {"new": newest, "all": 0, "seq": seq - 1}[start]
         known = reader.allowed.get(topic)
+        is_sure = known is None or topic in reader.subscribed
         reader.allowed[topic] = after if known is None else min(known, after)
         begin = {"seq": seq} if start == "seq" else start
         told, _ = self.world.run(
@@ -278,16 +277,9 @@ class InboxesMachine(RuleBasedStateMachine):
         )
         self._expect(told, "ok")
         if told == "ok":
-            after = min(after, reader.subscribed.get(topic, after))
-            if topic in reader.subscribed or topic not in self._unsure(reader):
-                reader.subscribed[topic] = after
-            else:
-                reader.subscribed[topic] = max(after, newest)
+            since = min(after, reader.subscribed.get(topic, after))
+            reader.subscribed[topic] = since if is_sure else max(after, newest)
         self._take(agent)
-
-    @staticmethod
-    def _unsure(reader: Reader) -> set[str]:
-        return set(reader.allowed) - set(reader.subscribed)
 
     @rule(id=readers, topic=st.sampled_from(PATTERNS))
     def unsubscribe(self, id: str, topic: str) -> None:
@@ -296,8 +288,8 @@ class InboxesMachine(RuleBasedStateMachine):
             return
         self._take(agent)
         sure, perhaps = topic in reader.subscribed, topic in reader.allowed
-        expected = ("ok",) if sure else ("ok", "not_found") if perhaps else (
-            "not_found",
+        expected = (
+            ("ok",) if sure else ("ok", "not_found") if perhaps else ("not_found",)
         )
         told, _ = self.world.run(agent.say("topic.unsubscribe", topic=topic))
         self._take(agent)
@@ -387,7 +379,7 @@ class InboxesMachine(RuleBasedStateMachine):
         reader = self.post.readers[agent.id]
         for frame in agent.fresh():
             if frame.get("method") == "message.deliver":
-                self.post.told(reader, frame["params"], self.world.clock.monotonic())
+                self.post.told(reader, frame["params"], frame["at"])
 
     def _expect(self, told: str, *expected: str, why: Any = None) -> None:
         allowed = expected if self.world.is_healthy else (*expected, "unavailable")

@@ -37,6 +37,9 @@ BOSS = "boss-1"
 PATIENCE_S = 90
 """Longer than any delay, lease, hold of the queue and back-off together."""
 
+SETTLED = ("pending", "failed", "dead_lettered")
+"""A failure that is told again is known by its attempt, unless it came otherwise since."""
+
 picks = st.integers(0, 11)
 nodes = st.sampled_from(NODES)
 workers = st.sampled_from(WORKERS)
@@ -184,8 +187,8 @@ class TasksMachine(RuleBasedStateMachine):
         self, agent: ModelAgent, node: str, slots: int, how: str
     ) -> None:
         here = self.world.where(agent)
-        if here is not None and here != node:
-            await self._lose(agent)
+        if here is not None and (here != node or not self.world.is_healthy):
+            await self._lose(agent)  # or a refused hello would leave the old one open
         if how == "anew":
             agent.incarnation = str(next(agent.restarts))
             self.laws.seats[agent.id].born_at = self.world.clock.monotonic()
@@ -196,7 +199,7 @@ class TasksMachine(RuleBasedStateMachine):
     ) -> None:
         self._collect(agent)
         seat = self.laws.seats[agent.id]
-        was_here, before = seat.node, seat.slots
+        before = seat.slots
         seat.node, seat.slots, seat.is_open = node, max(slots, before), True
         self.laws.connected(agent.id, node)
         agent.rig = self.world.rigs[node]
@@ -213,8 +216,6 @@ class TasksMachine(RuleBasedStateMachine):
         else:
             assert not self.world.is_healthy, answer
             seat.node = None
-            if was_here is not None:
-                seat.lost_at = self.world.clock.monotonic()
 
     @rule(id=workers)
     def lose(self, id: str) -> None:
@@ -332,6 +333,7 @@ class TasksMachine(RuleBasedStateMachine):
             return
         before = self.laws.record(claim[0])
         again = was(before, id, claim[1], "failed")
+        again = again and before is not None and before.status in SETTLED
         if fenced(before, id, claim[1]) == "ok":
             self.laws.asked.add(("failed", *claim))
             if final:

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 import tests.rig
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
-from nexa_node.services.connection import Connection
-from tests.fakes import CountingEntropy, MemoryStore, settle
+from tests.fakes import CountingEntropy, FakeClock, MemoryStore, settle
 from tests.rig import FakeAgent, Rig
 
 T = TypeVar("T")
@@ -65,6 +64,7 @@ class ModelAgent(FakeAgent):
     def open(self, **how: Any) -> None:
         self.asked, self.taken = [], 0
         super().open(**how)
+        self.frames = Stamped(self.rig.clock)
 
     async def ask(self, method: str, **params: Any) -> int:
         number = await super().ask(method, **params)
@@ -94,6 +94,18 @@ class ModelAgent(FakeAgent):
             assert not silent, f"{self.id}: never answered: {silent}"
         strange = set(answers) - set(self.asked)
         assert not strange, f"{self.id}: answers to nothing: {strange}"
+
+
+class Stamped(list[dict[str, Any]]):
+    """Frames, each with the time it came: `at`, monotonic."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def extend(self, frames: Iterable[dict[str, Any]]) -> None:
+        at = self._clock.monotonic()
+        super().extend({**frame, "at": at} for frame in frames)
 
 
 def _is_answer(frame: dict[str, Any]) -> bool:
@@ -200,7 +212,3 @@ class World:
             self.runner.run(crash())
         finally:
             self.runner.close()
-
-
-def is_open(connection: Connection | None) -> bool:
-    return connection is not None and not connection.is_over

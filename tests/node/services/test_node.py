@@ -414,3 +414,14 @@ async def test_a_node_whose_services_ended_is_drained_at_once() -> None:
     it.drain.begin("SIGTERM")
 
     assert it.drain.done.is_set()
+
+
+async def test_canaries_and_refused_connections_are_counted() -> None:
+    async with running() as it:
+        told = it.node.metrics(OPERATOR).decode()
+
+    assert 'nexa_canaries_total{outcome="passed"} 3' in told
+    assert 'nexa_canaries_total{outcome="lost"} 1' in told
+    assert 'nexa_connections_refused_total{limit="waiting"} 2' in told
+    assert "nexa_canary_duration_seconds 0.02" in told
+    assert "nexa_events_thinned_total 0" in told

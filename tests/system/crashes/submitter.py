@@ -38,8 +38,8 @@ PATIENCE_S = 3.0
 """For one call: less than an outage, so that clients meet `unavailable`, too."""
 TOLD_WITHIN_S = 60.0
 REPEATED = 0.05
-WORK_MS = 30
-"""The longest task."""
+WORK_MS = 300
+"""The longest task: a killed agent has some in hand."""
 RETRY = RetryPolicy(max_attempts=30, backoff_ms=100, max_backoff_ms=500)
 """Kills are no fault of the task: it is never to be a dead letter."""
 
