@@ -363,7 +363,8 @@ class Agent(Calls):
 
     async def _submit_and_watch(self, task: NewTask, *, timeout: float) -> Task:
         """Submit and be told the end by one call, unless the connection is lost."""
-        assert task.id is not None
+        if task.id is None:  # only the node knows what its key makes of it
+            return await super()._submit_and_watch(task, timeout=timeout)
         watched = msgspec.structs.replace(task, watch=True)
         updates = self._watches.open(task.id)
         ends = asyncio.get_running_loop().time() + timeout

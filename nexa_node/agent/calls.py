@@ -76,8 +76,9 @@ class Calls:
             if isinstance(task, NewTask)
             else NewTask(type=task, data=data, **fields)
         )
-        named = with_id(new, TaskId(new_id()))
-        return await self.call("task.submit", named, Submitted)
+        if new.idempotency_key is None:  # an id would be another name, and win
+            new = with_id(new, TaskId(new_id()))
+        return await self.call("task.submit", new, Submitted)
 
     async def _submit_and_watch(self, task: NewTask, *, timeout: float) -> Task:
         """Submit, and wait for the end."""
@@ -138,7 +139,9 @@ class Calls:
             Failed: It did not complete; tells the error.
             DeadlineExceeded: It is not finished after `timeout` seconds; it goes on.
         """
-        new = with_id(NewTask(type=type, data=data, **fields), TaskId(new_id()))
+        new = NewTask(type=type, data=data, **fields)
+        if new.idempotency_key is None:
+            new = with_id(new, TaskId(new_id()))
         task = await self._submit_and_watch(new, timeout=timeout)
         if task.status != "completed":
             raise Failed(

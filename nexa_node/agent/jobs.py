@@ -42,7 +42,9 @@ class Jobs:
         """Interrupt the handler; one in a thread has to notice by itself."""
         task = self._running.get(claim)
         if task is not None and claim not in self._threaded:
-            task.cancel()
+            # Not now: a task that is cancelled before its first step runs no line of
+            # its coroutine, so nobody would be told, and its slot would be lost.
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     async def finish(
         self, grace: float, *, hurry: asyncio.Event, patience: float

@@ -93,6 +93,8 @@ class Peer:
                     answer = await future
             finally:
                 del self._pending[number]
+                if future.done() and not future.cancelled():
+                    future.exception()  # it may be lost while the frame is on its way
         if answer.error is not None:
             raise from_error_object(answer.error)
         return self._codec.body(answer.result, result)

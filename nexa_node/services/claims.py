@@ -33,6 +33,8 @@ class Held:
     """Of what is stored, while `task` is set."""
     accepted_at: float | None = None
     """When the agent took it, monotonic."""
+    adopted: bool = False
+    """An earlier run of this node assigned it: whether its agent heard is unknown."""
     dirty: bool = False
     """`task` holds progress that is not stored."""
     since: float = 0.0

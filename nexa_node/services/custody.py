@@ -147,6 +147,7 @@ class Custody:
     def begin_work(self, held: Held) -> None:
         """Note that its agent is at it: the lease is renewed."""
         now = self.clock.monotonic()
+        held.adopted = False
         if held.accepted_at is None:
             held.accepted_at = now
         self.leases.renew(held.id, now)
@@ -169,6 +170,7 @@ class Custody:
         """Give a claim that its record tells of a lease to be taken up in."""
         held.epoch = task.claim_epoch
         held.accepted_at = self.clock.monotonic()
+        held.adopted = task.status == "assigned"
         self.claims.add(held)
         if task.agent is not None:
             self.bind(held, (task.namespace, task.agent))

@@ -15,6 +15,7 @@ from nexa_node.core.policies import LeasePolicy
 from nexa_node.core.routing import Facts, Local
 from nexa_node.core.strategies import StrategyOf, of_queues
 from nexa_node.ports import Delivery, TaskQueue
+from nexa_node.services.claims import Held
 from nexa_node.services.custody import RETRY_S, Custody
 from nexa_node.services.lanes import Lane, Lanes
 from nexa_node.services.live import LiveAgent
@@ -81,6 +82,7 @@ class Dispatch:
             self._lanes.clear()
             for agent in list(self._custody.agents.values()):
                 self._seat(agent)
+                self._ask_again(agent)
             try:
                 while True:
                     await self._clock.sleep(BEAT_S)
@@ -158,6 +160,8 @@ class Dispatch:
             self._custody.leases.back(held.id, now)
             if held.accepted_at is None and held.task is not None:
                 self._placing.send(held, agent, held.task)
+        if not restarted:
+            self._ask_again(agent)
 
     def changed(self, agent: LiveAgent) -> None:
         """Note that an agent has more or less room."""
@@ -191,6 +195,26 @@ class Dispatch:
         for lane in self._lanes.add(agent):
             lane.strategy = self._strategy_of(lane.namespace, lane.capability)
             self._custody.spawn(self._take(lane))
+
+    def _ask_again(self, agent: LiveAgent) -> None:
+        """Assign once more what an earlier run did, and maybe had no time to say."""
+        for held in self._claims.of(agent.key):
+            if held.adopted:
+                self._custody.spawn(self._assign_again(held, agent))
+
+    async def _assign_again(self, held: Held, agent: LiveAgent) -> None:
+        """Tell an agent of its claim; one that has it accepts, and begins nothing."""
+        try:
+            seen = await self._custody.ledger.get(held.id)
+        except NexaError:
+            return  # the lease will end it
+        if seen is None or not self._claims.has(held) or not held.adopted:
+            return
+        task = seen.value
+        if task.status == "assigned" and task.claim_epoch == held.epoch:
+            held.learn(task, seen.revision)
+            held.adopted, held.accepted_at = False, None
+            self._placing.send(held, agent, task)
 
     # -- taking ----------------------------------------------------------------
 

@@ -69,8 +69,8 @@ class Laws:
     """Every record of each task, the oldest first."""
     asked: set[tuple[Any, ...]] = field(default_factory=set)
     """What somebody asked for: (kind, task, …)."""
-    wanted: set[str] = field(default_factory=set)
-    """Tasks that somebody tried to submit."""
+    offered: set[Any] = field(default_factory=set)
+    """The data of every submission; each has its own, and makes one task at most."""
     promised: set[str] = field(default_factory=set)
     """Tasks whose submission was answered."""
     purged: set[str] = field(default_factory=set)
@@ -157,8 +157,9 @@ class Laws:
 
     def _created(self, task: Task) -> None:
         is_new = (task.status, task.claim_epoch, task.attempts) == ("pending", 0, 0)
-        if not is_new or task.id not in self.wanted or task.id in self.purged:
+        if not is_new or task.data not in self.offered or task.id in self.purged:
             self.broken.append(f"a record out of nothing: {task}")
+        self.offered.discard(task.data)
 
     def _assigned(self, before: Task, task: Task, now: datetime, at: float) -> None:
         claim = (task.id, task.claim_epoch)

@@ -76,9 +76,9 @@ class InboxesMachine(RuleBasedStateMachine):
     async def _start(self) -> None:
         for name in NODES:
             await self.world.start(name)
-        for id in READERS:
-            self.post.readers[id] = Reader(id)
-            await self._join(self.world.agent(id), NODES[0], resume=False)
+        for name in READERS:
+            self.post.readers[name] = Reader(name)
+            await self._join(self.world.agent(name), NODES[0], resume=False)
 
     # -- sending ---------------------------------------------------------------
 
@@ -94,8 +94,13 @@ class InboxesMachine(RuleBasedStateMachine):
     ) -> None:
         self.count += 1
         where = Address(agent=AgentId(to)) if to in READERS else Address(topic=to)
-        id = f"m-{self.count}" if named else None
-        new = NewMessage(to=where, type="note", data=self.count, id=id, ttl_ms=ttl_ms)
+        new = NewMessage(
+            to=where,
+            type="note",
+            data=self.count,
+            id=f"m-{self.count}" if named else None,
+            ttl_ms=ttl_ms,
+        )
         before = self.post.newest()
         told, sent = self.world.run(self._send(node, sender, new))
         self._expect(told, "ok")
@@ -306,8 +311,8 @@ class InboxesMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, away_s=st.sampled_from([0, 2]))
     def node_is_killed(self, node: str, away_s: float) -> None:
-        for id in READERS:
-            self._take(self.world.agent(id))
+        for name in READERS:
+            self._take(self.world.agent(name))
         self.world.run(self.world.crash(node, away_s))
 
     @rule(how=st.sampled_from(["well", "well", "silent", "loses answers"]))
@@ -321,15 +326,15 @@ class InboxesMachine(RuleBasedStateMachine):
         if not self.world.rigs:
             return
         now = self.world.clock.monotonic()
-        for id in READERS:
-            self._take(self.world.agent(id))
+        for name in READERS:
+            self._take(self.world.agent(name))
         assert not self.post.broken, "\n".join(self.post.broken)
         self.world.check()
-        for id in READERS:
-            agent, reader = self._reader(id)
+        for name in READERS:
+            agent, reader = self._reader(name)
             if agent.is_connected and self.world.steady_s() >= MOMENT_S:
                 missing = self.post.missing(reader, now)
-                assert not missing, f"{id} was not told {missing}; {reader}"
+                assert not missing, f"{name} was not told {missing}; {reader}"
 
     @invariant()
     def all_letters_are_kept(self) -> None:
@@ -352,14 +357,14 @@ class InboxesMachine(RuleBasedStateMachine):
     def all_is_told(self) -> None:
         """All is well, and everybody is back: they know all they are meant to."""
         self.world.ail(available=True, lose_answers=False)
-        for number, id in enumerate(READERS):
-            agent = self.world.agent(id)
+        for number, name in enumerate(READERS):
+            agent = self.world.agent(name)
             if not agent.is_connected:
                 self.world.run(self._join(agent, NODES[number], resume=True))
         self.world.run(self.world.clock.advance(4))
         self.letters_hold()
-        for id in READERS:
-            agent, reader = self._reader(id)
+        for name in READERS:
+            agent, reader = self._reader(name)
             now = self.world.clock.monotonic()
             left = {one.seq for one in self.post.live(reader, now)}
             self.world.run(self._lose(agent))
@@ -387,4 +392,4 @@ class InboxesMachine(RuleBasedStateMachine):
 
 
 def test_inboxes_keep_to_the_model() -> None:
-    run_state_machine_as_test(InboxesMachine, settings=profile(30))
+    run_state_machine_as_test(InboxesMachine, settings=profile(100))

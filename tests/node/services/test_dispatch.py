@@ -483,20 +483,40 @@ async def test_a_restarted_node_lets_an_agent_complete_by_its_old_claim() -> Non
         agent.rig = second
         await agent.resume()
         await settle()
-        assert agent.assigned() == []
+        told_again = [each["claim_epoch"] for each in agent.assigned()]
         answer = await agent.complete(assigned)
         await second.clock.advance(35)
 
+        assert told_again == [1]
         assert answer["result"] == {}
         assert second.task(submitted.id).status == "completed"
         assert second.store.queue.entries == {}
+
+
+async def test_an_assignment_that_a_killed_node_had_no_time_to_say_is_said() -> None:
+    first = Rig()
+    async with first:
+        agent = await first.agent(slots=1)
+        submitted = await first.submit()
+        await settle()
+    async with Rig(store=first.store) as second:
+        agent.rig = second
+        await agent.resume(slots=1)
+        await settle()
+        assigned = await agent.accept()
+        await agent.complete(assigned)
+        await settle()
+
+        assert second.task(submitted.id).status == "completed"
+        assert second.task(submitted.id).claim_epoch == 1
+        assert second.dispatch.in_hand() == 0
 
 
 async def test_a_restarted_node_counts_what_agents_still_have() -> None:
     first = Rig()
     async with first:
         agent = await first.agent(slots=1)
-        await first.submit()
+        old = await first.submit()
         await settle()
         await agent.accept()
     async with Rig(store=first.store) as second:
@@ -505,7 +525,7 @@ async def test_a_restarted_node_counts_what_agents_still_have() -> None:
         await second.submit()
         await settle()
 
-        assert agent.assigned() == []
+        assert [each["task"]["id"] for each in agent.assigned()] == [old.id]
 
 
 async def test_after_a_restart_the_task_of_an_agent_that_stays_away_is_redone() -> None:

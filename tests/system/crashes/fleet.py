@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 SLOTS = 8
 BACK_WITHIN_S = 40.0
 GONE_WITHIN_S = 10.0
+COUNTED_WITHIN_S = 10.0
 
 
 class Fleet:
@@ -115,6 +116,19 @@ class Fleet:
         if not _lives(self._node):
             self.surprises.append(f"node {self._node} ended")
             self._start_node()
+
+    def leaked(self) -> dict[str, int]:
+        """How many tasks agents have, as their node counts, that nobody has to do."""
+        end = time.monotonic() + COUNTED_WITHIN_S
+        while left := {
+            name: agent["inflight"]
+            for name, agent in self.shell.agents().items()
+            if agent["connected"] and agent["inflight"]
+        }:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.1)  # until it is asked again
+        return left
 
     def kill(self, kill: Kill) -> Killed:
         """Do it, and start again what was killed."""

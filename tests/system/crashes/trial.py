@@ -74,6 +74,10 @@ class Trial:
             _keep(records, self._folder / "records.jsonl")
             fleet.look()
             found.extend(Violation("died", "", words) for words in fleet.surprises)
+            found.extend(
+                Violation("leaked_slots", name, f"{count} tasks in hand, all are done")
+                for name, count in fleet.leaked().items()
+            )
             executed = _executions(fleet.agent_logs)
         evidence = Evidence(
             keys=[key_of(order.seed, number) for number in range(order.tasks)],
