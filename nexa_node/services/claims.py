@@ -34,7 +34,8 @@ class Held:
     accepted_at: float | None = None
     """When the agent took it, monotonic."""
     adopted: bool = False
-    """An earlier run of this node assigned it: whether its agent heard is unknown."""
+    """An earlier run of this node assigned it: whether its agent has it is
+    unknown, until it says so. It may be a newer process than the one that took it."""
     dirty: bool = False
     """`task` holds progress that is not stored."""
     since: float = 0.0

@@ -170,7 +170,7 @@ class Custody:
         """Give a claim that its record tells of a lease to be taken up in."""
         held.epoch = task.claim_epoch
         held.accepted_at = self.clock.monotonic()
-        held.adopted = task.status == "assigned"
+        held.adopted = True
         self.claims.add(held)
         if task.agent is not None:
             self.bind(held, (task.namespace, task.agent))

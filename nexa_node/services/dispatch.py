@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.tasks import Task
-from nexa_node.core import fairness
+from nexa_node.core import fairness, tasks
 from nexa_node.core.policies import LeasePolicy
 from nexa_node.core.routing import Facts, Local
 from nexa_node.core.strategies import StrategyOf, of_queues
@@ -211,7 +211,7 @@ class Dispatch:
         if seen is None or not self._claims.has(held) or not held.adopted:
             return
         task = seen.value
-        if task.status == "assigned" and task.claim_epoch == held.epoch:
+        if tasks.is_claimed(task) and task.claim_epoch == held.epoch:
             held.learn(task, seen.revision)
             held.adopted, held.accepted_at = False, None
             self._placing.send(held, agent, task)

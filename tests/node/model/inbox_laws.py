@@ -50,12 +50,14 @@ class Reader:
     """On this connection: letter → the highest `attempts`."""
     seen: set[int] = field(default_factory=set)
     """In this session, topics included."""
+    credits: int | None = None
+    """What may still be told on this connection; None before it says so."""
     last: int = 0
     """The highest position that was told."""
 
     def begin(self, *, resumed: bool) -> None:
         """A connection begins."""
-        self.told = {}
+        self.told, self.credits = {}, None
         if resumed:
             self.start = self.last
             return
@@ -105,6 +107,10 @@ class Post:
     def told(self, reader: Reader, params: dict[str, Any], at: float) -> None:
         """Take in a delivery."""
         seq = params["seq"]
+        if reader.credits is not None:
+            reader.credits -= 1
+            if reader.credits < 0:
+                self._broke(reader, params, "no credit left")
         letter = self.letters.get(seq)
         if letter is None:
             self._broke(reader, params, "it was never stored")
@@ -175,6 +181,8 @@ class Post:
 
     def missing(self, reader: Reader, at: float) -> list[Letter]:
         """What a connected agent that reads should know by now, and does not."""
+        if reader.credits == 0:
+            return []
         lost = [
             each
             for each in self.live(reader, at)

@@ -32,7 +32,7 @@ from nexa_node.contract.messages import Address, NewMessage
 from nexa_node.ports import Arrived
 from tests.fakes import DUPLICATE_WINDOW_S
 from tests.node.model.inbox_laws import Post, Reader
-from tests.node.model.world import NODES, ModelAgent, World, profile
+from tests.node.model.world import AILMENTS, NODES, ModelAgent, World, profile
 
 READERS = ("r-0", "r-1")
 SENDERS = ("token:ann", "token:bob")
@@ -259,6 +259,14 @@ class InboxesMachine(RuleBasedStateMachine):
         told = list(reader.told)[::-1]
         return told[pick % len(told)] if told else None
 
+    @rule(id=readers, number=st.integers(1, 3))
+    def grant(self, id: str, number: int) -> None:
+        """Take so many more, and from now on no more than granted."""
+        agent, reader = self._reader(id)
+        if agent.is_connected:
+            reader.credits = (reader.credits or 0) + number
+            self.world.run(agent.notify("flow.credit", scope="inbox", n=number))
+
     # -- topics ----------------------------------------------------------------
 
     @rule(
@@ -315,9 +323,9 @@ class InboxesMachine(RuleBasedStateMachine):
             self._take(self.world.agent(name))
         self.world.run(self.world.crash(node, away_s))
 
-    @rule(how=st.sampled_from(["well", "well", "silent", "loses answers"]))
+    @rule(how=st.sampled_from(AILMENTS))
     def store_is(self, how: str) -> None:
-        self.world.ail(available=how != "silent", lose_answers=how == "loses answers")
+        self.world.ail(how)
 
     # -- what holds after every step -------------------------------------------
 
@@ -356,11 +364,13 @@ class InboxesMachine(RuleBasedStateMachine):
 
     def all_is_told(self) -> None:
         """All is well, and everybody is back: they know all they are meant to."""
-        self.world.ail(available=True, lose_answers=False)
+        self.world.ail("well")
         for number, name in enumerate(READERS):
             agent = self.world.agent(name)
             if not agent.is_connected:
                 self.world.run(self._join(agent, NODES[number], resume=True))
+            self.post.readers[name].credits = 10_000
+            self.world.run(agent.notify("flow.credit", scope="inbox", n=10_000))
         self.world.run(self.world.clock.advance(4))
         self.letters_hold()
         for name in READERS:

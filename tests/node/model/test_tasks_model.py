@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.tasks import FINISHED, NewTask, Redrive, RetryPolicy, Task
 from tests.node.model.task_laws import CLAIMED, Laws, Seat, fenced, was
-from tests.node.model.world import NODES, ModelAgent, World, profile
+from tests.node.model.world import AILMENTS, NODES, ModelAgent, World, profile
 
 WORKERS = ("wc-0", "wc-1", "wc-2")
 BOSS = "boss-1"
@@ -75,6 +75,7 @@ class TasksMachine(RuleBasedStateMachine):
             self.laws.seats[worker] = Seat()
         await self.world.agent(BOSS).hello(capabilities=[])
         await self._join(self.world.agent(WORKERS[0]), NODES[0], 2)
+        await self._join(self.world.agent(WORKERS[1]), NODES[1], 1)
 
     def _listen(self) -> None:
         """Have the laws see every write of a record as it happens."""
@@ -273,18 +274,11 @@ class TasksMachine(RuleBasedStateMachine):
 
     # -- agents work -----------------------------------------------------------
 
-    @rule(id=workers, pick=picks, how=st.sampled_from(["yes", "yes", "busy", "unable"]))
-    def answer(self, id: str, pick: int, how: str) -> None:
-        """Answer a question of the connection there is, the newest first."""
-        agent = self.world.agent(id)
-        open_ = [
-            each
-            for each in self._collect(agent)
-            if each["connection"] is agent.connection and "answered" not in each
-        ]
-        if not (open_ and agent.is_connected):
-            return
-        told = _pick(open_[::-1], pick)
+    @precondition(lambda self: self._questions())
+    @rule(pick=picks, how=st.sampled_from(["yes", "yes", "busy", "unable"]))
+    def answer(self, pick: int, how: str) -> None:
+        """Answer a question of the connection there is."""
+        agent, told = _pick(self._questions(), pick)
         told["answered"] = how
         claim = (told["task"]["id"], told["claim_epoch"])
         frame: dict[str, Any] = {"id": told["number"]}
@@ -297,67 +291,75 @@ class TasksMachine(RuleBasedStateMachine):
             frame["error"] = {"code": 1013, "message": how, "data": data}
         self.world.run(agent.send(frame))
 
-    @rule(id=workers, pick=picks)
-    def progress(self, id: str, pick: int) -> None:
-        claim = self._claim(id, pick)
-        if claim is not None:
-            self.laws.asked.add(("work", *claim))
-            told = self._use(id, "task.progress", claim, pct=pick)
-            if told == "ok":
-                self._works(claim)
+    def _questions(self) -> list[tuple[ModelAgent, dict[str, Any]]]:
+        """What connected agents were asked and have not answered."""
+        return [
+            (agent, told)
+            for agent in map(self.world.agent, WORKERS)
+            if agent.is_connected
+            for told in self._collect(agent)
+            if told["connection"] is agent.connection and "answered" not in told
+        ]
 
-    @rule(id=workers, pick=picks, value=st.integers(0, 1))
-    def complete(self, id: str, pick: int, value: int) -> None:
-        claim = self._claim(id, pick)
-        if claim is None:
-            return
-        result = f"{id} {value}"
+    @precondition(lambda self: self._claims())
+    @rule(pick=picks)
+    def progress(self, pick: int) -> None:
+        who, claim = self._claim(pick)
+        if fenced(self.laws.record(claim[0]), who, claim[1]) == "ok":
+            self.laws.asked.add(("work", *claim))
+        told = self._use(who, "task.progress", claim, pct=pick)
+        if told == "ok":
+            self._works(claim)
+
+    @precondition(lambda self: self._claims())
+    @rule(pick=picks, value=st.integers(0, 1))
+    def complete(self, pick: int, value: int) -> None:
+        who, claim = self._claim(pick)
+        result = f"{who} {value}"
         before = self.laws.record(claim[0])
         again = (
             before is not None
             and before.status == "completed"
-            and (before.agent, before.claim_epoch) == (id, claim[1])
+            and (before.agent, before.claim_epoch) == (who, claim[1])
             and before.result == result
         )
-        if fenced(before, id, claim[1]) == "ok":
+        if fenced(before, who, claim[1]) == "ok":
             self.laws.results.setdefault(claim, []).append(result)
-        told = self._use(id, "task.complete", claim, again=again, result=result)
+        told = self._use(who, "task.complete", claim, again=again, result=result)
         if told == "ok":
             after = self.laws.record(claim[0])
             assert after is not None
             assert (after.status, after.result) == ("completed", result)
 
-    @rule(id=workers, pick=picks, final=st.booleans())
-    def fail(self, id: str, pick: int, final: bool) -> None:
-        claim = self._claim(id, pick)
-        if claim is None:
-            return
+    @precondition(lambda self: self._claims())
+    @rule(pick=picks, final=st.booleans())
+    def fail(self, pick: int, final: bool) -> None:
+        who, claim = self._claim(pick)
         before = self.laws.record(claim[0])
-        again = was(before, id, claim[1], "failed")
+        again = was(before, who, claim[1], "failed")
         again = again and before is not None and before.status in SETTLED
-        if fenced(before, id, claim[1]) == "ok":
+        if fenced(before, who, claim[1]) == "ok":
             self.laws.asked.add(("failed", *claim))
             if final:
                 self.laws.asked.add(("final", *claim))
         told = self._use(
-            id, "task.fail", claim, again=again, error="no", retryable=not final
+            who, "task.fail", claim, again=again, error="no", retryable=not final
         )
         if told == "ok" and not again:
-            self._ended_by(claim, id, "failed")
+            self._ended_by(claim, who, "failed")
 
-    @rule(id=workers, pick=picks)
-    def release(self, id: str, pick: int) -> None:
-        claim = self._claim(id, pick)
-        if claim is None:
-            return
+    @precondition(lambda self: self._claims())
+    @rule(pick=picks)
+    def release(self, pick: int) -> None:
+        who, claim = self._claim(pick)
         before = self.laws.record(claim[0])
-        again = was(before, id, claim[1], "released")
+        again = was(before, who, claim[1], "released")
         again = again and before is not None and before.status == "pending"
-        if fenced(before, id, claim[1]) == "ok":
+        if fenced(before, who, claim[1]) == "ok":
             self.laws.asked.add(("released", *claim))
-        told = self._use(id, "task.release", claim, again=again)
+        told = self._use(who, "task.release", claim, again=again)
         if told == "ok" and not again:
-            self._ended_by(claim, id, "released")
+            self._ended_by(claim, who, "released")
 
     def _ended_by(self, claim: tuple[str, int], id: str, outcome: str) -> None:
         """What was answered yes is in the record's history."""
@@ -385,19 +387,33 @@ class TasksMachine(RuleBasedStateMachine):
         self._expect(told, expected, (before, error))
         return told
 
-    def _claim(self, id: str, pick: int) -> tuple[str, int] | None:
-        """A claim to use: an own one, the newest first; now and then another's."""
-        agent = self.world.agent(id)
-        if not agent.is_connected:
-            return None
-        self._collect(agent)
-        mine = self.hands[id]
-        if pick > 9:
-            mine = [each for hand in self.hands.values() for each in hand]
-        if not mine:
-            return None
-        told = mine[::-1][pick % min(len(mine), 4)]
-        return told["task"]["id"], told["claim_epoch"]
+    def _claims(self) -> list[tuple[str, tuple[str, int]]]:
+        """Whoever is connected, with each claim it was told of; the newest first."""
+        found: list[tuple[str, tuple[str, int]]] = []
+        for worker in WORKERS:
+            agent = self.world.agent(worker)
+            if agent.is_connected:
+                found += [
+                    (worker, (told["task"]["id"], told["claim_epoch"]))
+                    for told in self._collect(agent)
+                ]
+        return found[::-1]
+
+    def _claim(self, pick: int) -> tuple[str, tuple[str, int]]:
+        """Who uses which claim: mostly one that holds, now and then an old one, or one
+        that is another's."""
+        every = self._claims()
+        holds = [
+            (worker, claim)
+            for worker, claim in every
+            if fenced(self.laws.record(claim[0]), worker, claim[1]) == "ok"
+        ]
+        if pick <= 7 and holds:
+            return _pick(holds, pick)
+        worker, claim = _pick(every, pick)
+        if pick == 11:
+            worker = _pick(every[::-1], pick)[0]
+        return worker, claim
 
     def _works(self, claim: tuple[str, int]) -> None:
         self.laws.asked.add(("work", *claim))
@@ -505,9 +521,9 @@ class TasksMachine(RuleBasedStateMachine):
             self.watched.clear()
         self.world.run(self.world.crash(node, away_s))
 
-    @rule(how=st.sampled_from(["well", "well", "silent", "loses answers"]))
+    @rule(how=st.sampled_from(AILMENTS))
     def store_is(self, how: str) -> None:
-        self.world.ail(available=how != "silent", lose_answers=how == "loses answers")
+        self.world.ail(how)
 
     # -- what holds after every step -------------------------------------------
 
@@ -549,7 +565,7 @@ class TasksMachine(RuleBasedStateMachine):
 
     def all_comes_to_its_end(self) -> None:
         """All is well, and an able agent with room is there: nothing stays undone."""
-        self.world.ail(available=True, lose_answers=False)
+        self.world.ail("well")
         self.laws.seats["steady"] = Seat(node="beta", slots=500)
         self.hands["steady"] = []
         self.world.run(self._finish())

@@ -8,6 +8,7 @@ nobody awaited (a service's loop that ended) is kept, and fails the next invaria
 import asyncio
 import itertools
 import os
+import random
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from datetime import datetime
@@ -16,11 +17,14 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, settings
 
 import tests.rig
+from nexa_node.contract.errors import Unavailable
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from tests.fakes import CountingEntropy, FakeClock, MemoryStore, settle
 from tests.rig import FakeAgent, Rig
 
 T = TypeVar("T")
+
+AILMENTS = ("well", "well", "silent", "loses answers", "flaky 1", "flaky 2", "flaky 3")
 
 NODES = ("alpha", "beta")
 LEASES = LeasePolicy(lease_ms=10_000, grace_ms=1000, accept_timeout_ms=2000)
@@ -28,7 +32,7 @@ LEASE_S, GRACE_S, ACCEPT_S = 10.0, 1.0, 2.0
 PACE = SessionPolicy(messages_per_s=1e6, messages_burst=1_000_000)
 KEEP_EVERY_S = 2.0
 """What a dead node had of the queue comes again after three of them."""
-STEPS = 30
+STEPS = 50
 
 
 def profile(examples: int) -> settings:
@@ -128,6 +132,9 @@ class World:
         self.agents: dict[str, ModelAgent] = {}
         self.steady_since = self.clock.monotonic()
         """Since when the store has answered everything."""
+        self.flaky: random.Random | None = None
+        """Set: every third call fails, before or after it did its work."""
+        self._make_flaky()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it, and let everything come to rest."""
@@ -172,14 +179,35 @@ class World:
             return None
         return next(name for name, rig in self.rigs.items() if rig is agent.rig)
 
+    def _make_flaky(self) -> None:
+        door = self.store.door
+        check, leave = door._check, door.leave
+
+        def sometimes(call: str) -> None:
+            if self.flaky is not None and self.flaky.random() < 1 / 6:
+                raise Unavailable(f"store: {call} had no luck")
+
+        def checked(call: str) -> None:
+            check(call)
+            sometimes(call)
+
+        def left(call: str) -> None:
+            leave(call)
+            sometimes(call)
+
+        door._check, door.leave = checked, left
+
     @property
     def is_healthy(self) -> bool:
-        return self.store.available and not self.store.lose_answers
+        steady = self.store.available and not self.store.lose_answers
+        return steady and self.flaky is None
 
-    def ail(self, *, available: bool, lose_answers: bool) -> None:
-        """Set what is wrong with the store."""
+    def ail(self, how: str) -> None:
+        """Set what is wrong with the store: "well" is nothing; "flaky 3" a seed."""
         was = self.is_healthy
-        self.store.available, self.store.lose_answers = available, lose_answers
+        self.store.available = how != "silent"
+        self.store.lose_answers = how == "loses answers"
+        self.flaky = random.Random(how) if how.startswith("flaky") else None
         if self.is_healthy and not was:
             self.steady_since = self.clock.monotonic()
 
