@@ -63,6 +63,7 @@ class Leases:
         *,
         latest: float | None = None,
         lease_s: float | None = None,
+        absent: bool = False,
     ) -> None:
         """Begin a lease, or begin it anew.
 
@@ -71,9 +72,11 @@ class Leases:
             now: Monotonic.
             latest: The task's deadline, on the same clock.
             lease_s: For this once, instead of the usual time.
+            absent: Its agent is gone, and that is why it ends.
         """
         span_s = self._lease_s if lease_s is None else lease_s
-        lease = self._leases[task] = Lease(now + span_s, latest)
+        away_until = now + span_s if absent else None
+        lease = self._leases[task] = Lease(now + span_s, latest, away_until)
         self._note(task, lease)
 
     def renew(self, task: TaskId, now: float) -> float | None:

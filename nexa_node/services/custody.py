@@ -213,7 +213,8 @@ class Custody:
         except NexaError:
             if self.claims.has(held):
                 now = self.clock.monotonic()
-                self.leases.hold(held.id, now, lease_s=RETRY_S)
+                gone = loss == "agent_lost"
+                self.leases.hold(held.id, now, lease_s=RETRY_S, absent=gone)
             return
         if not self.claims.has(held):
             return

@@ -46,7 +46,8 @@ class Inbox:
         self._inboxes = inboxes
         self._clock = clock
         self._journal = journal
-        self._due: list[tuple[float, int, Mailbox, int]] = []
+        self._due: list[tuple[float, int, Mailbox, int, int]] = []
+        """When, monotonic; of whom, which, and as it was put off last: see `_again`."""
         self._most = DUE_MIN
         self._order = itertools.count()
         self._stir = asyncio.Event()
@@ -63,8 +64,8 @@ class Inbox:
             if wait_s > 0:
                 await self._clock.sleep(min(wait_s, TICK_S))
                 continue
-            _, _, box, seq = heapq.heappop(self._due)
-            await self._again(box, seq)
+            _, _, box, seq, due_ms = heapq.heappop(self._due)
+            await self._again(box, seq, due_ms)
 
     async def ack(self, agent: LiveAgent, said: Ack) -> Empty:
         """Drop what an agent has dealt with; what is not its own stays."""
@@ -95,7 +96,7 @@ class Inbox:
             again = {**box.put_off, said.seq: due_ms}
             await self._standing.write(box, again=again)
             box.put_off = again
-        self._schedule(box, said.seq, said.delay_ms / 1000)
+        self._schedule(box, said.seq, due_ms, said.delay_ms / 1000)
         return Empty()
 
     async def term(self, agent: LiveAgent, said: Term) -> Empty:
@@ -136,11 +137,11 @@ class Inbox:
         box.put_off = dict(again)
         now_ms = self._clock.now().timestamp() * 1000
         for seq, due_ms in again.items():
-            self._schedule(box, seq, max(0.0, (due_ms - now_ms) / 1000))
+            self._schedule(box, seq, due_ms, max(0.0, (due_ms - now_ms) / 1000))
 
-    def _schedule(self, box: Mailbox, seq: int, delay_s: float) -> None:
+    def _schedule(self, box: Mailbox, seq: int, due_ms: int, delay_s: float) -> None:
         due = self._clock.monotonic() + delay_s
-        heapq.heappush(self._due, (due, next(self._order), box, seq))
+        heapq.heappush(self._due, (due, next(self._order), box, seq, due_ms))
         if len(self._due) > self._most:
             self._due = [
                 each for each in self._due if self._delivery.is_current(each[2])
@@ -149,16 +150,17 @@ class Inbox:
             self._most = max(DUE_MIN, 2 * len(self._due))
         self._stir.set()
 
-    async def _again(self, box: Mailbox, seq: int) -> None:
-        if not self._delivery.is_current(box) or seq not in box.put_off:
+    async def _again(self, box: Mailbox, seq: int, due_ms: int) -> None:
+        """Deliver it, unless it was put off anew since: then it has another time."""
+        if not self._delivery.is_current(box) or box.put_off.get(seq) != due_ms:
             return
         if not box.may_send():
-            self._schedule(box, seq, RETRY_S)
+            self._schedule(box, seq, due_ms, RETRY_S)
             return
         try:
             found = await self._inboxes.find(*box.agent.key, seq)
         except Unavailable:
-            self._schedule(box, seq, RETRY_S)
+            self._schedule(box, seq, due_ms, RETRY_S)
             return
         box.put_off.pop(seq, None)
         if found is not None:

@@ -135,6 +135,7 @@ class Placing:
                 if intent is not None and _is_same_claim(seen.value, intent):
                     self._assigned(held, seen)
                     return
+                self._custody.bind(held, None)
                 verdict = self._next(held, seen.value)
                 if not isinstance(verdict, Moved):
                     await self._leave(held, seen)
@@ -142,10 +143,9 @@ class Placing:
                 intent = verdict.task
                 revision = await self._ledger.write(verdict, revision=seen.revision)
             except Conflict:
-                self._custody.bind(held, None)
                 seen = None
             except Unavailable:
-                self._custody.bind(held, None)
+                # It may be the agent's: it counts for it until that is known.
                 seen = None
                 await self._clock.sleep(RETRY_S)
             else:
