@@ -25,6 +25,11 @@ class Credits:
         self.left -= 1
         return True
 
+    def refund(self) -> None:
+        """Give back what was spent on something that was not sent after all."""
+        if self.left is not None:
+            self.left += 1
+
     def may(self, wanted: int) -> int:
         """Say how many of `wanted` may go now."""
         return wanted if self.left is None else min(wanted, self.left)

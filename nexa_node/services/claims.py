@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from nexa_node.contract.errors import Conflict, NotFound
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Task
+from nexa_node.core.flow import Credits
 from nexa_node.core.tasks import Denied, Moved, Verdict
 from nexa_node.ports import Delivery
 from nexa_node.services.ledger import TRIES, Decide, Ledger
@@ -40,6 +41,8 @@ class Held:
     """`task` holds progress that is not stored."""
     since: float = 0.0
     """When it was taken in hand, monotonic."""
+    paid: Credits | None = None
+    """Whose credit is spent on it, before its agent is told."""
     refused: set[AgentId] = field(default_factory=set[AgentId])
     """Who would not take it since it came from the queue."""
     moving: int = 0

@@ -111,6 +111,7 @@ class Placing:
             self._custody.drop(held)  # nobody keeps it, so it comes again
             raise
         finally:
+            self._refund(held)
             self._placed(held)
 
     async def _put_off(self, delivery: Delivery, delay_s: float) -> None:
@@ -135,6 +136,7 @@ class Placing:
                 if intent is not None and _is_same_claim(seen.value, intent):
                     self._assigned(held, seen)
                     return
+                self._refund(held)
                 self._custody.bind(held, None)
                 verdict = self._next(held, seen.value)
                 if not isinstance(verdict, Moved):
@@ -176,6 +178,9 @@ class Placing:
         candidate = self._choose(lane, held, task)
         if candidate is None:
             return None
+        purse = candidate.seat.credits
+        if purse.left is not None and purse.spend():
+            held.paid = purse  # before the store answers: others are placed meanwhile
         self._custody.bind(held, (task.namespace, candidate.seat.agent))
         self._placed(held)
         self._lanes.chose(lane, candidate, now=self._clock.monotonic())
@@ -205,6 +210,12 @@ class Placing:
         )
         return frozenset((*held.refused, *still))
 
+    def _refund(self, held: Held) -> None:
+        """Give the credit back that was spent on a claim that is not stored."""
+        if held.paid is not None:
+            held.paid.refund()
+            held.paid = None
+
     def _written(self, held: Held, seen: Versioned[Task]) -> None:
         if seen.value.status == "assigned":
             self._assigned(held, seen)
@@ -225,7 +236,9 @@ class Placing:
         self._custody.lease(held, task)
         agent = self._custody.agents.get(key)
         if agent is not None and self.send(held, agent, task):
-            agent.seat.credits.spend()
+            if held.paid is not agent.seat.credits:
+                agent.seat.credits.spend()  # it was chosen without limit, or rejoined
+            held.paid = None
             if agent.seat.credits.left is not None:
                 self._lanes.refresh(agent)
         else:

@@ -21,6 +21,8 @@ from nexa_tui.client.places import base_folders
 from nexa_tui.client.secrets import read_token
 
 _START_TOLERANCE_S = 2.0
+_EXITING = 0x4
+"""PF_EXITING of the kernel's `sched.h`: killed, and giving back what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _lives(file: NodeFile) -> bool:
         boot = _boot_time()
     except (OSError, ValueError):
         return False
-    if fields[0] in {b"Z", b"X"}:
+    if fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING:
         return False
     started = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return abs(started - file.pid_started) < _START_TOLERANCE_S

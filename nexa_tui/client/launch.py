@@ -117,7 +117,7 @@ def stop_node(
     for pid in family:
         _signal(pid, signal.SIGKILL)
     if not _gone_within(family, _KILL_WAIT_S):
-        left = ", ".join(str(pid) for pid in family if _exists(pid))
+        left = ", ".join(str(pid) for pid in family if exists(pid))
         raise NexaError(f"processes {left} don't end", remedy=f"kill -9 {left}")
 
 
@@ -126,6 +126,30 @@ def find_local(environ: Mapping[str, str], name: str | None) -> LocalNode | None
     nodes = [node for node in announced(environ) if name in {None, node.file.name}]
     nodes.sort(key=lambda node: not node.alive)
     return nodes[0] if nodes else None
+
+
+def exists(pid: int | None) -> bool:
+    """Say whether a process runs; one that ended but was not reaped does not."""
+    if pid is None:
+        return False
+    try:
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        reaped = 0
+    if reaped == pid:
+        return False
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return False
+    else:
+        return stat.rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _wait_until_running(
@@ -213,30 +237,8 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _gone_within(pids: list[int], seconds: float) -> bool:
     end = time.monotonic() + seconds
-    while any(_exists(pid) for pid in pids):
+    while any(exists(pid) for pid in pids):
         if time.monotonic() > end:
             return False
         time.sleep(_BEAT_S)
-    return True
-
-
-def _exists(pid: int) -> bool:
-    """Say whether a process runs; one that ended but was not reaped does not."""
-    try:
-        reaped, _ = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        reaped = 0
-    if reaped == pid:
-        return False
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return False
-    else:
-        return stat.rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     return True

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from datetime import UTC, datetime
 
 from nexa_node.contract.errors import NexaError, NotFound
@@ -12,6 +13,7 @@ from nexa_tui.client.discovery import Target, discover, local_nodes
 from nexa_tui.client.launch import (
     START_TIMEOUT_S,
     Say,
+    exists,
     find_local,
     start_node,
     stop_node,
@@ -22,6 +24,7 @@ from nexa_tui.commands.output import EXIT_FAILED, EXIT_NO_NODE, Call, age, state
 from nexa_tui.commands.reach import add_target_options, reach
 
 _VERBS = ("run", "start", "stop", "restart", "status", "drain")
+_BEAT_S = 0.05
 
 
 def run(arguments: list[str], call: Call) -> int:
@@ -81,10 +84,9 @@ def _start(arguments: list[str], call: Call) -> int:
     )
     _node_options(parser)
     options = parser.parse_args(arguments)
-    running = _running(options, call)
-    if running is not None:
-        call.note(f"{running.name} runs already (pid {running.pid})")
-        target = running
+    target = _running(options, call)
+    if target is not None and _answers_or_ends(target, options.timeout):
+        call.note(f"{target.name} runs already (pid {target.pid})")
     else:
         target = start_node(
             call.environ,
@@ -94,6 +96,29 @@ def _start(arguments: list[str], call: Call) -> int:
         )
     _tell_started(target, options, call)
     return 0
+
+
+def _answers_or_ends(target: Target, timeout_s: float) -> bool:
+    """Wait for a node whose process is there: True once it answers, False if it ended.
+
+    One that was killed just now is listed until the kernel has taken it down.
+
+    Raises:
+        NoNode: It still does neither.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            with Rest(target) as node:
+                node.get("/v1/node", NodeStatus)
+        except NoNode:
+            if not exists(target.pid):
+                return False
+            if time.monotonic() > end:
+                raise
+            time.sleep(_BEAT_S)
+        else:
+            return True
 
 
 def _running(options: argparse.Namespace, call: Call) -> Target | None:

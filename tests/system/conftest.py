@@ -57,6 +57,7 @@ class Said:
     err: str
 
     def json(self) -> Any:
+        assert self.out, f"exit {self.code}, nothing on stdout: {self.err}"
         return msgspec.json.decode(self.out)
 
 

@@ -1,5 +1,6 @@
 """The main job, as an operator does it: start, run an agent, submit, see the result."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_state_survives_the_death_of_node_and_store(shell: Shell, node: Target) 
         process.kill()
     until(lambda: not servers_under(shell.home), "all is dead")
 
-    again = shell("node", "start", "--name", "alpha", "--port", "0", "--json")
+    again = shell("node", "start", "--name", "alpha", "--port", "0", "--json").json()
     listed = {one["id"] for one in shell("task", "list", "--json").json()["items"]}
     agent = shell.agent("a-1", "later", *("python3", "-c", "print(1)"))
     try:
@@ -73,10 +74,25 @@ def test_state_survives_the_death_of_node_and_store(shell: Shell, node: Target) 
     finally:
         end(agent)
 
-    assert again.json()["state"] == "running"
+    assert again["state"] == "running"
     assert listed == set(kept)
     assert {one["status"] for one in ends} == {"completed"}
     assert {one["attempts"] for one in ends} == {1}
+
+
+def test_a_node_starts_the_moment_it_is_killed(shell: Shell, node: Target) -> None:
+    """A killed process is still listed, and holds its lock, for some milliseconds."""
+    pid = node.pid
+    for _ in range(3):
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        again = shell(
+            "node", "start", "--name", "alpha", "--port", "0", "--json"
+        ).json()
+
+        assert again["state"] == "running"
+        assert again["pid"] != pid
+        pid = again["pid"]
 
 
 def test_a_task_at_work_survives_a_restart_of_the_node(

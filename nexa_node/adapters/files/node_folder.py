@@ -6,6 +6,7 @@ second one on the same store would ruin it (research/nats.md, section 6).
 
 import fcntl
 import os
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,10 @@ from nexa_node.adapters.files.private import (
 )
 from nexa_node.contract.errors import Conflict
 from nexa_node.contract.nodes import NodeFile
+
+_DYING_S = 1.0
+"""A node that was killed holds its lock until the kernel has taken it down."""
+_BEAT_S = 0.02
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,15 +52,13 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
         """
         make_private_folder(self.path)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked_within(descriptor, _DYING_S):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
             raise Conflict(
                 f"another node (pid {holder or 'unknown'}) works in {self.path}",
                 remedy="nexa node status; or start this one with --name OTHER",
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._lock = descriptor
@@ -109,3 +112,17 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
 def process_started() -> float:
     """When this process started, seconds since 1970."""
     return psutil.Process().create_time()
+
+
+def _locked_within(descriptor: int, seconds: float) -> bool:
+    """Lock a file; False if another process keeps it for so long."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(_BEAT_S)
+        else:
+            return True

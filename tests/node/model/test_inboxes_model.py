@@ -402,4 +402,4 @@ class InboxesMachine(RuleBasedStateMachine):
 
 
 def test_inboxes_keep_to_the_model() -> None:
-    run_state_machine_as_test(InboxesMachine, settings=profile(100))
+    run_state_machine_as_test(InboxesMachine, settings=profile(60))

@@ -9,7 +9,7 @@ After every step no law of `task_laws.py` may be broken; every call was answered
 as the reference says; a watcher of a finished task was told its end. When the story is
 over and all is well, every task that was promised comes to its end.
 
-    pytest tests/node/model                              # 30 stories, the same each time
+    pytest tests/node/model                              # 60 stories, the same each time
     NEXA_MODEL_EXAMPLES=2000 pytest tests/node/model --timeout=0     # chance, long stories
 """
 
@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.tasks import FINISHED, NewTask, Redrive, RetryPolicy, Task
 from tests.node.model.task_laws import CLAIMED, Laws, Seat, fenced, was
-from tests.node.model.world import AILMENTS, NODES, ModelAgent, World, profile
+from tests.node.model.world import AILMENTS, LEASE_S, NODES, ModelAgent, World, profile
 
 WORKERS = ("wc-0", "wc-1", "wc-2")
 BOSS = "boss-1"
@@ -183,7 +183,23 @@ class TasksMachine(RuleBasedStateMachine):
     def connect(self, id: str, node: str, slots: int, how: str) -> None:
         """Connect: on the same node without losing the old connection first."""
         agent = self.world.agent(id)
+        had = [
+            each
+            for each in self.laws.records()
+            if each.status in CLAIMED
+            and (each.agent, each.node) == (id, node)
+            and ("work", each.id, each.claim_epoch) in self.laws.asked
+        ]
         self.world.run(self._connect(agent, node, slots, how))
+        if how == "anew" and self.world.steady_s() > LEASE_S:
+            self._lost_by_restart(had)
+
+    def _lost_by_restart(self, had: list[Task]) -> None:
+        """What an older process worked on is not waited for."""
+        for each in had:
+            now = self.laws.record(each.id)
+            still = now is not None and now.claim_epoch == each.claim_epoch
+            assert not (still and now.status in CLAIMED), f"nobody works on {now}"
 
     async def _connect(
         self, agent: ModelAgent, node: str, slots: int, how: str
@@ -622,4 +638,4 @@ def _params(new: NewTask) -> dict[str, Any]:
 
 
 def test_tasks_keep_to_the_model() -> None:
-    run_state_machine_as_test(TasksMachine, settings=profile(100))
+    run_state_machine_as_test(TasksMachine, settings=profile(60))
