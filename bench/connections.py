@@ -45,7 +45,12 @@ class Server:
 @contextmanager
 def node(count: int) -> Iterator[Server]:
     """A node that takes `count` agents."""
-    with running_node(sessions_connections=count + 100) as started:
+    most = count + 100
+    with running_node(
+        sessions_connections=most,
+        sessions_connections_per_identity=most,
+        sessions_connections_per_address=most,
+    ) as started:
         children = psutil.Process(started.pid).children()
         store = next(each.pid for each in children if "nats" in each.name())
         environ = {**started.for_agents, "PYTHONPATH": str(HERE)}

@@ -15,10 +15,11 @@ import msgspec
 
 from nexa_node.contract.access import RoleName
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.cluster import Beat, Growth, NodeEntry
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import Message
-from nexa_node.contract.nodes import HostSample
+from nexa_node.contract.nodes import HostSample, Route, StreamPlace
 from nexa_node.contract.tasks import Json, Task, TaskSummary
 
 T = TypeVar("T")
@@ -565,6 +566,164 @@ class Store(Protocol):
         Raises:
             Unavailable: It does not answer, or answers wrongly; the message says where.
         """
+        ...
+
+
+# -- a cluster -----------------------------------------------------------------
+
+
+class NodeEntries(Protocol):
+    """The members on record, by name. Contested: compare-and-set."""
+
+    async def get(self, name: str) -> Versioned[NodeEntry] | None:
+        """Read one, committed."""
+        ...
+
+    async def put(self, entry: NodeEntry, *, revision: int | None = None) -> int:
+        """Store it; with `revision` only if it is still at that one, 0: if there is none.
+
+        Raises:
+            Conflict: Somebody wrote first; read again.
+        """
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget a member."""
+        ...
+
+    def watch(self) -> AsyncIterator[Versioned[NodeEntry] | Removed | Caught]:
+        """Every entry, then `Caught`, then every change. Survives reconnects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A right that one holder has until its time is over."""
+
+    name: str
+    holder: str
+    token: int
+    """Grows with every new holder: the fence. Renewals of one tenure keep it."""
+    revision: int
+
+
+class LeaseTable(Protocol):
+    """Leases by name. They end by themselves, counted by the store."""
+
+    async def acquire(self, name: str, holder: str, *, ttl_s: int) -> Lease | None:
+        """Take a lease that nobody has; None if somebody has it."""
+        ...
+
+    async def renew(self, lease: Lease, *, ttl_s: int) -> Lease:
+        """Have it for `ttl_s` more from now.
+
+        Raises:
+            Conflict: It is over, or somebody else's: stop at once.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back; no error if it is over."""
+        ...
+
+    async def holder(self, name: str) -> Lease | None:
+        """Who has it now."""
+        ...
+
+
+class Beats(Protocol):
+    """Signs of life between nodes. Not stored."""
+
+    async def send(self, beat: Beat) -> None:
+        """Tell all others."""
+        ...
+
+    def arrivals(self) -> AsyncIterator[Beat]:
+        """What others tell; maybe our own, too."""
+        ...
+
+    async def ping(self, node: str, *, timeout_s: float) -> float | None:
+        """Ask a node to answer; the round trip in milliseconds, None without an answer."""
+        ...
+
+
+Handler = Callable[[bytes], Awaitable[bytes]]
+
+
+class NodeCalls(Protocol):
+    """Questions from one node to another, answered or not. Not stored."""
+
+    async def ask(
+        self, node: str, what: str, payload: bytes, *, timeout_s: float
+    ) -> bytes:
+        """Ask `node` for `what`; its answer.
+
+        Raises:
+            NexaError: The one its handler raised, made anew here.
+            Unavailable: Nobody of that name answers.
+        """
+        ...
+
+    def serve(self, node: str, what: str, handler: Handler) -> None:
+        """Be `node`: answer `what` by `handler` from now on, whatever reconnects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StorePeer:
+    """A member of the store's meta group, as its Raft has it."""
+
+    node: str
+    current: bool
+    offline: bool
+    active_ms: float
+    """When it was heard last."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreShape:
+    """How the store lies in the cluster now."""
+
+    clustered: bool
+    leader: str | None
+    """Of the meta group; without one no stream can be made or changed."""
+    peers: tuple[StorePeer, ...]
+    """All members, this node included."""
+    streams: tuple[StreamPlace, ...]
+    routes: tuple[Route, ...]
+    replicas: int
+    """Copies that are wanted of each stream."""
+    have: int
+    """Members of the meta group that are heard."""
+    need: int
+    """Members that must be."""
+
+
+class StoreCluster(Protocol):
+    """The store's own administration: Raft's, streams' and copies'."""
+
+    def shape(self) -> StoreShape:
+        """How it lies, from memory: looked at every second."""
+        ...
+
+    async def set_replicas(self, copies: int) -> AsyncIterator[Growth]:
+        """Keep so many copies of every stream; ends when all are current.
+
+        Raises:
+            Invalid: More copies than members.
+        """
+        ...
+
+    async def remove_peer(self, node: str) -> None:
+        """Strike a dead member off; its copies are made anew elsewhere.
+
+        Raises:
+            Conflict: It is alive, or without it there would be no quorum.
+        """
+        ...
+
+    async def step_down(self) -> None:
+        """Give every leadership of this node to others: a stop costs nobody 4 s then."""
         ...
 
 

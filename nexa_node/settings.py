@@ -5,6 +5,7 @@ import msgspec
 from nexa_node.core.policies import (
     CanaryPolicy,
     CheckSpec,
+    ClusterPolicy,
     HttpPolicy,
     LeasePolicy,
     LogPolicy,
@@ -25,6 +26,7 @@ class Settings(Policy, frozen=True, kw_only=True):
     node: NodePolicy = NodePolicy()
     http: HttpPolicy = HttpPolicy()
     store: StorePolicy = StorePolicy()
+    cluster: ClusterPolicy = ClusterPolicy()
     sessions: SessionPolicy = SessionPolicy()
     leases: LeasePolicy = LeasePolicy()
     canary: CanaryPolicy = CanaryPolicy()

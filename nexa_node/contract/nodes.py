@@ -72,6 +72,54 @@ class Quorum(msgspec.Struct, frozen=True, kw_only=True):
     need: int
 
 
+Suspicion = Literal["alive", "suspect", "dead", "left"]
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """What one node thinks of another."""
+
+    by: str
+    """A node's name."""
+    of: str
+    """A node's name."""
+    suspicion: Suspicion
+    reason: str = ""
+    heard_ms: float | None = None
+    """How long ago it was heard last; None if never."""
+    rtt_ms: float | None = None
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
+    """One copy of a stream."""
+
+    node: str
+    current: bool
+    """It has everything the leader has committed."""
+    offline: bool = False
+    lag: int = 0
+    """Operations it is behind."""
+
+
+class StreamPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stream is kept, and who leads it."""
+
+    name: str
+    leader: str | None
+    """None while it has none: nothing can be written to it."""
+    replicas: tuple[Replica, ...]
+    messages: int = 0
+    bytes: int = 0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection between two nodes' stores."""
+
+    node: str
+    peer: str
+    rtt_ms: float | None = None
+    pending_bytes: int = 0
+
+
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster and one verdict on it."""
 
@@ -81,6 +129,16 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     controller: str | None
     quorum: Quorum
     nodes: tuple[Node, ...]
+    opinions: tuple[Opinion, ...] = ()
+    """What each node thinks of each other one: where they disagree, somebody is cut off."""
+    streams: tuple[StreamPlace, ...] = ()
+    routes: tuple[Route, ...] = ()
+    stale: bool = False
+    """Without a quorum what is told here may be old, and nothing can be changed."""
+    replicas: int = 1
+    """Copies of each stream, as wanted."""
+    tolerates: int = 0
+    """Nodes that may die at once without a loss or a standstill."""
 
 
 class TaskCounts(msgspec.Struct, frozen=True, kw_only=True):

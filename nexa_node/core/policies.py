@@ -44,6 +44,33 @@ class StorePolicy(Policy, frozen=True, kw_only=True):
     """Before the first restart of a crashed server; doubles up to 10 s."""
 
 
+class ClusterPolicy(Policy, frozen=True, kw_only=True):
+    """`[cluster]`: this node among others."""
+
+    host: str = ""
+    """Where other nodes reach this one; empty takes `[node] host`."""
+    route_port: int = 0
+    """For the stores' routes, mutual TLS only; 0 takes a free one once and keeps it."""
+    join_port: int = 0
+    """For nodes that join, TLS only, open while a join token is; 0 takes a free one."""
+    replicas: Literal[0, 1, 3, 5] = 0
+    """Copies of each stream; 0 takes 1 with one or two nodes and 3 with more."""
+    beat_ms: int = 500
+    """How often a node gives a sign of life."""
+    suspect_ms: int = 1500
+    """Silent for so long a node is suspected; others are asked what they hear."""
+    dead_ms: int = 3000
+    """Silent for so long, and for a majority, a node is dead: its leases are over."""
+    lease_ms: int = 3000
+    """The controller's lease; renewed each third of it."""
+    backup_every_hours: float = 0.0
+    """A scheduled backup; 0 makes none."""
+    backup_folder: str = ""
+    """Where to; empty takes `backups` in the node's folder."""
+    backup_keep: int = 7
+    """Newest backups kept."""
+
+
 class SessionPolicy(Policy, frozen=True, kw_only=True):
     """`[sessions]`: agents' connections."""
 
