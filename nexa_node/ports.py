@@ -706,7 +706,7 @@ class StoreCluster(Protocol):
         """How it lies, from memory: looked at every second."""
         ...
 
-    async def set_replicas(self, copies: int) -> AsyncIterator[Growth]:
+    def set_replicas(self, copies: int) -> AsyncIterator[Growth]:
         """Keep so many copies of every stream; ends when all are current.
 
         Raises:

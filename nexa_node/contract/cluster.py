@@ -73,3 +73,22 @@ class ClusterChange(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[str, ...] = ()
     """What it does to whom: its blast radius."""
     growth: Growth | None = None
+
+
+class NewJoinToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/cluster/join-tokens."""
+
+    expires_s: int = 1800
+    """From now, in seconds."""
+
+
+class Copies(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/cluster/replicas."""
+
+    copies: int
+
+
+class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/nodes/{id}/maintenance."""
+
+    on: bool

@@ -116,6 +116,14 @@ API_ACTIONS: Mapping[str, str] = {
     "revoke_token": "tokens:revoke",
     "feed": "feed:read",
     "drain": "node:drain",
+    "maintain": "node:maintain",
+    "growth": "cluster:read",
+    "join_token": "cluster:join",
+    "leave": "cluster:change",
+    "remove_node": "cluster:change",
+    "set_replicas": "cluster:change",
+    "backup": "cluster:backup",
+    "restore": "cluster:restore",
     "connect_agent": "sessions:open",
 }
 """Every call of `services.api.NodeApi`."""
@@ -171,6 +179,7 @@ _OPERATE = (
     "objects:write",
     "selftest:run",
     "node:drain",
+    "node:maintain",
 )
 _WORK = (
     "sessions:open",
@@ -185,7 +194,15 @@ _WORK = (
     "objects:read",
     "objects:write",
 )
-_GOVERN = ("tokens:create", "tokens:read", "tokens:revoke")
+_GOVERN = (
+    "tokens:create",
+    "tokens:read",
+    "tokens:revoke",
+    "cluster:join",
+    "cluster:change",
+    "cluster:backup",
+    "cluster:restore",
+)
 
 
 def _grants(*permissions: str) -> tuple[Grant, ...]:

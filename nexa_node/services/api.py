@@ -12,6 +12,7 @@ from typing import Protocol
 from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
@@ -245,8 +246,51 @@ class NodeApi(Protocol):
         """One `Snapshot`, then changes; ends when the caller falls too far behind."""
         ...
 
-    async def drain(self, identity: Identity) -> None:
-        """Stop gracefully: no new work, agents asked to move, then the process ends."""
+    async def drain(self, identity: Identity, node: str | None = None) -> None:
+        """Stop gracefully: no new work, agents asked to move, then the process ends.
+
+        Args:
+            identity: Who asks.
+            node: Which node, by name; this one by default.
+        """
+        ...
+
+    async def maintain(self, identity: Identity, node: str, *, on: bool) -> None:
+        """Have a node take nothing new, or take it again."""
+        ...
+
+    async def join_token(self, identity: Identity, *, expires_s: int) -> JoinToken:
+        """Issue a token by which one node may join."""
+        ...
+
+    async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
+        """Have this node leave the cluster."""
+        ...
+
+    async def remove_node(
+        self, identity: Identity, node: str, *, dry_run: bool
+    ) -> ClusterChange:
+        """Strike a dead node off."""
+        ...
+
+    async def set_replicas(
+        self, identity: Identity, copies: int, *, dry_run: bool
+    ) -> ClusterChange:
+        """Keep so many copies of everything."""
+        ...
+
+    def growth(self, identity: Identity) -> Growth | None:
+        """How far the newest change of the cluster's shape is."""
+        ...
+
+    async def backup(self, identity: Identity) -> AsyncIterator[bytes]:
+        """All that the store has, as one archive."""
+        ...
+
+    def restore(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> AsyncIterator[Growth]:
+        """Fill an empty store from an archive."""
         ...
 
     def connect_agent(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import Draining, NotFound, Unavailable
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import AgentId, TaskId
@@ -46,6 +47,8 @@ from nexa_node.services.directory import Directory
 from nexa_node.services.draining import Drain
 from nexa_node.services.feed import Feed
 from nexa_node.services.parts import (
+    BackupDesk,
+    ClusterDesk,
     DeadLetterDesk,
     MessageDesk,
     ObjectDesk,
@@ -88,6 +91,9 @@ class Node:
     """Told what operators do."""
     facts: Callable[[Task], Facts] | None = None
     """What is known of this node's own agents when a task is explained."""
+    changes_: ClusterDesk | None = None
+    """Changes what the cluster is made of."""
+    archive_: BackupDesk | None = None
 
     # Who, and how it is
 
@@ -282,12 +288,79 @@ class Node:
         self.permissions.allow(identity, "revoke_token")
         await self.access.revoke(token_id, by=identity)
 
-    async def drain(self, identity: Identity) -> None:
+    async def drain(self, identity: Identity, node: str | None = None) -> None:
         """Begin to stop gracefully; answered at once, before the process ends."""
         self.permissions.allow(identity, "drain")
-        self.way_out.begin(f"drained by {identity.id}")
+        if node in (None, self.condition.card.name):
+            self.way_out.begin(f"drained by {identity.id}")
+        else:
+            await self.changes.drain(node, by=identity.id)
+
+    # The cluster
+
+    async def maintain(self, identity: Identity, node: str, *, on: bool) -> None:
+        """Have a node take nothing new, or take it again."""
+        self.permissions.allow(identity, "maintain")
+        await self.changes.maintain(node, on=on, by=identity.id)
+
+    async def join_token(self, identity: Identity, *, expires_s: int) -> JoinToken:
+        """Issue a token by which one node may join."""
+        self.permissions.allow(identity, "join_token")
+        self._check_open()
+        return await self.changes.join_token(expires_s=expires_s, by=identity.id)
+
+    async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
+        """Have this node leave the cluster."""
+        self.permissions.allow(identity, "leave")
+        return await self.changes.leave(by=identity.id, dry_run=dry_run)
+
+    async def remove_node(
+        self, identity: Identity, node: str, *, dry_run: bool
+    ) -> ClusterChange:
+        """Strike a dead node off."""
+        self.permissions.allow(identity, "remove_node")
+        return await self.changes.remove(node, by=identity.id, dry_run=dry_run)
+
+    async def set_replicas(
+        self, identity: Identity, copies: int, *, dry_run: bool
+    ) -> ClusterChange:
+        """Keep so many copies of everything."""
+        self.permissions.allow(identity, "set_replicas")
+        return await self.changes.set_replicas(copies, by=identity.id, dry_run=dry_run)
+
+    def growth(self, identity: Identity) -> Growth | None:
+        """How far the newest change of the cluster's shape is."""
+        self.permissions.allow(identity, "growth")
+        return self.changes.growth()
+
+    async def backup(self, identity: Identity) -> AsyncIterator[bytes]:
+        """All that the store has, as one archive."""
+        self.permissions.allow(identity, "backup")
+        return await self.archive.backup(by=identity.id)
+
+    def restore(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> AsyncIterator[Growth]:
+        """Fill an empty store from an archive."""
+        self.permissions.allow(identity, "restore")
+        self._check_open()
+        return self.archive.restore(chunks, by=identity.id)
 
     # Helpers
+
+    @property
+    def changes(self) -> ClusterDesk:
+        """Until the cluster is wired."""
+        if self.changes_ is None:
+            raise Unavailable("this node is not part of a cluster")
+        return self.changes_
+
+    @property
+    def archive(self) -> BackupDesk:
+        """Until the cluster is wired."""
+        if self.archive_ is None:
+            raise Unavailable("this node is not part of a cluster")
+        return self.archive_
 
     def _check_open(self) -> None:
         if self.way_out.begun:

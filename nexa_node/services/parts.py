@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.rest import Page
@@ -164,4 +165,52 @@ class SelfTestDesk(Protocol):
 
     def required_failures(self) -> tuple[str, ...]:
         """Ids of failed checks without which the node cannot work."""
+        ...
+
+
+class ClusterDesk(Protocol):
+    """Changing what the cluster is made of; nodes are named by their names."""
+
+    async def join_token(self, *, expires_s: int, by: str) -> JoinToken:
+        """Issue a token by which one node may join."""
+        ...
+
+    async def leave(self, *, by: str, dry_run: bool) -> ClusterChange:
+        """Have this node leave in order."""
+        ...
+
+    async def remove(self, name: str, *, by: str, dry_run: bool) -> ClusterChange:
+        """Strike a dead node off."""
+        ...
+
+    async def set_replicas(
+        self, copies: int, *, by: str, dry_run: bool
+    ) -> ClusterChange:
+        """Keep so many copies of everything; begun when answered, see `growth`."""
+        ...
+
+    def growth(self) -> Growth | None:
+        """How far the newest change of the cluster's shape is."""
+        ...
+
+    async def drain(self, name: str, *, by: str) -> None:
+        """Ask a node to stop gracefully, this one or another."""
+        ...
+
+    async def maintain(self, name: str, *, on: bool, by: str) -> None:
+        """Have a node take nothing new, or take it again."""
+        ...
+
+
+class BackupDesk(Protocol):
+    """All that the store has, as one archive."""
+
+    async def backup(self, *, by: str) -> AsyncIterator[bytes]:
+        """Write an archive; what it raises before its first bytes is an answer."""
+        ...
+
+    def restore(
+        self, chunks: AsyncIterator[bytes], *, by: str
+    ) -> AsyncIterator[Growth]:
+        """Fill an empty store from an archive, verified whole before."""
         ...

@@ -5,8 +5,8 @@ from typing import Annotated
 import msgspec
 
 from nexa_node.adapters.asgi import examples
-from nexa_node.adapters.asgi.operation import Call, Operation, Query
-from nexa_node.adapters.asgi.paging import PageQuery
+from nexa_node.adapters.asgi.operation import Call, Operation
+from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery
 from nexa_node.contract.errors import Invalid, Unavailable
 from nexa_node.contract.ids import Namespace
 from nexa_node.contract.rest import Page
@@ -21,14 +21,6 @@ class DeadLetterQuery(PageQuery, frozen=True, kw_only=True):
 
     type: Slug | None = None
     namespace: Slug | None = None
-
-
-class DryRunQuery(Query, frozen=True, kw_only=True):
-    """Whether to do it."""
-
-    dry_run: Annotated[
-        bool, msgspec.Meta(description="Say what would be done, and do nothing.")
-    ] = False
 
 
 async def list_dead_letters(call: Call[DeadLetterQuery, None]) -> Page[TaskSummary]:

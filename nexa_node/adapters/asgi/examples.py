@@ -7,6 +7,7 @@ import msgspec
 from nexa_node.contract.access import NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent, Capability
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, NodeId, TaskId
 from nexa_node.contract.messages import Address, NewMessage, ObjectRef, Posted, Sent
@@ -67,6 +68,16 @@ CLUSTER = Cluster(
     nodes=(NODE,),
 )
 NODES = Page(items=(NODE,))
+JOIN_TOKEN = JoinToken(
+    token="nxj1.yJ8c0RrT5v.WyJhIl0.s3cr3t",  # noqa: S106  an example of one
+    expires=_NOON + timedelta(minutes=30),
+)
+GROWTH = Growth(action="replicas", phase="copy", done=41_000, total=100_000)
+CHANGE = ClusterChange(
+    done=True,
+    what="gamma was struck off",
+    effects=("7 streams get a third copy on delta",),
+)
 
 AGENT = Agent(
     id=_AGENT,

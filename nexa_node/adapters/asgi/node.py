@@ -1,9 +1,10 @@
 """This node, the cluster and its nodes."""
 
 from nexa_node.adapters.asgi import examples
-from nexa_node.adapters.asgi.operation import Call, Operation, Query
-from nexa_node.adapters.asgi.paging import PageQuery, page_of
-from nexa_node.contract.errors import Conflict, Draining, NotFound
+from nexa_node.adapters.asgi.operation import B, Call, Operation, Q, Query
+from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery, page_of
+from nexa_node.contract.cluster import ClusterChange, Maintenance
+from nexa_node.contract.errors import Conflict, Draining, NotFound, Unavailable
 from nexa_node.contract.nodes import Cluster, Node, NodeStatus
 from nexa_node.contract.rest import Page
 
@@ -30,17 +31,22 @@ async def get_one_node(call: Call[Query, None]) -> Node:
 
 
 async def drain_node(call: Call[Query, None]) -> None:
-    """Ask this node to stop; another one must be asked itself."""
-    node = _find(call)
-    if node.id != call.api.status(call.identity).id:
-        raise Conflict(
-            f"node {node.name} is another one than you ask; it must be asked itself",
-            remedy=f"nexa node drain --attach {node.url}",
-        )
-    await call.api.drain(call.identity)
+    """Ask a node to stop; another one is asked by this one."""
+    await call.api.drain(call.identity, _find(call).name)
 
 
-def _find(call: Call[Query, None]) -> Node:
+async def maintain_node(call: Call[Query, Maintenance]) -> None:
+    """Have a node take nothing new, or take it again."""
+    await call.api.maintain(call.identity, _find(call).name, on=call.body.on)
+
+
+async def remove_node(call: Call[DryRunQuery, None]) -> ClusterChange:
+    """Strike a dead node off."""
+    node = _find(call).name
+    return await call.api.remove_node(call.identity, node, dry_run=call.query.dry_run)
+
+
+def _find(call: Call[Q, B]) -> Node:
     wanted = call.slug("id")
     for node in call.api.cluster(call.identity).nodes:
         if wanted in (node.id, node.name):
@@ -105,6 +111,33 @@ OPERATIONS = (
         " when that has begun.",
         handler=drain_node,
         status=202,
-        errors=(NotFound, Conflict, Draining),
+        errors=(NotFound, Draining, Unavailable),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/nodes/{id}/maintenance",
+        action="maintain",
+        tag="nodes",
+        summary="Have a node take nothing new, or take it again",
+        description="What its agents have in hand is finished; they are asked to move.",
+        handler=maintain_node,
+        body=Maintenance,
+        body_example=Maintenance(on=True),
+        status=202,
+        errors=(NotFound, Unavailable),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/nodes/{id}/remove",
+        action="remove_node",
+        tag="cluster",
+        summary="Strike a dead node off the cluster",
+        description="Its copies of the data are made anew elsewhere. A node that is"
+        " alive leaves by itself instead.",
+        handler=remove_node,
+        query=DryRunQuery,
+        answer=ClusterChange,
+        example=examples.CHANGE,
+        errors=(NotFound, Conflict, Unavailable),
     ),
 )

@@ -3,6 +3,7 @@
 from nexa_node.adapters.asgi import (
     agent_socket,
     agents,
+    cluster,
     console_socket,
     dead_letters,
     documents,
@@ -22,6 +23,7 @@ from nexa_node.adapters.asgi.operation import Operation
 OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *node.OPERATIONS,
+    *cluster.OPERATIONS,
     *agents.OPERATIONS,
     *tasks.OPERATIONS,
     *queues.OPERATIONS,

@@ -1,4 +1,4 @@
-"""Pages of short lists that the node gives whole."""
+"""What many operations may be asked with: a page of a list, a dry run."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, TypeVar
@@ -26,6 +26,14 @@ class PageQuery(Query, frozen=True, kw_only=True):
 
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor | None = None
+
+
+class DryRunQuery(Query, frozen=True, kw_only=True):
+    """Whether to do it."""
+
+    dry_run: Annotated[
+        bool, msgspec.Meta(description="Say what would be done, and do nothing.")
+    ] = False
 
 
 def page_of(

@@ -16,6 +16,7 @@ from nexa_node.adapters.asgi.server import bind, serve, url_of
 from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import Forbidden, NexaError, NotFound, Unauthorized
 from nexa_node.contract.events import Event, FeedFrame, Sampled, Snapshot
 from nexa_node.contract.ids import AgentId, TaskId
@@ -248,8 +249,45 @@ class FakeNode:
         finally:
             self.left.set()
 
-    async def drain(self, identity: Identity) -> None:
-        self._ask("drain")
+    async def drain(self, identity: Identity, node: str | None = None) -> None:
+        self._ask("drain", node)
+
+    async def maintain(self, identity: Identity, node: str, *, on: bool) -> None:
+        self._ask("maintain", (node, on))
+
+    async def join_token(self, identity: Identity, *, expires_s: int) -> JoinToken:
+        self._ask("join_token", expires_s)
+        return examples.JOIN_TOKEN
+
+    async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
+        self._ask("leave", dry_run)
+        return examples.CHANGE
+
+    async def remove_node(
+        self, identity: Identity, node: str, *, dry_run: bool
+    ) -> ClusterChange:
+        self._ask("remove_node", (node, dry_run))
+        return examples.CHANGE
+
+    async def set_replicas(
+        self, identity: Identity, copies: int, *, dry_run: bool
+    ) -> ClusterChange:
+        self._ask("set_replicas", (copies, dry_run))
+        return examples.CHANGE
+
+    def growth(self, identity: Identity) -> Growth | None:
+        self._ask("growth")
+        return examples.GROWTH
+
+    async def backup(self, identity: Identity) -> AsyncIterator[bytes]:
+        self._ask("backup")
+        return _pieces(b"an archive")
+
+    async def restore(
+        self, identity: Identity, chunks: AsyncIterator[bytes]
+    ) -> AsyncIterator[Growth]:
+        self._ask("restore", b"".join([chunk async for chunk in chunks]))
+        yield examples.GROWTH
 
     def connect_agent(
         self, identity: Identity | None, *, text: bool, address: str
@@ -361,3 +399,8 @@ def sampled(seq: int, time: datetime = builders.NOW) -> Sampled:
     return Sampled(
         seq=seq, time=time, sample=builders.sample(), counts=builders.TaskCounts()
     )
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 4):
+        yield content[start : start + 4]

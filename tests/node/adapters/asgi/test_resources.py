@@ -185,22 +185,23 @@ async def test_a_cluster_without_that_node_says_so(port: Port) -> None:
     assert "omega" in told.detail
 
 
-async def test_draining_this_node_is_taken_on(port: Port) -> None:
-    answer = await port.http.post("/v1/nodes/alpha/drain")
+@pytest.mark.parametrize("name", ["alpha", "beta", "beta-id"])
+async def test_any_node_of_the_cluster_can_be_drained(name: str) -> None:
+    other = msgspec.structs.replace(examples.NODE, id=NodeId("beta-id"), name="beta")
+    async with opened(FakeNode(nodes=(examples.NODE, other))) as port:
+        answer = await port.http.post(f"/v1/nodes/{name}/drain")
 
     assert (answer.status_code, answer.content) == (202, b"")
-    assert port.node.asked[-1] == ("drain", None)
+    assert port.node.asked[-1] == ("drain", name.removesuffix("-id"))
 
 
-async def test_draining_another_node_says_where_to_ask() -> None:
-    other = msgspec.structs.replace(
-        examples.NODE, id=NodeId("beta-id"), name="beta", url="http://10.0.0.2:6392"
-    )
-    async with opened(FakeNode(nodes=(examples.NODE, other))) as port:
-        told = problem_of(await port.http.post("/v1/nodes/beta/drain"), 409)
-
-    assert told.remedy == "nexa node drain --attach http://10.0.0.2:6392"
-    assert ("drain", None) not in port.node.asked
+async def test_a_node_that_is_none_of_the_cluster_is_not_found(port: Port) -> None:
+    for verb, body in (
+        ("drain", None),
+        ("maintenance", {"on": True}),
+        ("remove", None),
+    ):
+        problem_of(await port.http.post(f"/v1/nodes/zeta/{verb}", json=body), 404)
 
 
 @pytest.mark.parametrize(
@@ -537,7 +538,7 @@ async def test_an_operation_asks_the_node_for_the_permission_it_names(
 )
 async def test_the_example_of_every_body_is_taken(port: Port, operation: Any) -> None:
     answer = await port.http.post(
-        operation.path,
+        operation.path.replace("{id}", "alpha"),
         content=msgspec.json.encode(operation.body_example),
         headers={"Content-Type": "application/json"},
     )

@@ -1,0 +1,148 @@
+"""Changing what the cluster is made of: `parts.ClusterDesk`.
+
+What a change would do is said by `core.blast`; here it is asked for, noted and done.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
+from nexa_node.contract.errors import Conflict, Invalid, NexaError
+from nexa_node.contract.nodes import Cluster
+from nexa_node.core import blast
+from nexa_node.ports import StoreCluster
+from nexa_node.services.api import Journal
+from nexa_node.services.parts import Spawn
+
+SHORTEST_S, LONGEST_S = 60, 7 * 24 * 3600
+"""How long a join token may be good for."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Changes:
+    """`parts.ClusterDesk` of one node."""
+
+    node: str
+    """This node's name."""
+    cluster: Callable[[], Cluster]
+    """As it is seen now."""
+    store: StoreCluster
+    is_alive: Callable[[str], bool]
+    issue: Callable[[int, str], Awaitable[JoinToken]]
+    """Makes a join token: seconds, by whom."""
+    forget: Callable[[str], Awaitable[None]]
+    """Takes a member off the record."""
+    ask_drain: Callable[[str, str], Awaitable[None]]
+    """Asks a node to stop: its name, by whom."""
+    ask_maintain: Callable[[str, bool, str], Awaitable[None]]
+    depart: Callable[[str], Awaitable[None]]
+    """Has this node go for good, once its data is elsewhere: by whom."""
+    journal: Journal
+    spawn: Spawn
+    _growth: Growth | None = field(default=None, init=False)
+    _busy: bool = field(default=False, init=False)
+
+    async def join_token(self, *, expires_s: int, by: str) -> JoinToken:
+        """Issue a token by which one node may join."""
+        if not SHORTEST_S <= expires_s <= LONGEST_S:
+            raise Invalid(
+                f"a join token can't be good for {expires_s} s",
+                remedy="give 1 minute to 7 days",
+                details={"field": "expires_s"},
+            )
+        return await self.issue(expires_s, by)
+
+    async def leave(self, *, by: str, dry_run: bool) -> ClusterChange:
+        """Have this node leave in order."""
+        effects = _allowed(blast.departure(self.cluster(), self.node))
+        if dry_run:
+            what = f"{self.node} would leave"
+            return ClusterChange(done=False, what=what, effects=effects)
+        self._note("cluster.leaving", f"{self.node} leaves the cluster: {by}")
+        await self.depart(by)
+        what = f"{self.node} leaves the cluster"
+        return ClusterChange(done=True, what=what, effects=effects)
+
+    async def remove(self, name: str, *, by: str, dry_run: bool) -> ClusterChange:
+        """Strike a dead node off."""
+        shape = self.store.shape()
+        effects = _allowed(
+            blast.removal(
+                self.cluster(),
+                name,
+                alive=self.is_alive(name),
+                peers=(peer.node for peer in shape.peers),
+                heard=shape.have,
+            )
+        )
+        if dry_run:
+            what = f"{name} would be struck off"
+            return ClusterChange(done=False, what=what, effects=effects)
+        await self.store.remove_peer(name)
+        await self.forget(name)
+        self._note("cluster.removed", f"{name} was struck off the cluster: {by}")
+        return ClusterChange(done=True, what=f"{name} was struck off", effects=effects)
+
+    async def set_replicas(
+        self, copies: int, *, by: str, dry_run: bool
+    ) -> ClusterChange:
+        """Keep so many copies of everything; begun when answered."""
+        effects = _allowed(blast.copying(self.cluster(), copies), kind=Invalid)
+        what = f"{copies} copies of everything"
+        if dry_run or copies == self.cluster().replicas:
+            return ClusterChange(done=not dry_run, what=what, effects=effects)
+        if self._busy:
+            raise Conflict(
+                "the number of copies is being changed already",
+                remedy="wait for it: nexa cluster status",
+            )
+        self._note("cluster.copies", f"{what} are wanted: {by}")
+        self._growth = Growth(action="replicas", phase="begun")
+        self._busy = True
+        self.spawn("replicas", self._copy(copies))
+        return ClusterChange(done=True, what=what, effects=effects, growth=self._growth)
+
+    def growth(self) -> Growth | None:
+        """How far the newest change of the cluster's shape is."""
+        return self._growth
+
+    def tell(self, growth: Growth) -> None:
+        """Note how far a change is that others make."""
+        self._growth = growth
+
+    async def drain(self, name: str, *, by: str) -> None:
+        """Ask a node to stop gracefully."""
+        await self.ask_drain(name, by)
+
+    async def maintain(self, name: str, *, on: bool, by: str) -> None:
+        """Have a node take nothing new, or take it again."""
+        await self.ask_maintain(name, on, by)
+
+    async def _copy(self, copies: int) -> None:
+        try:
+            async for growth in self.store.set_replicas(copies):
+                self._growth = growth
+        except NexaError as error:
+            self._growth = Growth(
+                action="replicas",
+                phase="failed",
+                error=error.message,
+                remedy=error.remedy,
+            )
+            self._note("cluster.copies_failed", error.message, severity="error")
+        else:
+            self._note("cluster.copied", f"there are {copies} copies of everything")
+        finally:
+            self._busy = False
+
+    def _note(self, kind: str, message: str, *, severity: str = "warning") -> None:
+        subject = f"node/{self.node}"
+        self.journal.record(kind, subject=subject, message=message, severity=severity)
+
+
+def _allowed(
+    said: tuple[str, ...] | blast.Refused, *, kind: type[NexaError] = Conflict
+) -> tuple[str, ...]:
+    if isinstance(said, blast.Refused):
+        raise kind(said.reason, remedy=said.remedy)
+    return said
