@@ -1,0 +1,234 @@
+"""Operators between two values: arithmetic, comparison, and the sets.
+
+How series find their partners, and which labels the result has: Prometheus 2.42,
+promql/engine.go, VectorBinop.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nexa_node.core.promql.parsing import ARITHMETIC, COMPARING
+from nexa_node.core.promql.samples import NAME, Floats, Labels, Mask, QueryError
+from nexa_node.core.promql.vectors import (
+    TWINS,
+    Key,
+    Scalar,
+    Value,
+    Vector,
+    empty,
+    key_of,
+    merged,
+    only,
+    rows,
+    unnamed,
+    with_present,
+    without,
+)
+
+Side = Literal["one", "left", "right"]
+_ARITHMETIC: Mapping[str, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+    "^": np.power,
+    "atan2": np.arctan2,
+}
+_COMPARING: Mapping[str, Callable[[Floats, Floats], Mask]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    ">": np.greater,
+    "<": np.less,
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How the series of two sides find each other."""
+
+    on: bool = False
+    """By `labels` alone; else by all but these and the name."""
+    labels: tuple[str, ...] = ()
+    many: Side = "one"
+    """Which side may have several partners."""
+    taken: tuple[str, ...] = ()
+    """Labels taken from the side that has one."""
+
+    def signature(self, labels: Labels) -> Key:
+        """What partners have in common."""
+        if self.on:
+            return key_of(only(labels, self.labels))
+        return key_of(without(labels, (*self.labels, NAME)))
+
+
+def operate(
+    operator: str, left: Value, right: Value, matching: Matching, *, as_bool: bool
+) -> Value:
+    """Apply an operator.
+
+    Raises:
+        QueryError: Series have more than one partner where they may have one.
+    """
+    match left, right:
+        case Scalar(), Scalar():
+            return Scalar(_numbers(operator, left.values, right.values))
+        case Vector(), Scalar():
+            return _with_number(operator, left, right.values, as_bool, swapped=False)
+        case Scalar(), Vector():
+            return _with_number(operator, right, left.values, as_bool, swapped=True)
+        case Vector(), Vector() if operator in ("and", "or", "unless"):
+            return _set(operator, left, right, matching)
+        case Vector(), Vector():
+            return _pairs(operator, left, right, matching, as_bool=as_bool)
+        case _:
+            raise QueryError("an operator can't be applied to a string")
+
+
+def _numbers(operator: str, left: Floats, right: Floats) -> Floats:
+    if operator in ARITHMETIC:
+        return _ARITHMETIC[operator](left, right)
+    return _COMPARING[operator](left, right).astype(np.float64)
+
+
+def _with_number(
+    operator: str, vector: Vector, number: Floats, as_bool: bool, *, swapped: bool
+) -> Vector:
+    wide = np.broadcast_to(number, vector.values.shape)
+    sides = (wide, vector.values) if swapped else (vector.values, wide)
+    found = _numbers(operator, *sides)
+    if operator in COMPARING and not as_bool:
+        return with_present(vector, vector.present & (found == 1))
+    made = Vector(vector.labels, found, vector.present)
+    return made if _keeps_name(operator, as_bool) else unnamed(made)
+
+
+def _keeps_name(operator: str, as_bool: bool) -> bool:
+    """As Prometheus 2.42 has it, which forgot atan2."""
+    return not as_bool and (operator in COMPARING or operator == "atan2")
+
+
+def _by_signature(vector: Vector, matching: Matching) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = {}
+    for at, labels in enumerate(vector.labels):
+        found.setdefault(matching.signature(labels), []).append(at)
+    return found
+
+
+def _set(operator: str, left: Vector, right: Vector, matching: Matching) -> Vector:
+    steps = left.values.shape[1]
+    lefts, rights = _by_signature(left, matching), _by_signature(right, matching)
+
+    def there(vector: Vector, places: Mapping[Key, list[int]], key: Key) -> Mask:
+        rows_of = places.get(key)
+        if rows_of is None:
+            return np.zeros(steps, np.bool_)
+        return np.any(vector.present[rows_of], axis=0)
+
+    if operator == "or":
+        if not left.labels:
+            return right
+        present = [
+            right.present[at] & ~there(left, lefts, matching.signature(labels))
+            for at, labels in enumerate(right.labels)
+        ]
+        both = rows(
+            (*left.labels, *right.labels),
+            (*left.values, *right.values),
+            (*left.present, *present),
+            steps,
+        )
+        return merged(both, TWINS)
+    if not left.labels:
+        return left
+    mask = np.stack(
+        [there(right, rights, matching.signature(labels)) for labels in left.labels]
+    )
+    return with_present(left, left.present & (mask if operator == "and" else ~mask))
+
+
+def _pairs(
+    operator: str, left: Vector, right: Vector, matching: Matching, *, as_bool: bool
+) -> Vector:
+    steps = left.values.shape[1]
+    if not left.labels or not right.labels:
+        return empty(steps)
+    swapped = matching.many == "right"
+    many, one = (right, left) if swapped else (left, right)
+    ones = _by_signature(one, matching)
+    _check_one_side(one, ones, many, "left" if swapped else "right")
+    filters = operator in COMPARING and not as_bool
+    keeps_name = _keeps_name(operator, as_bool)
+    complaint = (
+        "multiple matches for labels: many-to-one matching must be explicit"
+        " (group_left/group_right)"
+        if matching.many == "one"
+        else "multiple matches for labels: grouping labels must ensure unique matches"
+    )
+    matched: dict[Key, Mask] = {}
+    labels: list[Labels] = []
+    values: list[Floats] = []
+    present: list[Mask] = []
+    for at, mine in enumerate(many.labels):
+        key = matching.signature(mine)
+        for partner in ones.get(key, ()):
+            a, b = many.values[at], one.values[partner]
+            sides = (b, a) if swapped else (a, b)
+            found = _numbers(operator, *sides)
+            both = many.present[at] & one.present[partner]
+            if filters:
+                both, found = both & (found == 1), sides[0]
+            if matching.many == "one":
+                _match_once(matched, key, both, complaint)
+            labels.append(
+                _labels_of(mine, one.labels[partner], matching, keeps_name=keeps_name)
+            )
+            values.append(found)
+            present.append(both)
+    return merged(rows(labels, values, present, steps), complaint)
+
+
+def _match_once(matched: dict[Key, Mask], key: Key, both: Mask, complaint: str) -> None:
+    """See that no series has several partners at the same step."""
+    before = matched.get(key)
+    if before is not None and (before & both).any():
+        raise QueryError(complaint)
+    matched[key] = both if before is None else before | both
+
+
+def _check_one_side(
+    one: Vector, ones: Mapping[Key, list[int]], many: Vector, side: str
+) -> None:
+    asked = np.any(many.present, axis=0)
+    for key, places in ones.items():
+        if len(places) > 1 and ((one.present[places].sum(axis=0) > 1) & asked).any():
+            group = ", ".join(f'{name}="{text}"' for name, text in key)
+            raise QueryError(
+                f"found duplicate series for the match group {{{group}}} on the {side}"
+                " hand-side of the operation;many-to-many matching not allowed:"
+                " matching labels must be unique on one side"
+            )
+
+
+def _labels_of(
+    mine: Labels, partner: Labels, matching: Matching, *, keeps_name: bool
+) -> Labels:
+    made = dict(mine) if keeps_name else without(mine, (NAME,))
+    if matching.many == "one":
+        if matching.on:
+            made = only(made, matching.labels)
+        else:
+            made = without(made, matching.labels)
+        return made
+    for name in matching.taken:
+        text = partner.get(name, "")
+        if text:
+            made[name] = text
+        else:
+            made.pop(name, None)
+    return made

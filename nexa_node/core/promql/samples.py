@@ -1,0 +1,120 @@
+"""What an expression is computed from, and what it may cost.
+
+Times are milliseconds since 1970, values are floats; a series' samples are in order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import re2
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Labels = Mapping[str, str]
+NAME = "__name__"
+STALE_BITS = 0x7FF0000000000002
+"""A series that ended is marked by this NaN (Prometheus, model/value)."""
+
+
+class QueryError(Exception):
+    """An expression that can't be computed: why, in Prometheus' words where it has any."""
+
+
+class TooMuch(QueryError):
+    """It would cost more than it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series; `labels` include its name."""
+
+    labels: Labels
+    times: Times
+    values: Floats
+
+
+MatchKind = Literal["=", "!=", "=~", "!~"]
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A condition on one label; a label that is not there is an empty one."""
+
+    label: str
+    kind: MatchKind
+    value: str
+    _regex: Any = field(default=None, compare=False, repr=False)
+
+    def matches(self, text: str) -> bool:
+        """Say whether a label's value meets it."""
+        if self._regex is None:
+            return (text == self.value) == (self.kind == "=")
+        found = self._regex.fullmatch(text) is not None
+        return found == (self.kind == "=~")
+
+
+def matcher(label: str, kind: MatchKind, value: str) -> Matcher:
+    """Make a condition; regular expressions are RE2's, so none can run away.
+
+    Raises:
+        QueryError: The regular expression is none.
+    """
+    if kind in ("=", "!="):
+        return Matcher(label, kind, value)
+    try:
+        return Matcher(label, kind, value, re2.compile(value))
+    except re2.error as error:
+        raise QueryError(f"{value!r} is no regular expression: {error}") from error
+
+
+def meets(labels: Labels, matchers: Iterable[Matcher]) -> bool:
+    """Say whether a series meets all conditions."""
+    return all(each.matches(labels.get(each.label, "")) for each in matchers)
+
+
+class Source(Protocol):
+    """Where samples come from."""
+
+    def select(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> Iterable[Series]:
+        """All series that meet `matchers`, with their samples of that time.
+
+        Both ends belong to it. More samples than asked for are no error.
+        """
+        ...
+
+
+def is_stale(values: Floats) -> Mask:
+    """Say which values mark the end of a series."""
+    return values.view(np.uint64) == STALE_BITS
+
+
+@dataclass(slots=True)
+class Budget:
+    """How much one expression may cost."""
+
+    samples: int = 20_000_000
+    """Samples it may look at, and values it may make."""
+    ended: Callable[[], bool] = lambda: False
+    """Asked between steps: whether its time is over."""
+    spent: int = 0
+
+    def spend(self, samples: int) -> None:
+        """Count what is about to be done.
+
+        Raises:
+            TooMuch: It is more than is left, or the time is over.
+        """
+        self.spent += samples
+        if self.spent > self.samples:
+            raise TooMuch(
+                "query processing would load too many samples into memory in query"
+                f" execution (more than {self.samples})"
+            )
+        if self.ended():
+            raise TooMuch("query timed out in expression evaluation")

@@ -1,0 +1,140 @@
+"""Values of an expression at many moments at once.
+
+A vector is a matrix: a row for each series, a column for each step. `present` says where
+there is a sample, since NaN is a value like any other.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nexa_node.core.promql.samples import NAME, Floats, Labels, Mask, QueryError, Times
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Series over the steps."""
+
+    labels: tuple[Labels, ...]
+    values: Floats
+    """Of shape (series, steps)."""
+    present: Mask
+    """Of the same shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One number a step."""
+
+    values: Floats
+
+
+Value = Vector | Scalar | str
+
+
+def empty(steps: int) -> Vector:
+    """A vector of nothing."""
+    return Vector((), np.zeros((0, steps)), np.zeros((0, steps), np.bool_))
+
+
+def rows(
+    labels: Sequence[Labels],
+    values: Sequence[Floats],
+    present: Sequence[Mask],
+    steps: int,
+) -> Vector:
+    """Stack rows; those without any sample go."""
+    kept = [i for i, mask in enumerate(present) if mask.any()]
+    if not kept:
+        return empty(steps)
+    return Vector(
+        tuple(labels[i] for i in kept),
+        np.stack([values[i] for i in kept]),
+        np.stack([present[i] for i in kept]),
+    )
+
+
+def pick(vector: Vector, kept: Sequence[int]) -> Vector:
+    """Take some rows."""
+    index = np.asarray(kept, np.intp)
+    return Vector(
+        tuple(vector.labels[i] for i in kept),
+        vector.values[index],
+        vector.present[index],
+    )
+
+
+def with_present(vector: Vector, present: Mask) -> Vector:
+    """Keep only some samples; rows that have none left go."""
+    kept = np.flatnonzero(present.any(axis=1))
+    return Vector(
+        tuple(vector.labels[i] for i in kept), vector.values[kept], present[kept]
+    )
+
+
+def key_of(labels: Labels) -> Key:
+    """Labels as something that compares."""
+    return tuple(sorted(labels.items()))
+
+
+def without(labels: Labels, dropped: Iterable[str]) -> dict[str, str]:
+    """Labels without some."""
+    gone = set(dropped)
+    return {name: text for name, text in labels.items() if name not in gone}
+
+
+def only(labels: Labels, kept: Iterable[str]) -> dict[str, str]:
+    """Labels of some names; those that are empty are not there."""
+    return {name: labels[name] for name in kept if labels.get(name)}
+
+
+TWINS = "vector cannot contain metrics with the same labelset"
+
+
+def unnamed(vector: Vector, *, whole: bool = False) -> Vector:
+    """The vector without its series' names.
+
+    Raises:
+        QueryError: Two series are the same but for the name, at the same step; or, with
+            `whole`, at any.
+    """
+    labels = tuple(without(each, (NAME,)) for each in vector.labels)
+    if whole and len({key_of(each) for each in labels}) < len(labels):
+        raise QueryError(TWINS)
+    return merged(Vector(labels, vector.values, vector.present), TWINS)
+
+
+def mapped(vector: Vector, change: Callable[[Floats], Floats]) -> Vector:
+    """Change every value; the names go."""
+    return unnamed(Vector(vector.labels, change(vector.values), vector.present))
+
+
+def merged(vector: Vector, complaint: str) -> Vector:
+    """Put rows of the same labels into one.
+
+    Raises:
+        QueryError: Two of them have a sample at the same step; says `complaint`.
+    """
+    places: dict[Key, list[int]] = {}
+    for at, labels in enumerate(vector.labels):
+        places.setdefault(key_of(labels), []).append(at)
+    if len(places) == len(vector.labels):
+        return vector
+    kept: list[int] = []
+    values, present = vector.values.copy(), vector.present.copy()
+    for at, *others in places.values():
+        kept.append(at)
+        for other in others:
+            if (present[at] & present[other]).any():
+                raise QueryError(complaint)
+            values[at] = np.where(present[other], values[other], values[at])
+            present[at] |= present[other]
+    return pick(Vector(vector.labels, values, present), kept)
+
+
+def constant(value: float, steps: Times) -> Scalar:
+    """The same number at every step."""
+    return Scalar(np.full(len(steps), value))
