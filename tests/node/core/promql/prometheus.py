@@ -117,9 +117,11 @@ def prometheus(folder: Path, samples: Samples) -> Iterator[Prometheus]:
         deadline = time.monotonic() + 30
         while True:
             assert process.poll() is None, "prometheus ended at once"
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"{url}/-/ready", timeout=2):
-                    break
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{url}/-/ready", timeout=2),
+            ):
+                break
             assert time.monotonic() < deadline, "prometheus is not ready"
             time.sleep(0.05)
         yield Prometheus(url)
