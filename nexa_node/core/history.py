@@ -88,14 +88,22 @@ class Ring:
         self.next = (self.next + 1) % len(self.times)
 
     def read(self, row: int, start_ms: int, end_ms: int) -> tuple[Times, Floats]:
-        """A series' samples of that time, both ends included, the oldest first."""
+        """A series' samples of that time, both ends included, the oldest first.
+
+        Behind the last one before a gap stands a mark that the series ended
+        (`samples.is_stale`): what went is not taken for what is.
+        """
         if row >= len(self.values):
             return np.zeros(0, np.int64), np.zeros(0)
         order = np.roll(np.arange(len(self.times)), -self.next)
         times, values = self.times[order], self.values[row, order]
         wide = np.ascontiguousarray(values, np.float64)
-        there = (times >= max(0, start_ms)) & (times <= end_ms) & ~self._absent(wide)
-        return times[there], wide[there]
+        there = ~self._absent(wide)
+        ended = np.zeros(len(there), np.bool_)
+        ended[1:] = there[:-1] & ~there[1:]
+        wide = np.where(ended, ABSENT, wide)
+        wanted = (times >= max(0, start_ms)) & (times <= end_ms) & (there | ended)
+        return times[wanted], wide[wanted]
 
     def _absent(self, values: Floats) -> Mask:
         exact = self.values.dtype == np.float64

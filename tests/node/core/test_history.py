@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from nexa_node.core.history import TICK_MS, History, Sample
 from nexa_node.core.promql.evaluate import evaluate, steps_of
 from nexa_node.core.promql.parsing import parse
-from nexa_node.core.promql.samples import Budget, Matcher, Series, matcher
+from nexa_node.core.promql.samples import Budget, Matcher, Series, is_stale, matcher
 from nexa_node.core.promql.vectors import Vector
 
 START = 1_760_000_400_000
@@ -22,7 +22,8 @@ def named(name: str) -> tuple[Matcher, ...]:
 
 def kept(history: History, name: str, since: int = 0, until: int = 2**60) -> Series:
     (found,) = history.select(named(name), since, until)
-    return found
+    alive = ~is_stale(found.values)
+    return Series(found.labels, found.times[alive], found.values[alive])
 
 
 def run(history: History, ticks: int, *, first: int = 0) -> None:
@@ -99,6 +100,19 @@ def test_a_series_that_went_and_one_that_came_late_have_no_samples_between() -> 
         *map(float, range(20, 30)),
     ]
     assert kept(history, "other").values.tolist() == list(map(float, range(10, 20)))
+
+
+def test_a_series_that_went_is_not_taken_for_what_is() -> None:
+    history = History()
+    for tick in range(10):
+        labels = {"__name__": "up", "node": "a" if tick < 5 else "b"}
+        history.append(START + tick * TICK_MS, [Sample(labels, 1.0, "gauge")])
+    at = START + 9 * TICK_MS
+
+    found = evaluate(parse("up"), history, steps_of(at, at, 1), Budget())
+
+    assert isinstance(found, Vector)
+    assert [labels["node"] for labels in found.labels] == ["b"]
 
 
 def test_a_tick_that_is_no_newer_is_ignored() -> None:

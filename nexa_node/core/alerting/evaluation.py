@@ -1,0 +1,213 @@
+"""One evaluation of a group of rules: samples in; series, alerts and faults out.
+
+Rules of a group are evaluated one after another and see what those before them recorded.
+`ALERTS` and `ALERTS_FOR_STATE` are published back, so that an expression can depend on
+whether its own alert fires already.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nexa_node.core.alerting.life import (
+    Active,
+    Change,
+    SameLabels,
+    TooManyAlerts,
+    advance,
+)
+from nexa_node.core.alerting.rules import Group, Rule
+from nexa_node.core.promql.evaluate import evaluate
+from nexa_node.core.promql.samples import (
+    NAME,
+    Budget,
+    Labels,
+    Matcher,
+    QueryError,
+    Series,
+    Source,
+    meets,
+)
+from nexa_node.core.promql.vectors import Scalar, Value, Vector
+
+ALERTS, ALERTS_FOR_STATE = "ALERTS", "ALERTS_FOR_STATE"
+Point = tuple[Mapping[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFault:
+    """A rule that could not be evaluated; itself worth an alert."""
+
+    rule: Rule
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What came of a group."""
+
+    active: Mapping[str, Mapping[str, Active]]
+    """By the rule's place in the group as `0`, `1` …: its alerts by fingerprint."""
+    changes: tuple[tuple[Rule, Change], ...]
+    recorded: tuple[Point, ...]
+    """Series to keep, recorded ones and `ALERTS`; their names included."""
+    faults: tuple[RuleFault, ...]
+    empty: tuple[Rule, ...]
+    """Rules whose selectors matched no series at all."""
+
+
+@dataclass(slots=True)
+class _Fresh:
+    """A source with what this evaluation recorded before, at its moment."""
+
+    source: Source
+    at_ms: int
+    points: list[Point] = field(default_factory=list[Point])
+    seen: int = 0
+    """Series that were selected since it was looked at last."""
+
+    def select(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> Iterable[Series]:
+        found = list(self.source.select(matchers, start_ms, end_ms))
+        if self.points and start_ms <= self.at_ms <= end_ms:
+            found = _joined(found, self.points, matchers, self.at_ms)
+        self.seen += len(found)
+        return found
+
+
+def evaluate_group(
+    group: Group,
+    source: Source,
+    active: Mapping[str, Mapping[str, Active]],
+    *,
+    now: float,
+    budget: Callable[[], Budget] = Budget,
+) -> Evaluated:
+    """Evaluate every rule of a group once.
+
+    A rule that fails keeps the alerts it had: a fault of ours resolves nothing.
+
+    Args:
+        group: Its rules.
+        source: Samples.
+        active: What `Evaluated.active` said last.
+        now: The moment, seconds since 1970.
+        budget: Makes what one rule may cost.
+    """
+    fresh = _Fresh(source, round(now * 1000))
+    kept: dict[str, Mapping[str, Active]] = {}
+    changes: list[tuple[Rule, Change]] = []
+    faults: list[RuleFault] = []
+    empty: list[Rule] = []
+    for place, rule in enumerate(group.rules):
+        key, before = str(place), active.get(str(place), {})
+        fresh.seen = 0
+        try:
+            points = results(rule, fresh, fresh.at_ms, budget())
+            if rule.alerts:
+                on, changed = advance(rule, points, before, now=now, limit=group.limit)
+                changes += [(rule, each) for each in changed]
+                kept[key] = on
+                fresh.points += _published(on)
+            else:
+                fresh.points += _recorded(rule, points, group.limit)
+        except (QueryError, TooManyAlerts, SameLabels) as error:
+            faults.append(RuleFault(rule, str(error)))
+            kept[key] = before
+            fresh.points += _published(before)
+        else:
+            if not fresh.seen:
+                empty.append(rule)
+    return Evaluated(
+        active=kept,
+        changes=tuple(changes),
+        recorded=tuple(fresh.points),
+        faults=tuple(faults),
+        empty=tuple(empty),
+    )
+
+
+def results(rule: Rule, source: Source, at_ms: int, budget: Budget) -> list[Point]:
+    """What a rule's expression gives at a moment.
+
+    Raises:
+        QueryError: It can't be computed.
+    """
+    steps = np.array([at_ms], np.int64)
+    return points_of(evaluate(rule.expression, source, steps, budget))
+
+
+def points_of(value: Value) -> list[Point]:
+    """The samples of a value at its last step."""
+    match value:
+        case Scalar():
+            return [({}, float(value.values[-1]))]
+        case Vector():
+            return [
+                (labels, float(numbers[-1]))
+                for labels, numbers, there in zip(
+                    value.labels, value.values, value.present, strict=True
+                )
+                if there[-1]
+            ]
+        case _:
+            raise QueryError("a rule can't give a string")
+
+
+def _published(active: Mapping[str, Active]) -> list[Point]:
+    points: list[Point] = []
+    for alert in active.values():
+        state = "pending" if alert.condition == "pending" else "firing"
+        points += [
+            ({**alert.labels, NAME: ALERTS, "alertstate": state}, 1.0),
+            ({**alert.labels, NAME: ALERTS_FOR_STATE}, float(int(alert.since))),
+        ]
+    return points
+
+
+def _recorded(rule: Rule, points: Sequence[Point], limit: int) -> list[Point]:
+    if limit and len(points) > limit:
+        raise TooManyAlerts(f"exceeded limit of {limit} with {len(points)} series")
+    made: list[Point] = []
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    for labels, value in points:
+        named = {**labels, **rule.labels, NAME: rule.name}
+        named = {name: text for name, text in named.items() if text}
+        key = tuple(sorted(named.items()))
+        if key in seen:
+            raise SameLabels(
+                "vector contains metrics with the same labelset after applying rule"
+                " labels"
+            )
+        seen.add(key)
+        made.append((named, value))
+    return made
+
+
+def _joined(
+    found: list[Series],
+    points: Sequence[Point],
+    matchers: tuple[Matcher, ...],
+    at_ms: int,
+) -> list[Series]:
+    """Put what was recorded just now behind the samples there are."""
+    by_labels: dict[tuple[tuple[str, str], ...], Series] = {
+        tuple(sorted(one.labels.items())): one for one in found
+    }
+    for labels, value in points:
+        if not meets(labels, matchers):
+            continue
+        key = tuple(sorted(labels.items()))
+        old = by_labels.get(key)
+        at, number = np.array([at_ms], np.int64), np.array([value])
+        if old is not None and len(old.times) and old.times[-1] < at_ms:
+            at = np.concatenate((old.times, at))
+            number = np.concatenate((old.values, number))
+        by_labels[key] = Series(_own(labels), at, number)
+    return list(by_labels.values())
+
+
+def _own(labels: Labels) -> Labels:
+    return dict(labels)
