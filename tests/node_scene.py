@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from nexa_node.contract.access import Identity
 from nexa_node.contract.checks import CheckResult, SelfTest
+from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.messages import ObjectRef, Sent
 from nexa_node.contract.rest import Page
@@ -28,6 +30,50 @@ from nexa_node.services.sampler import Sampler
 from nexa_node.services.supervisor import Supervisor
 from tests import builders
 from tests.fakes import CountingEntropy, FakeProbe, MemoryStore, settle
+
+
+class ClusterDesk:
+    """Changes of the cluster and its backups: keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def join_token(self, *, expires_s: int, by: Identity) -> JoinToken:
+        self.asked.append(("join_token", expires_s, by.id))
+        return JoinToken(token="nxj1.a.b.c", expires=builders.NOW)
+
+    async def leave(self, *, by: str, dry_run: bool) -> ClusterChange:
+        self.asked.append(("leave", by, dry_run))
+        return ClusterChange(done=not dry_run, what="left")
+
+    async def remove(self, name: str, *, by: str, dry_run: bool) -> ClusterChange:
+        self.asked.append(("remove", name, by, dry_run))
+        return ClusterChange(done=not dry_run, what="removed")
+
+    async def set_replicas(
+        self, copies: int, *, by: str, dry_run: bool
+    ) -> ClusterChange:
+        self.asked.append(("set_replicas", copies, by, dry_run))
+        return ClusterChange(done=not dry_run, what="copies")
+
+    def growth(self) -> Growth | None:
+        return None
+
+    async def drain(self, name: str, *, by: str) -> None:
+        self.asked.append(("drain", name, by))
+
+    async def maintain(self, name: str, *, on: bool, by: str) -> None:
+        self.asked.append(("maintain", name, on, by))
+
+    async def backup(self, *, by: str) -> AsyncIterator[bytes]:
+        self.asked.append(("backup", by))
+        return builders.nothing()
+
+    async def restore(
+        self, chunks: AsyncIterator[bytes], *, by: str
+    ) -> AsyncIterator[Growth]:
+        self.asked.append(("restore", by))
+        yield Growth(action="restore", phase="done")
 
 
 class Desk:
@@ -219,6 +265,7 @@ class Scene:
             canary=CanaryFigures(passed=3, lost=1, latest_s=0.02),
             refused={"waiting": 2},
         )
+        self.cluster_desk = ClusterDesk()
         self.node = Node(
             condition=self.condition,
             readings=self.readout.read,
@@ -237,6 +284,8 @@ class Scene:
             consoles=self.feed,
             way_out=self.drain,
             journal=self.journal,
+            changes=self.cluster_desk,
+            archive=self.cluster_desk,
         )
         for name, loop in self.loops():
             self.supervisor.add(name, loop)

@@ -6,6 +6,7 @@ What a change would do is said by `core.blast`; here it is asked for, noted and 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from nexa_node.contract.access import Identity
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import Conflict, Invalid, NexaError
 from nexa_node.contract.nodes import Cluster
@@ -28,7 +29,7 @@ class Changes:
     """As it is seen now."""
     store: StoreCluster
     is_alive: Callable[[str], bool]
-    issue: Callable[[int, str], Awaitable[JoinToken]]
+    issue: Callable[[int, Identity], Awaitable[JoinToken]]
     """Makes a join token: seconds, by whom."""
     forget: Callable[[str], Awaitable[None]]
     """Takes a member off the record."""
@@ -42,7 +43,7 @@ class Changes:
     _growth: Growth | None = field(default=None, init=False)
     _busy: bool = field(default=False, init=False)
 
-    async def join_token(self, *, expires_s: int, by: str) -> JoinToken:
+    async def join_token(self, *, expires_s: int, by: Identity) -> JoinToken:
         """Issue a token by which one node may join."""
         if not SHORTEST_S <= expires_s <= LONGEST_S:
             raise Invalid(

@@ -89,11 +89,11 @@ class Node:
     way_out: Drain
     journal: Journal
     """Told what operators do."""
+    changes: ClusterDesk
+    """Changes what the cluster is made of."""
+    archive: BackupDesk
     facts: Callable[[Task], Facts] | None = None
     """What is known of this node's own agents when a task is explained."""
-    changes_: ClusterDesk | None = None
-    """Changes what the cluster is made of."""
-    archive_: BackupDesk | None = None
 
     # Who, and how it is
 
@@ -307,7 +307,7 @@ class Node:
         """Issue a token by which one node may join."""
         self.permissions.allow(identity, "join_token")
         self._check_open()
-        return await self.changes.join_token(expires_s=expires_s, by=identity.id)
+        return await self.changes.join_token(expires_s=expires_s, by=identity)
 
     async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
         """Have this node leave the cluster."""
@@ -347,20 +347,6 @@ class Node:
         return self.archive.restore(chunks, by=identity.id)
 
     # Helpers
-
-    @property
-    def changes(self) -> ClusterDesk:
-        """Until the cluster is wired."""
-        if self.changes_ is None:
-            raise Unavailable("this node is not part of a cluster")
-        return self.changes_
-
-    @property
-    def archive(self) -> BackupDesk:
-        """Until the cluster is wired."""
-        if self.archive_ is None:
-            raise Unavailable("this node is not part of a cluster")
-        return self.archive_
 
     def _check_open(self) -> None:
         if self.way_out.begun:

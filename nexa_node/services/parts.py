@@ -171,7 +171,7 @@ class SelfTestDesk(Protocol):
 class ClusterDesk(Protocol):
     """Changing what the cluster is made of; nodes are named by their names."""
 
-    async def join_token(self, *, expires_s: int, by: str) -> JoinToken:
+    async def join_token(self, *, expires_s: int, by: Identity) -> JoinToken:
         """Issue a token by which one node may join."""
         ...
 

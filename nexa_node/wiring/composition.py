@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from nexa_node.adapters.files.config import Loaded
 from nexa_node.adapters.files.node_folder import Identity, NodeFolder
@@ -380,6 +381,8 @@ class _Front:
             consoles=self.feed,
             way_out=self.drain,
             journal=core.journal,
+            changes=_unwired(),
+            archive=_unwired(),
             facts=core.dispatch.facts,
         )
         # Loops stop in the opposite order: what the others say last is still saved.
@@ -443,3 +446,8 @@ class _Front:
 
 def _new_token() -> str:
     return make_token(secrets.token_bytes(TOKEN_ENTROPY)).text
+
+
+def _unwired() -> Any:
+    """Until the cluster is wired."""
+    return None

@@ -62,6 +62,14 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "list_tokens": lambda node, who: node.list_tokens(who),
     "revoke_token": lambda node, who: node.revoke_token(who, "nobody"),
     "feed": lambda node, who: node.feed(who),
+    "maintain": lambda node, who: node.maintain(who, "beta", on=True),
+    "join_token": lambda node, who: node.join_token(who, expires_s=60),
+    "leave": lambda node, who: node.leave(who, dry_run=True),
+    "remove_node": lambda node, who: node.remove_node(who, "beta", dry_run=True),
+    "set_replicas": lambda node, who: node.set_replicas(who, 3, dry_run=True),
+    "growth": lambda node, who: node.growth(who),
+    "backup": lambda node, who: node.backup(who),
+    "restore": lambda node, who: node.restore(who, builders.nothing()),
     "drain": lambda node, who: node.drain(who),
     "connect_agent": lambda node, who: node.connect_agent(
         who, text=True, address="10.0.0.1"
@@ -378,7 +386,7 @@ async def test_a_draining_node_takes_nothing_new_and_lets_work_finish() -> None:
         await it.node.drain(OPERATOR)
         await it.clock.advance(2)
 
-        assert it.desk.did() == ["stop_taking", "stop_taking", "go_away"]
+        assert it.desk.did() == ["stop_taking", "go_away"]
         assert it.node.status(VIEWER).state == "stopping"
         assert it.node.ready().status == "not_ready"
         for refused in ("submit", "send", "feed"):
@@ -393,7 +401,7 @@ async def test_a_draining_node_takes_nothing_new_and_lets_work_finish() -> None:
         await it.clock.advance(1)
 
         assert it.drain.done.is_set()
-        assert it.desk.did()[-1] == "close_all"
+        assert it.desk.did()[-2:] == ["stop_taking", "close_all"]
         assert it.kinds()[-1] == "node.drained"
         with pytest.raises(Draining):
             await take(stream, type(None))
