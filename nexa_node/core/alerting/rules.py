@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from nexa_node.core.alerting.templates import TemplateError, check_template
+from nexa_node.core.promql.durations import duration_s
 from nexa_node.core.promql.parsing import parse
 from nexa_node.core.promql.samples import QueryError
 
@@ -25,11 +26,6 @@ _YAML: Any = yaml
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 DEFAULT_INTERVAL_S = 15.0
-_DURATION = re.compile(
-    r"0|(?:(\d{1,6})y)?(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?"
-    r"(?:(\d{1,9})s)?(?:(\d{1,9})ms)?"
-)
-_UNITS_S = (31536000, 604800, 86400, 3600, 60, 1, 0.001)
 
 
 class RuleError(Exception):
@@ -106,22 +102,6 @@ def load(text: str, *, file: str) -> tuple[Group, ...]:
     if sum(len(group.rules) for group in groups) > RULES_MAX:
         raise RuleError(f"more than {RULES_MAX} rules", file=file, line=0)
     return groups
-
-
-def duration_s(text: str) -> float:
-    """Read a duration as Prometheus writes it: `5m`, `1h30m`, `0`.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None or not text:
-        raise ValueError(text)
-    return sum(
-        int(number) * unit
-        for number, unit in zip(found.groups(), _UNITS_S, strict=True)
-        if number
-    )
 
 
 def _composed(text: str, file: str) -> yaml.Node | None:

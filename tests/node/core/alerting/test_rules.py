@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from nexa_node.core.alerting.rules import RuleError, duration_s, load
+from nexa_node.core.alerting.rules import RuleError, load
+from nexa_node.core.promql.durations import duration_s
 
 GOOD = """
 groups:
