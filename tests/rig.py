@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import random
 import traceback
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -38,12 +39,14 @@ from nexa_node.services.dead_letters import DeadLetters
 from nexa_node.services.directory import Directory
 from nexa_node.services.dispatch import Dispatch
 from nexa_node.services.door import Door
+from nexa_node.services.fences import Fences
 from nexa_node.services.ledger import Ledger
 from nexa_node.services.means import Means
 from nexa_node.services.partials import PartialResults
 from nexa_node.services.postoffice import PostOffice
 from nexa_node.services.presence import Registry
 from nexa_node.services.queues import Queues
+from nexa_node.services.quorum import Writable
 from nexa_node.services.retirement import Retirement
 from nexa_node.services.sessions import Sessions
 from nexa_node.services.tasks import Tasks
@@ -52,6 +55,7 @@ from nexa_node.services.work import Work
 from tests.builders import identity
 from tests.fakes import CountingEntropy, MemoryStore, RecordingJournal, settle
 
+URL = "ws://127.0.0.1:6392/v1/agent"
 ENTROPY = CountingEntropy()
 """Shared, so that nodes over one store make no id twice."""
 
@@ -69,7 +73,13 @@ class Rig:
         queues: tuple[QueuePolicy, ...] = (),
         canary: CanaryPolicy | None = None,
         seed: int = 1,
+        is_controller: Callable[[], bool] = lambda: True,
+        has_quorum: Callable[[], bool] = lambda: True,
+        urls: Callable[[], tuple[str, ...]] = lambda: (URL,),
+        fenced: bool = True,
     ) -> None:
+        """Unless `fenced`, nobody tells this node that its agents went elsewhere."""
+        self.name = name
         self.store = store or MemoryStore()
         self.clock = self.store.clock
         self.journal = RecordingJournal()
@@ -77,12 +87,14 @@ class Rig:
         session_policy = sessions or SessionPolicy()
         lease_policy = leases or LeasePolicy()
         rng = random.Random(seed)
+        writable = Writable(has_quorum, node=name)
         store_, clock = self.store, self.clock
         self.directory = Directory(
             tasks=store_.tasks,
             agents=store_.agents,
             events=store_.events,
             clock=clock,
+            in_touch=lambda: store_.health().connected and has_quorum(),
         )
         self.ledger = Ledger(store_.tasks, self.journal)
         self.custody = Custody(
@@ -131,6 +143,7 @@ class Rig:
             clock=clock,
             entropy=ENTROPY,
             policy=session_policy,
+            is_controller=is_controller,
         )
         self.retirement = Retirement(
             surplus=self.directory.surplus,
@@ -166,19 +179,21 @@ class Rig:
             policy=lease_policy,
             tell=self.directory.observe_agent,
         )
+        door = Door(
+            records=store_.sessions,
+            inboxes=store_.inboxes,
+            authenticate=self._authenticate,
+            entropy=ENTROPY,
+            node=f"id-{name}",
+            sight=self.directory,
+            check_writable=writable.check,
+        )
         self.sessions = Sessions(
-            Door(
-                records=store_.sessions,
-                inboxes=store_.inboxes,
-                authenticate=self._authenticate,
-                entropy=ENTROPY,
-                node=f"id-{name}",
-                sight=self.directory,
-            ),
+            door,
             clock=clock,
             journal=self.journal,
             node=NodeRef(id=f"id-{name}", name=name),
-            urls=lambda: ("ws://127.0.0.1:6392/v1/agent",),
+            urls=urls,
             policy=session_policy,
             leases=lease_policy,
         )
@@ -190,8 +205,20 @@ class Rig:
                 post=self.post,
                 sight=self.directory,
                 watches=self.watches,
+                check_writable=writable.check,
             )
         )
+        self.fences = Fences(
+            here=self.sessions,
+            door=door,
+            sight=self.directory,
+            let_go=self.custody.let_go,
+            again=self.registry.again,
+            clock=clock,
+            node=name,
+        )
+        if fenced:
+            self.directory.subscribe(self.fences.told)
         for audience in (self.registry, self.dispatch, self.watches, self.post):
             self.sessions.listen(audience)
         self.custody.on_count(self.registry.changed)
@@ -211,6 +238,7 @@ class Rig:
             self.post.run(),
             self.watches.run(),
             self.partials.run(),
+            self.fences.run(),
         ):
             self.spawn(loop)
         await settle()
@@ -380,7 +408,11 @@ class FakeAgent:
 
     async def reject(self, retry_after_ms: int | None = None) -> None:
         """Refuse the newest assignment."""
-        data = {"reason": "rejected", "details": {"reason": "busy"}}
+        data: dict[str, Any] = {
+            "reason": "rejected",
+            "retryable": True,
+            "details": {"reason": "busy"},
+        }
         if retry_after_ms is not None:
             data["retry_after_ms"] = retry_after_ms
         error = {"code": 1013, "message": "busy", "data": data}

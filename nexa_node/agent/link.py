@@ -351,6 +351,8 @@ class Link:
         pause = max(0.0, asked.reconnect_after_ms / 1000)
         self._hold_s = pause
         _log.info("the node asks us to move: %s", asked.reason)
+        if asked.cluster:
+            self._dial.endpoints.learn(asked.cluster)
         if len(self._dial.endpoints) == 1:
             return
         await asyncio.sleep(pause)

@@ -199,6 +199,8 @@ class GoAway(Params, frozen=True, kw_only=True):
 
     reason: str
     reconnect_after_ms: int = 0
+    cluster: tuple[str, ...] = ()
+    """Where to connect, as in the welcome, and newer; empty: as the welcome said."""
 
 
 class Report(Params, frozen=True, kw_only=True):

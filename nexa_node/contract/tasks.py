@@ -104,8 +104,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: datetime
     ended: datetime | None = None
     outcome: str | None = None
-    """How it ended: completed, failed, lease_expired, agent_lost, released, rejected, cancelled,
-    redriven."""
+    """How it ended: completed, failed, lease_expired, agent_lost, node_lost, released, rejected,
+    cancelled, redriven."""
     error: Json = None
 
 

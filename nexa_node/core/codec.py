@@ -18,7 +18,17 @@ DEPTH_LIMIT = 32
 VALUES_LIMIT = 10_000
 
 _INTEGER_BITS = 64
+_NUMBER_GROWTH = 14
+"""Bytes that a number may be longer when it is written again: `1e15` has 18 then."""
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL
+)
+"""An escape in a JSON text; a group if it is half of a surrogate pair."""
 _STRING_OR_BRACE = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[{}]')
+_HALF_A_PAIR = (
+    "half of a surrogate pair: \\ud800 to \\udfff come by twos, a high one and a low one; "
+    "bytes that are no text go as base64"
+)
 
 
 class Malformed(Exception):
@@ -43,6 +53,10 @@ class Codec(Protocol):
         Raises:
             Malformed: It is none, or one made to hurt.
         """
+        ...
+
+    def kept(self, size: int) -> int:
+        """The most bytes of JSON that may become of a document of `size` bytes."""
         ...
 
     def is_batch(self, data: bytes) -> bool:
@@ -90,11 +104,20 @@ class JsonCodec:
 
     def open(self, data: bytes) -> None:
         """Check; documents that re-encode to themselves are proven in one step."""
-        value = _decoded(_JSON_ANY.decode, data)
+        try:
+            value = _decoded(_JSON_ANY.decode, data)
+        except Malformed:
+            if any(found[1] for found in _ESCAPE.finditer(data)):
+                raise Malformed(_HALF_A_PAIR) from None
+            raise
         if _may_be_large(data):
             _check_size(value)
         if not _same_again(value, data):
             _check_keys(data)
+
+    def kept(self, size: int) -> int:
+        """Only numbers grow, `1e15,` most; all else is as long, or shorter."""
+        return size + min(3 * size, _NUMBER_GROWTH * VALUES_LIMIT)
 
     def is_batch(self, data: bytes) -> bool:
         """See the first character."""
@@ -141,6 +164,10 @@ class MsgpackCodec:
             return
         if _pairs_in(data) != _keys_of(value):
             raise Malformed("an object has the same key twice")
+
+    def kept(self, size: int) -> int:
+        r"""A control character, one byte, is `\u0001`; nothing grows more than that."""
+        return 6 * size
 
     def is_batch(self, data: bytes) -> bool:
         """See the first byte: one of the three kinds of array."""

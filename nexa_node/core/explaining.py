@@ -1,11 +1,11 @@
 """One sentence on why a task is where it is, and the agents that sentence rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from nexa_node.contract.agents import Agent
-from nexa_node.contract.tasks import Explanation, Task
+from nexa_node.contract.tasks import Considered, Explanation, Task
 from nexa_node.core import routing
 from nexa_node.core.routing import Facts, missing_labels, put_off
 
@@ -14,7 +14,10 @@ CONSIDERED_MAX = 100
 
 
 def explain(
-    task: Task, agents: Sequence[Agent], facts: Facts | None = None
+    task: Task,
+    agents: Sequence[Agent],
+    facts: Facts | None = None,
+    told: Mapping[str, Considered] | None = None,
 ) -> Explanation:
     """Say why `task` is where it is, and what speaks for and against each agent.
 
@@ -22,17 +25,18 @@ def explain(
         task: Its record.
         agents: The registry's.
         facts: What the node that is asked knows beyond the registry.
+        told: By agent, what the node that has its session says of it.
     """
     near = [agent for agent in agents if agent.namespace == task.namespace]
     able = [agent for agent in near if _can(agent, task.type)]
     others = [agent for agent in near if not _can(agent, task.type)]
-    told = routing.explain(task, (*able, *others)[:CONSIDERED_MAX], facts)
-    can_go = any(each.eligible for each in told.considered)
+    found = routing.explain(task, (*able, *others)[:CONSIDERED_MAX], facts, told)
+    can_go = any(each.eligible for each in found.considered)
     if task.status != "pending" or can_go or put_off(task, facts) is not None:
-        return told
+        return found
     ahead = "" if facts is None or not facts.ahead else f"; {facts.ahead} go before it"
     verdict = f"{_why_it_waits(task, near, able)}{ahead}"
-    return msgspec.structs.replace(told, verdict=verdict)
+    return msgspec.structs.replace(found, verdict=verdict)
 
 
 def _why_it_waits(task: Task, near: Sequence[Agent], able: Sequence[Agent]) -> str:

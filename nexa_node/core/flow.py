@@ -62,6 +62,20 @@ class Outbound:
         """Whether more than half is free: what can wait may go on."""
         return self.frames * 2 < self.frames_limit and self.bytes * 2 < self.bytes_limit
 
+    def crowded(self, owed: int, size: int) -> bool:
+        """Whether three quarters are taken, what is owed included.
+
+        Never while nothing waits: then nobody would tell when it ends.
+
+        Args:
+            owed: Frames that will come anyway.
+            size: Bytes one of them may have.
+        """
+        return self.frames > 0 and (
+            (self.frames + owed) * 4 >= self.frames_limit * 3
+            or (self.bytes + owed * size) * 4 >= self.bytes_limit * 3
+        )
+
 
 @dataclass(slots=True)
 class Bucket:

@@ -59,6 +59,13 @@ def check_task(task: NewTask) -> None:
     for name in ("id", "namespace", "parent"):
         _optional_slug(name, getattr(task, name))
     _texts(fairness_key=task.fairness_key, idempotency_key=task.idempotency_key)
+    if task.id is not None and task.idempotency_key is not None:
+        raise Invalid(
+            "idempotency_key: give either it or id, never both: one task can't be known "
+            "by two names, and an id is as good as a key",
+            remedy="leave one of them out; the same submission may be made again by it",
+            details={"member": "idempotency_key"},
+        )
     _labels("labels", task.labels)
     _zoned("deadline", task.deadline)
     _zoned("start_by", task.start_by)

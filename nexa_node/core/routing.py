@@ -138,10 +138,19 @@ def consider(task: Task, agent: Agent, facts: Facts | None = None) -> Considered
 
 
 def explain(
-    task: Task, agents: Sequence[Agent], facts: Facts | None = None
+    task: Task,
+    agents: Sequence[Agent],
+    facts: Facts | None = None,
+    told: Mapping[str, Considered] | None = None,
 ) -> Explanation:
-    """Say why a task is where it is, with what speaks for and against each agent."""
-    considered = tuple(consider(task, agent, facts) for agent in agents)
+    """Say why a task is where it is, with what speaks for and against each agent.
+
+    `told`, by agent, is what the nodes that have their sessions said of them.
+    """
+    told = told or {}
+    considered = tuple(
+        told.get(agent.id) or consider(task, agent, facts) for agent in agents
+    )
     return Explanation(
         id=task.id,
         status=task.status,

@@ -160,7 +160,7 @@ def _call(codec: Codec, envelope: Envelope, size: int, data_bytes: int) -> Incom
     wants_answer = envelope.id is not msgspec.UNSET
     params, error = _read_params(codec, method, envelope.params)
     if error is None:
-        error = _objection(params, size, data_bytes)
+        error = _objection(params, codec.kept(size), data_bytes)
     return Incoming(known, wants_answer, method, params, error)
 
 
@@ -178,12 +178,18 @@ def _read_params(
         return None, protocol_error(errors.INVALID_PARAMS, "invalid_params", why)
 
 
-def _objection(params: Any, size: int, data_bytes: int) -> ErrorObject | None:
-    """Look at the values; a payload is measured only in a frame that could hold it."""
+def _objection(params: Any, most: int, data_bytes: int) -> ErrorObject | None:
+    """Look at the values; a payload is measured only if it might be too large.
+
+    Args:
+        params: The method's own Struct.
+        most: Bytes of JSON that the whole call may become: what the store keeps.
+        data_bytes: The most a payload may be.
+    """
     try:
         intake.check(params)
         name = intake.payload_of(params)
-        if name is not None and size > data_bytes:
+        if name is not None and most > data_bytes:
             intake.check_size(name, getattr(params, name), data_bytes)
     except NexaError as error:
         return error_object(error)

@@ -6,12 +6,13 @@ by `welcome`, `answer`, `refuse`, `request`, `notify` and `close`.
 
 What stays true: hello comes first; every request with an id is answered exactly once,
 in a batch all together; a notification never; at most `inflight` calls are with the
-services; what waits to be sent is bounded, and over the bound the connection is slow.
+services, and none is begun while the answers of earlier ones crowd the way out; what
+waits to be sent is bounded, and over the bound the connection is slow.
 """
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -36,24 +37,17 @@ from nexa_node.contract.frames import (
 )
 from nexa_node.contract.version import PROTOCOL
 from nexa_node.core import rpc
+from nexa_node.core.batches import Batch, no_room
 from nexa_node.core.codec import Codec, NotEncodable
 from nexa_node.core.flow import Outbound
 from nexa_node.core.policies import SessionPolicy
 
 WAITING_LIMIT = BATCH_LIMIT
 """Calls kept back beyond `inflight`: one whole batch."""
-MISTAKES_LIMIT = 8
-"""Malformed frames forgiven before hello."""
+MISTAKES_LIMIT = 3
+"""Malformed frames before hello that end the connection."""
 
 _PROTOCOL = re.compile(r"(\d{1,4})\.(\d{1,4})(\.\d{1,4})?")
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """A batch whose answers leave together."""
-
-    missing: int
-    answers: list[bytes] = field(default_factory=list[bytes])
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +141,8 @@ class Session:
         self._output: deque[bytes] = deque()
         self._outbound = Outbound(policy.outbound_frames, policy.outbound_bytes)
         self._inflight = 0
+        self._answer_bytes = 0
+        """What the next answer may have, going by the largest of late."""
         self._waiting: deque[Call] = deque()
         self._asked: dict[int, _Asked] = {}
         self._last_id = 0
@@ -160,6 +156,16 @@ class Session:
     def is_roomy(self) -> bool:
         """Whether what can wait may be sent now."""
         return self._outbound.roomy
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits to be sent that nothing more should be read."""
+        return self._outbound.crowded(self._inflight, self._answer_bytes)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` has something to give."""
+        return bool(self._events)
 
     @property
     def needs_ticks(self) -> bool:
@@ -210,18 +216,22 @@ class Session:
 
     def take_output(self) -> list[bytes]:
         """Take every frame that is to be sent, in order."""
-        frames = list(self._output)
-        self._output.clear()
-        for frame in frames:
-            self._outbound.sent(len(frame))
+        frames: list[bytes] = []
+        while (frame := self.next_frame()) is not None:
+            frames.append(frame)
         return frames
 
     def next_frame(self) -> bytes | None:
-        """Take the next frame that is to be sent; None when there is none now."""
+        """Take the next frame that is to be sent; None when there is none now.
+
+        What it made room for is among the events then.
+        """
         if not self._output:
             return None
         frame = self._output.popleft()
         self._outbound.sent(len(frame))
+        if self._waiting and self._is_open:
+            self._admit()
         return frame
 
     def welcome(self, call: Call, welcome: Welcome) -> None:
@@ -362,7 +372,7 @@ class Session:
         if not self._is_open and self._greeting is None:
             told = errors.Unauthorized(f"{call.method}: say session.hello first")
             self._reply(call, Failure(id=call.id, error=error_object(told)))
-        elif self._is_open and self._inflight < self._policy.inflight:
+        elif self._may_begin():
             self._inflight += 1
             self._events.append(Called(call))
         elif len(self._waiting) < WAITING_LIMIT:
@@ -382,8 +392,15 @@ class Session:
         self._inflight -= 1
         self._admit()
 
+    def _may_begin(self) -> bool:
+        return (
+            self._is_open
+            and self._inflight < self._policy.inflight
+            and not self.is_crowded
+        )
+
     def _admit(self) -> None:
-        while self._waiting and self._inflight < self._policy.inflight:
+        while self._waiting and self._may_begin():
             self._inflight += 1
             self._events.append(Called(self._waiting.popleft()))
 
@@ -398,17 +415,21 @@ class Session:
 
     def _join_or_send(self, batch: Batch | None, outgoing: Success | Failure) -> None:
         frame = self._encoded(outgoing)
+        self._answer_bytes = max(len(frame), self._answer_bytes * 7 // 8)
         if batch is None:
             self._queue(frame)
-        else:
-            self._join(batch, frame)
+            return
+        limit = self._policy.frame_bytes
+        if not batch.has_room(frame, limit):
+            told = no_room(len(frame), limit)
+            frame = self.codec.write(Failure(id=outgoing.id, error=error_object(told)))
+        self._join(batch, frame)
 
     def _join(self, batch: Batch, frame: bytes | None) -> None:
-        batch.missing -= 1
-        if frame is not None:
-            batch.answers.append(frame)
+        batch.add(frame)
         if batch.missing == 0 and batch.answers:
-            self._queue(self.codec.join(batch.answers))
+            for answers in batch.arrays(self._policy.frame_bytes):
+                self._queue(self.codec.join(answers))
 
     def _encoded(self, outgoing: Success | Failure) -> bytes:
         """Encode an answer; one that cannot be, or is too large, becomes an error."""
@@ -437,6 +458,7 @@ class Session:
         if self._outbound.add(len(frame)):
             self._output.append(frame)
             return True
+        self._waiting.clear()
         self.take_output()
         self.close(errors.CLOSE_SLOW, "the agent reads too slowly: resume when it can")
         return False

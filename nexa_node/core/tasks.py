@@ -43,7 +43,9 @@ HISTORY_LIMIT = 32
 HISTORY_ERROR_LIMIT = 2048
 """Bytes of an attempt's error kept in the history; the record must fit into a frame."""
 
-Loss = Literal["lease_expired", "agent_lost"]
+Loss = Literal["lease_expired", "agent_lost", "node_lost"]
+"""Why a claim ended without its agent's word: nobody renewed it, the agent did not come
+back, or its node died and it came back on no other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,18 @@ def assign(task: Task, *, agent: AgentId, node: str, now: datetime) -> Moved | D
     return Moved(moved, f"assigned to {agent}, attempt {attempt}")
 
 
-def start(task: Task, claim: Claim, *, now: datetime) -> Verdict:
-    """Note that the agent accepted."""
+def start(
+    task: Task, claim: Claim, *, now: datetime, node: str | None = None
+) -> Verdict:
+    """Note that the agent accepted; with `node`, that it has its session there."""
     denied = _fence(task, claim)
     if denied is not None:
         return denied
-    if task.status == "running":
+    node = node or task.node
+    if task.status == "running" and task.node == node:
         return Kept(task, "it runs already")
-    moved = msgspec.structs.replace(task, status="running", started=now)
+    begun = task.started if task.status == "running" else now
+    moved = msgspec.structs.replace(task, status="running", started=begun, node=node)
     return Moved(moved, f"{claim.agent} accepted")
 
 
@@ -152,8 +158,12 @@ def progress(
     note: str | None,
     now: datetime,
     partial: Json = None,
+    node: str | None = None,
 ) -> Verdict:
-    """Note how far it is. The agent works, so it has accepted, too."""
+    """Note how far it is. The agent works, so it has accepted, too.
+
+    With `node`, note that it has its session there, whoever gave it the task.
+    """
     denied = _fence(task, claim)
     if denied is not None:
         return denied
@@ -161,6 +171,7 @@ def progress(
         task,
         status="running",
         started=task.started or now,
+        node=node or task.node,
         pct=task.pct if pct is None else pct,
         note=task.note if note is None else note,
         partial=task.partial if partial is None else partial,
@@ -241,12 +252,22 @@ def lose(
         return Denied(LeaseLost(f"task {task.id}: claim {epoch} is over already"))
     late = overdue(task, now)
     ended = _ended(task, loss, now)
-    agent = task.agent or "its agent"
-    why = f"{agent} was lost" if loss == "agent_lost" else f"the lease of {agent} ended"
+    why = _why_lost(task, loss)
     if late is not None:
         return _finish(ended, "expired", f"its {late} is over", now, None)
     told = {"reason": loss, "message": why}
     return _again(ended, why, now, rng, told)
+
+
+def _why_lost(task: Task, loss: Loss) -> str:
+    agent = task.agent or "its agent"
+    match loss:
+        case "agent_lost":
+            return f"{agent} was lost"
+        case "node_lost":
+            return f"the node {task.node} died, and {agent} did not come back"
+        case "lease_expired":
+            return f"the lease of {agent} ended"
 
 
 def cancel(task: Task, *, by: str, now: datetime) -> Verdict:

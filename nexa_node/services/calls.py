@@ -17,6 +17,7 @@ from nexa_node.contract.frames import (
     Watch,
     Watching,
 )
+from nexa_node.contract.messages import NewMessage
 from nexa_node.contract.tasks import NewTask, Submitted, Task
 from nexa_node.core.session import Call
 from nexa_node.services.api import AgentFilter, TaskFilter
@@ -31,6 +32,9 @@ from nexa_node.services.work import Work
 Now = Callable[[LiveAgent, Any], Any | None]
 Later = Callable[[LiveAgent, Any], Awaitable[Any]]
 
+READS = frozenset(("task.get", "task.watch"))
+"""What needs the store and changes nothing in it."""
+
 
 class AgentCalls:
     """What an open session's methods do. Satisfies `sessions.Calls`."""
@@ -44,8 +48,13 @@ class AgentCalls:
         post: PostOffice,
         sight: Sight,
         watches: Watches,
+        check_writable: Callable[[], None] | None = None,
     ) -> None:
-        """Join the services that agents call."""
+        """Join the services that agents call.
+
+        `check_writable` raises `Unavailable` while nothing can be stored.
+        """
+        self._check_writable = check_writable
         self._tasks = tasks
         self._work = work
         self._dispatch = dispatch
@@ -79,6 +88,8 @@ class AgentCalls:
 
     async def later(self, agent: LiveAgent, call: Call) -> Any:
         """Answer with the store's help."""
+        if self._check_writable is not None and _writes(call):
+            self._check_writable()
         return await self._later[call.method](agent, call.params)
 
     def notified(self, agent: LiveAgent, method: str, params: Any) -> None:
@@ -155,3 +166,10 @@ class AgentCalls:
     async def _release(self, agent: LiveAgent, said: Release) -> Empty:
         await self._work.release(agent, said)
         return Empty()
+
+
+def _writes(call: Call) -> bool:
+    """Whether a call needs to change the store; a signal passes by it."""
+    if isinstance(call.params, NewMessage):
+        return call.params.durable
+    return call.method not in READS

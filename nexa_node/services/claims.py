@@ -37,6 +37,9 @@ class Held:
     adopted: bool = False
     """An earlier run of this node assigned it: whether its agent has it is
     unknown, until it says so. It may be a newer process than the one that took it."""
+    elsewhere: bool = False
+    """Its agent has its session on another node, which has the claim in hand, too: ours
+    is the queue's message, and to look now and then whether that is still so."""
     dirty: bool = False
     """`task` holds progress that is not stored."""
     since: float = 0.0
@@ -103,6 +106,10 @@ class Claims:
         held.agent = agent
         if agent is not None:
             self._by_agent.setdefault(agent, set()).add(held.id)
+
+    def here(self) -> int:
+        """How many this node's own agents have, or are about to get."""
+        return sum(not held.elsewhere for held in self._held.values())
 
     def of(self, agent: AgentKey) -> list[Held]:
         """All that `agent` has."""

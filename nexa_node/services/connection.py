@@ -77,6 +77,8 @@ class Connection:
         self._desk = desk
         self._clock = clock
         self._wake = asyncio.Event()
+        self._room: asyncio.Event | None = None
+        """Once something had to wait for it: there is room for more answers."""
         self._handling = False
         self._greeting = False
         self._over = False
@@ -101,7 +103,11 @@ class Connection:
         return self._machine.needs_ticks and not (self._over or self._greeting)
 
     async def receive(self, data: bytes) -> None:
-        """Take one frame."""
+        """Take one frame; returns when the next one should be read.
+
+        While too much waits to be sent nothing more is read: then who asks faster than
+        it reads is slowed down, and not closed for what the node did not write yet.
+        """
         if self._over:
             return
         self._machine.receive(data, self._clock.monotonic())
@@ -113,6 +119,11 @@ class Connection:
             finally:
                 self._greeting = False
             greeted = self._handle()
+        if self._machine.is_crowded and not self._over:
+            if self._room is None:
+                self._room = asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
 
     async def next_output(self) -> Output | Close:
         """Wait for the next frame to send, or for the end."""
@@ -120,8 +131,7 @@ class Connection:
             had_room = self._machine.is_roomy
             frame = self._machine.next_frame()
             if frame is not None:
-                if not had_room and self._machine.is_roomy:
-                    self._desk.roomy(self)
+                self._left(had_room=had_room)
                 return Output(frame, text=self._machine.codec.text)
             if self._machine.closing is not None:
                 return Close(self._machine.closing.code, self._machine.closing.reason)
@@ -181,6 +191,15 @@ class Connection:
         self._machine.close(code, reason)
         self._handle()
 
+    def _left(self, *, had_room: bool) -> None:
+        """A frame left: whatever waited for that goes on."""
+        if not had_room and self._machine.is_roomy:
+            self._desk.roomy(self)
+        if self._room is not None and not self._machine.is_crowded:
+            self._room.set()
+        if self._machine.has_events:
+            self._handle()
+
     def _handle(self) -> Greeted | None:
         """Pass on what happened; what happens meanwhile is passed on by the same call."""
         self._wake.set()
@@ -218,4 +237,6 @@ class Connection:
         self._machine.close(1006, "the socket is gone")
         self._handle()
         self._wake.set()
+        if self._room is not None:
+            self._room.set()
         self._desk.ended(self)

@@ -6,7 +6,9 @@ What stays true, wherever the node, the store or the agent stops:
   ending gives it back, or leaves it to come again;
 - a claim ends by its agent, by its lease or by a newer record, and counts for its agent
   as long as it lasts: an agent's room is derived from the claims, never kept by hand;
-- what an earlier run of this node had is taken in hand again, for one lease.
+- what an earlier run of this node had is taken in hand again, for one lease;
+- a claim goes with its agent's session: the node it came to takes it in hand, the node it
+  left keeps no more than the queue's message, and neither ends what the other minds.
 """
 
 import asyncio
@@ -75,6 +77,8 @@ class Custody:
         """Whose progress is not stored, and since when; the oldest first."""
         self._group: asyncio.TaskGroup | None = None
         self._counted: list[Callable[[LiveAgent], None]] = []
+        self._minds_others = True
+        """Whether the messages of claims are kept that other nodes have in hand."""
         ledger.on_write(self.seen)
         sight.on_task(self.seen)
 
@@ -147,7 +151,7 @@ class Custody:
     def begin_work(self, held: Held) -> None:
         """Note that its agent is at it: the lease is renewed."""
         now = self.clock.monotonic()
-        held.adopted = False
+        held.adopted = held.elsewhere = False
         if held.accepted_at is None:
             held.accepted_at = now
         self.leases.renew(held.id, now)
@@ -174,7 +178,22 @@ class Custody:
         self.claims.add(held)
         if task.agent is not None:
             self.bind(held, (task.namespace, task.agent))
+        held.elsewhere = self._is_elsewhere(held)
         self.lease(held, task)
+
+    def inherit(self, key: AgentKey) -> None:
+        """Take in hand what an agent with a session here has by another node's doing."""
+        for task in self.sight.claims_of(*key):
+            held = self.claims.get(task.id)
+            if held is None:
+                self.adopt(Held(task.id), task)
+            elif held.agent == key:
+                held.elsewhere = False
+
+    def let_go(self, key: AgentKey) -> None:
+        """Leave an agent's claims to the node that it went on to."""
+        for held in self.claims.of(key):
+            self._leave(held)
 
     # -- ends ------------------------------------------------------------------
 
@@ -199,6 +218,9 @@ class Custody:
     async def lose(self, held: Held, loss: tasks.Loss) -> None:
         """End a claim whose lease is over or whose agent is gone; the attempt counts."""
         epoch, key = held.epoch, held.agent
+        if self._is_elsewhere(held):
+            self._leave(held)
+            return
         try:
             verdict = await self.claims.decide(
                 held,
@@ -256,6 +278,34 @@ class Custody:
             with suppress(NexaError):
                 await held.delivery.give_back(delay_s=delay_s)
 
+    def mind_others(self, minds: bool) -> None:
+        """Keep the messages of claims that other nodes have, or give all of them back."""
+        self._minds_others = minds
+        for held in self.claims:
+            if held.elsewhere:
+                self._leave(held)
+
+    def _is_elsewhere(self, held: Held) -> bool:
+        """Whether another node has the session of a claim's agent, as far as is known."""
+        if held.agent is None:
+            return False
+        here = self.agents.get(held.agent)
+        if here is not None and here.connection is not None:
+            return False
+        agent = self.sight.agent(*held.agent)
+        return agent is not None and agent.connected and agent.node != self.node
+
+    def _leave(self, held: Held) -> None:
+        """Keep of a claim the queue's message at most, for as long as it is elsewhere."""
+        if held.delivery is None or not self._minds_others:
+            self.drop(held)
+            self.spawn(self.give_back(held, 0.0))
+            return
+        held.elsewhere = held.adopted = True
+        held.forget()
+        self._dirty.pop(held, None)
+        self.leases.hold(held.id, self.clock.monotonic())
+
     async def _over(self, held: Held, task: Task) -> None:
         """Let a claim go that a newer record ended; its agent should stop."""
         if not self.claims.has(held):
@@ -302,6 +352,9 @@ class Custody:
         """Say to the queue what is still in hand."""
         while True:
             await self.clock.sleep(every_s)
+            for agent in list(self.agents.values()):
+                if agent.connection is not None:
+                    self.inherit(agent.key)
             before = self.clock.monotonic() - every_s
             await self.do_all(
                 _kept(held.delivery)

@@ -6,8 +6,7 @@ data nor result, so 100,000 of them fit.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -26,6 +25,7 @@ from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.nodes import TaskCounts
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import FINISHED, Task, TaskSummary, summarize
+from nexa_node.core.claim_book import ClaimBook
 from nexa_node.core.queue_book import Backlog, QueueBook
 from nexa_node.core.redriving import queued_anew_at
 from nexa_node.core.shelves import AgentShelf, EventShelf
@@ -41,16 +41,15 @@ from nexa_node.ports import (
 )
 from nexa_node.services.api import AgentFilter, EventFilter, TaskFilter
 from nexa_node.services.sight import TaskSeen
+from nexa_node.services.waiting import Waiting, fairly
 
 EVENTS_KEPT = 10_000
 """Events in memory; older ones are in the store alone."""
-TURN_EVERY = 64
-"""Changes taken from a watch before others get a turn of the loop."""
+CATCH_UP_S = 2.0
+"""Within so long after the store is back, its watches have told what they missed."""
 
 Listener = Callable[[Change], None]
 """Told each change, `seq` 0. Must not block and must not raise."""
-
-T = TypeVar("T")
 
 
 class Directory:
@@ -63,21 +62,33 @@ class Directory:
         agents: AgentRecords,
         events: EventLog,
         clock: Clock,
+        in_touch: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Know nothing yet; the `watch_…` loops fill it."""
+        """Know nothing yet; the `watch_…` loops fill it.
+
+        Args:
+            tasks: Records to follow.
+            agents: The registry.
+            events: What happens.
+            clock: Stamps changes.
+            in_touch: Whether the store is connected and has a quorum, from memory.
+        """
+        self._in_touch = in_touch
+        self._lost_at: float | None = None
         self._task_records = tasks
         self._agent_records = agents
         self._event_log = events
         self._clock = clock
         self._tasks = TaskShelf()
         self._queues = QueueBook()
+        self._claims = ClaimBook()
         self._records: dict[TaskId, Versioned[Task]] = {}
         self._agents = AgentShelf()
         self._events = EventShelf(EVENTS_KEPT)
         self._counts = TaskCounts()
         self._listeners: list[Listener] = []
         self._task_seen: list[TaskSeen] = []
-        self._waiting: dict[TaskId, set[asyncio.Future[bool]]] = {}
+        self._waiting = Waiting(clock)
         self._tasks_caught = asyncio.Event()
         self._agents_caught = asyncio.Event()
 
@@ -87,6 +98,16 @@ class Directory:
     def is_caught_up(self) -> bool:
         """Whether all that was in the store at the start is seen."""
         return self._tasks_caught.is_set() and self._agents_caught.is_set()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is told may be old: the store is, or was just now, out of reach."""
+        now = self._clock.monotonic()
+        if not self._in_touch():
+            self._lost_at = now
+        elif self._lost_at is not None and now - self._lost_at >= CATCH_UP_S:
+            self._lost_at = None
+        return self._lost_at is not None
 
     async def caught_up(self) -> None:
         """Wait until all that was in the store at the start is seen."""
@@ -140,6 +161,20 @@ class Directory:
         """One task, without its data, results, error and history."""
         known = self._records.get(task_id)
         return None if known is None else known.value
+
+    def claims_of(self, namespace: Namespace, agent_id: AgentId) -> list[Task]:
+        """All tasks that an agent has, whichever node gave them to it."""
+        return [
+            self._records[each].value for each in self._claims.of(namespace, agent_id)
+        ]
+
+    def claims_at(self, node: str) -> list[Task]:
+        """All tasks that agents of a node have, as their records say."""
+        return [self._records[task_id].value for task_id in self._claims.at(node)]
+
+    def claiming_nodes(self) -> tuple[str, ...]:
+        """Every node whose agents have tasks, as their records say."""
+        return self._claims.nodes()
 
     def unfinished(self) -> Iterable[Task]:
         """All tasks that are pending, assigned or running, without payloads."""
@@ -251,27 +286,8 @@ class Directory:
     async def finished(self, task_id: TaskId, *, wait_s: float) -> bool:
         """Wait up to `wait_s` for a task to finish; say whether it has."""
         known = self._tasks.get(task_id)
-        if known is not None and known.status in FINISHED:
-            return True
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(task_id, set())
-        waiting.add(future)
-        try:
-            async with asyncio.TaskGroup() as group:
-                timer = group.create_task(self._give_up(future, wait_s))
-                try:
-                    return await future
-                finally:
-                    timer.cancel()
-        finally:
-            waiting.discard(future)
-            if not waiting:
-                self._waiting.pop(task_id, None)
-
-    async def _give_up(self, future: "asyncio.Future[bool]", wait_s: float) -> None:
-        await self._clock.sleep(wait_s)
-        if not future.done():
-            future.set_result(False)
+        is_finished = known is not None and known.status in FINISHED
+        return is_finished or await self._waiting.wait(task_id, wait_s)
 
     def observe_agent(self, agent: Agent) -> None:
         """Take in what this node knows of an agent before the store has told it.
@@ -285,7 +301,7 @@ class Directory:
     async def watch_tasks(self) -> None:
         """Follow the records of tasks, for ever. A service's loop."""
         unseen = set(self._tasks)
-        async for told in _fairly(self._task_records.watch(known=self._knows)):
+        async for told in fairly(self._task_records.watch(known=self._knows)):
             if isinstance(told, Caught):
                 for gone in unseen:
                     self._drop_task(gone)
@@ -300,7 +316,7 @@ class Directory:
     async def watch_agents(self) -> None:
         """Follow the registry, for ever. A service's loop."""
         unseen = set(self._agents.keys())
-        async for told in _fairly(self._agent_records.watch()):
+        async for told in fairly(self._agent_records.watch()):
             if isinstance(told, Caught):
                 for gone in unseen:
                     self._drop_agent(gone)
@@ -317,7 +333,7 @@ class Directory:
         arrivals = self._event_log.arrivals()
         for event in await self._event_log.recent(limit=EVENTS_KEPT):
             self._see_event(event)
-        async for event in _fairly(arrivals):
+        async for event in fairly(arrivals):
             self._see_event(event)
 
     # Each change
@@ -331,7 +347,7 @@ class Directory:
         for seen in self._task_seen:
             seen(task)
         if task.status in FINISHED:
-            self._wake(task.id)
+            self._waiting.wake(task.id)
 
     def _put(self, task: Task, revision: int) -> None:
         """Have a task on the shelf as it is now, and tell of it."""
@@ -339,6 +355,7 @@ class Directory:
         summary = summarize(task)
         self._tasks.put(summary)
         self._queues.put(summary)
+        self._claims.put(task)
         self._counts = self._tasks.counts()
         now = self._clock.now()
         self._tell(TaskChanged(seq=0, time=now, task=summary, counts=self._counts))
@@ -346,6 +363,7 @@ class Directory:
     def _drop_task(self, task_id: TaskId) -> None:
         self._records.pop(task_id, None)
         self._queues.remove(task_id)
+        self._claims.remove(task_id)
         if self._tasks.remove(task_id):
             self._counts = self._tasks.counts()
             self._tell(TaskGone(seq=0, time=self._clock.now(), id=task_id))
@@ -363,27 +381,9 @@ class Directory:
         if self._events.put(event):
             self._tell(Happened(seq=0, time=self._clock.now(), event=event))
 
-    def _wake(self, task_id: TaskId) -> None:
-        for future in self._waiting.get(task_id, ()):
-            if not future.done():
-                future.set_result(True)
-
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
-
-
-async def _fairly(watch: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Pass `watch` on, letting others run during a flood.
-
-    A watch whose next item is there already never suspends its reader.
-    """
-    taken = 0
-    async for item in watch:
-        yield item
-        taken += 1
-        if taken % TURN_EVERY == 0:
-            await asyncio.sleep(0)
 
 
 def _light(task: Task) -> Task:

@@ -81,6 +81,7 @@ class Dispatch:
             self._running = True
             self._lanes.clear()
             for agent in list(self._custody.agents.values()):
+                self._custody.inherit(agent.key)
                 self._seat(agent)
                 self._ask_again(agent)
             try:
@@ -94,13 +95,22 @@ class Dispatch:
                 self._custody.halt()
 
     def stop_taking(self) -> None:
-        """Take nothing more from the queue: the node drains."""
+        """Take nothing more from the queue: the node drains, or is in maintenance."""
         self._taking = False
         self._placing.closed = True
+        self._custody.mind_others(False)
+
+    def take_again(self) -> None:
+        """Take from the queue as before `stop_taking`."""
+        self._taking = True
+        self._placing.closed = False
+        self._custody.mind_others(True)
+        for agent in list(self._custody.agents.values()):
+            self._lanes.refresh(agent)
 
     def in_hand(self) -> int:
         """How many tasks this node's agents have."""
-        return len(self._claims)
+        return self._claims.here()
 
     # -- what is asked of it ---------------------------------------------------
 
@@ -148,6 +158,7 @@ class Dispatch:
         """Let an agent work; what it still has is its own again, or is lost."""
         old = self._custody.agents.get(agent.key)
         self._custody.agents[agent.key] = agent
+        self._custody.inherit(agent.key)
         if self._running:
             self._seat(agent)
         if old is not None:
@@ -182,7 +193,7 @@ class Dispatch:
         for held in self._claims.of(agent.key):
             if in_order:
                 self._custody.spawn(self._custody.take_back(held))
-            else:
+            elif not held.elsewhere:
                 self._custody.spawn(self._custody.lose(held, "agent_lost"))
 
     def grant(self, agent: LiveAgent, number: int) -> None:

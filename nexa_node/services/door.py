@@ -65,6 +65,7 @@ class Door:
         entropy: Callable[[int], bytes],
         node: str,
         sight: Sight | None = None,
+        check_writable: Callable[[], None] | None = None,
     ) -> None:
         """Join what admission needs.
 
@@ -76,6 +77,8 @@ class Door:
             node: This node's id, as the records hold it.
             sight: Tells since when an agent is gone; without it, an id stays its
                 identity's until its session is ended.
+            check_writable: Raises `Unavailable` while nothing can be stored, so that an
+                agent tries another node at once.
         """
         self._records = records
         self._inboxes = inboxes
@@ -83,6 +86,7 @@ class Door:
         self._entropy = entropy
         self._node = node
         self._sight = sight
+        self._check_writable = check_writable
         self._ended: dict[str, None] = {}
         """Identities that are no more: what they held is free."""
 
@@ -133,6 +137,8 @@ class Door:
             Unavailable: The store does not answer.
         """
         key = key_of(hello)
+        if self._check_writable is not None:
+            self._check_writable()
         for _ in range(TRIES):
             seen = await self._records.get(*key)
             known = None if seen is None else seen.value
@@ -157,6 +163,15 @@ class Door:
             Unavailable: The store does not answer.
         """
         await self._change(key, session, token_sha256="")
+
+    async def gone_to(self, key: AgentKey) -> SessionRecord | None:
+        """Say who has an agent's session, if another node has; None if this one has.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        seen = await self._records.get(*key)
+        return None if seen is None or seen.value.node == self._node else seen.value
 
     async def hand_over(
         self, key: AgentKey, session: SessionId, identity: Identity

@@ -303,7 +303,8 @@ class Placing:
         if held.task is None or held.agent is None:
             return
         claim = Claim(held.agent[1], held.epoch)
-        verdict = tasks.start(held.task, claim, now=self._clock.now())
+        now = self._clock.now()
+        verdict = tasks.start(held.task, claim, now=now, node=self._custody.node)
         if isinstance(verdict, Moved):
             self._custody.change(held, verdict.task)
 

@@ -80,6 +80,11 @@ class Registry:
         if known is None or known.node == self._node or not known.connected:
             self._write_now(Presence(agent, gone=True))
 
+    def again(self, agent: LiveAgent) -> None:
+        """Write down at once that it is here: another node wrote that it is not."""
+        if agent.key in self._here:
+            self._write_now(Presence(agent))
+
     async def run(self) -> None:
         """Write, for ever."""
         async with asyncio.TaskGroup() as group:

@@ -113,6 +113,19 @@ class Roll:
         for audience in self._audience:
             audience.left(live, in_order=in_order)
 
+    def moved(self, live: LiveAgent, *, to: str, incarnation: str | None) -> None:
+        """Strike off one whose session goes on at another node, fencing what is here."""
+        connection, live.connection = live.connection, None
+        live.seat.connected = False
+        if connection is not None:
+            connection.close(errors.CLOSE_TAKEN_OVER, taken_over_by(incarnation))
+        if self._live.get(live.key) is not live:
+            return
+        del self._live[live.key]
+        self.note("agent.moved", live, f"goes on at {to}")
+        for audience in self._audience:
+            audience.left(live, in_order=False)
+
     def tick(self) -> None:
         """Strike off those whose grace is over."""
         for live in self._graces.over():

@@ -9,6 +9,7 @@ gone is kept by the roll (`services/roll.py`).
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, Protocol
 
 from nexa_node.contract import errors
@@ -79,6 +80,7 @@ class Sessions:
         self._clock = clock
         self._journal = journal
         self._node = node
+        self._urls = urls
         self._policy = policy
         self._calls: Calls | None = None
         self._roll = Roll(clock=clock, journal=journal, grace_s=leases.grace_ms / 1000)
@@ -168,22 +170,42 @@ class Sessions:
         live.connection.close(errors.CLOSE_GOING_AWAY, "disconnected by an operator")
 
     def revoked(self, identity_id: str, why: str) -> None:
-        """End every connection of an identity that is no more."""
+        """End every connection of an identity that is no more: revoked, or expired."""
         self._door.revoked(identity_id)
+        now = self._clock.now()
         for connection in list(self._connections):
             identity = connection.identity
             if identity is not None and identity.id == identity_id:
-                connection.close(errors.CLOSE_REVOKED, why)
+                connection.close(_end_of(identity, now), why)
+
+    def moved(self, live: LiveAgent, *, to: str, incarnation: str | None) -> None:
+        """Let an agent go whose session goes on at the node `to`; closes with 4409."""
+        self._roll.moved(live, to=to, incarnation=incarnation)
 
     def go_away(self, reason: str) -> None:
         """Ask all agents to move, and take no new ones."""
-        self._reception.is_draining = True
+        self.take_nobody()
+        self.ask_to_move(reason)
+
+    def ask_to_move(self, reason: str) -> None:
+        """Ask all agents to go to another node; who stays is served as before."""
         everybody = self.everybody()
         spread = GO_AWAY_SPREAD_MS / max(1, len(everybody))
         for number, live in enumerate(everybody):
-            after_ms = round(number * spread)
-            told = GoAway(reason=reason, reconnect_after_ms=after_ms)
+            told = GoAway(
+                reason=reason,
+                reconnect_after_ms=round(number * spread),
+                cluster=self._urls(),
+            )
             live.tell("session.go_away", told)
+
+    def take_nobody(self) -> None:
+        """Take no new agents; those that are here stay."""
+        self._reception.is_draining = True
+
+    def open_again(self) -> None:
+        """Take new agents again."""
+        self._reception.is_draining = False
 
     def close_all(self, reason: str) -> None:
         """End all connections; the agents may go elsewhere."""
@@ -306,3 +328,10 @@ class Sessions:
             message=f"{call.method} of {live.id} failed: {type(error).__name__}: {error}",
             severity="critical",
         )
+
+
+def _end_of(identity: Identity, now: datetime) -> int:
+    """The close code for one that may no longer call."""
+    if identity.expires is not None and identity.expires <= now:
+        return errors.CLOSE_UNAUTHORIZED
+    return errors.CLOSE_REVOKED

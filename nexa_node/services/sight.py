@@ -46,6 +46,10 @@ class Sight(Protocol):
         """One task, without its payloads."""
         ...
 
+    def claims_of(self, namespace: Namespace, agent_id: AgentId) -> Iterable[Task]:
+        """All tasks that an agent has, whichever node gave them to it."""
+        ...
+
     def unfinished(self) -> Iterable[Task]:
         """All tasks that are pending, assigned or running, without their payloads."""
         ...

@@ -48,6 +48,7 @@ class Tasks:
         clock: Clock,
         entropy: Callable[[int], bytes],
         policy: SessionPolicy,
+        is_controller: Callable[[], bool] = lambda: True,
     ) -> None:
         """Nothing is watched before `run`.
 
@@ -58,10 +59,13 @@ class Tasks:
             clock: Deadlines are by its wall clock.
             entropy: That many random bytes, for ids.
             policy: The size of a payload.
+            is_controller: Whether this node ends for all nodes what is overdue.
         """
         self.repairs = Repairs(queue=queue, ledger=ledger, sight=sight)
         """Whose queue message may be missing; put again by `run`."""
-        self._deadlines = Deadlines(ledger=ledger, clock=clock)
+        self._deadlines = Deadlines(
+            ledger=ledger, sight=sight, clock=clock, is_ours=is_controller
+        )
         self._queue = queue
         self._ledger = ledger
         self._sight = sight

@@ -165,6 +165,7 @@ class Work:
             note=said.note,
             partial=said.partial,
             now=self._clock.now(),
+            node=self._custody.node,
         )
 
     def _tell_partial(self, task: Task, said: Progress) -> None:

@@ -6,6 +6,9 @@ from typing import Any, NoReturn
 
 from nexa_node.contract.errors import Invalid
 
+SECONDS_MAX = 10 * 365 * 24 * 3600
+"""Further ahead nothing is planned."""
+
 
 class Usage(Invalid):
     """The call's words are off: exit code 2."""
@@ -35,6 +38,19 @@ class Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """After help was printed."""
         raise Help
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds: an argument's `type`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is no number of seconds from 0 to {SECONDS_MAX:,}"
+        )
+    return number
 
 
 def choose_verb(

@@ -8,11 +8,13 @@ from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import Namespace, TaskId
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import Redrive, Redriven, TaskSummary
-from nexa_tui.commands.arguments import Parser, choose_verb
+from nexa_tui.commands.arguments import Parser, Usage, choose_verb
 from nexa_tui.commands.output import EXIT_FAILED, Call, age
 from nexa_tui.commands.reach import add_target_options, reach
 
 _VERBS = ("list", "redrive", "purge")
+_IDS_MAX = 10_000
+"""Ids that one call may name."""
 _DONE = {"redrive": "back in the queue", "purge": "forgotten"}
 
 
@@ -72,7 +74,7 @@ def _change(verb: str, arguments: list[str], call: Call) -> int:
         all=options.all,
     )
     if not (wanted.ids or wanted.type or wanted.namespace or wanted.all):
-        raise Invalid(
+        raise Usage(
             "it does not say which dead letters",
             remedy=f"nexa dead-letters {verb} ID…, --type TYPE or --all",
         )
@@ -80,11 +82,21 @@ def _change(verb: str, arguments: list[str], call: Call) -> int:
         path = f"/v1/dead-letters/{verb}"
         if verb == "purge" and not (options.yes or options.dry_run):
             planned = node.post(path, Redriven, body=wanted, query={"dry_run": True})
+            if not planned.done:
+                return _say(verb, planned, options, call)
             _confirm(planned, call)
+            wanted = _as_planned(wanted, planned)
         told = node.post(
             path, Redriven, body=wanted, query={"dry_run": options.dry_run}
         )
     return _say(verb, told, options, call)
+
+
+def _as_planned(wanted: Redrive, planned: Redriven) -> Redrive:
+    """Ask for what was agreed to: nobody was asked about what died meanwhile."""
+    if len(planned.done) > _IDS_MAX:
+        return wanted
+    return Redrive(ids=(*planned.done, *planned.failed))
 
 
 def _parser(verb: str) -> Parser:

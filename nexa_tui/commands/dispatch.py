@@ -40,6 +40,11 @@ def dispatch(arguments: list[str], call: Call | None = None) -> int:
         if isinstance(error, Usage):
             return EXIT_USAGE
         return _EXIT.get(error.reason, EXIT_FAILED)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        call.note("nexa: an argument holds bytes that are no UTF-8 text")
+        return EXIT_USAGE
     except OSError as error:
         if isinstance(error, BrokenPipeError) or os.environ.get("NEXA_DEBUG"):
             raise

@@ -51,10 +51,13 @@ class Call:
         self.err.flush()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document on one line."""
+        r"""Print one JSON document on one line, harmless on a terminal.
+
+        What a terminal acts on, or nobody sees, is written as `\uXXXX`: the same document.
+        """
         import msgspec
 
-        self.out.write(msgspec.json.encode(value).decode() + "\n")
+        self.out.write(_escaped(msgspec.json.encode(value).decode()) + "\n")
         self.out.flush()
 
     def table(
@@ -92,6 +95,24 @@ def clean(text: str, limit: int = 200) -> str:
     from nexa_tui.state.text import clean as clean_text
 
     return clean_text(text, limit)
+
+
+def _escaped(document: str) -> str:
+    """Escape whatever is not plainly visible; outside of strings JSON has none of it."""
+    if document.isascii() and "\x7f" not in document:
+        return document
+    from nexa_tui.state.text import is_seen
+
+    return "".join(
+        character if is_seen(character) else _unicode_escapes(character)
+        for character in document
+    )
+
+
+def _unicode_escapes(character: str) -> str:
+    units = character.encode("utf-16-be")
+    pairs = (units[at : at + 2] for at in range(0, len(units), 2))
+    return "".join(f"\\u{pair.hex()}" for pair in pairs)
 
 
 def pretty(value: Any) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
-from urllib.parse import quote
 
+from nexa_node.contract.ids import is_slug
 from nexa_node.contract.rest import Page
 from nexa_tui.client.rest import Rest
-from nexa_tui.commands.arguments import Parser
+from nexa_tui.commands.arguments import Parser, Usage
 from nexa_tui.commands.output import Call, Cell, pretty
 from nexa_tui.commands.reach import add_target_options, reach
 
@@ -83,7 +83,7 @@ def on_record(
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
-        told = ask(node, quote(options.id, safe=""))
+        told = ask(node, checked_id(options.id))
     if options.json:
         call.json(told)
     elif tell is None:
@@ -91,3 +91,17 @@ def on_record(
     else:
         tell(told, call)
     return 0
+
+
+def checked_id(text: str) -> str:
+    """Let pass what may be an id, and stand in a path.
+
+    Raises:
+        Usage: It is none.
+    """
+    if not is_slug(text):
+        raise Usage(
+            f"{text[:80]!a} is no id",
+            remedy="ids are lower-case letters, digits, - and _, at most 63",
+        )
+    return text

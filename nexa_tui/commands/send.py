@@ -1,11 +1,12 @@
 """`nexa send TO TYPE`: send a message."""
 
+import math
 import sys
 
 from nexa_node.contract.ids import AgentId
 from nexa_node.contract.messages import Address, NewMessage, Sent
-from nexa_tui.commands.arguments import Parser
-from nexa_tui.commands.output import Call
+from nexa_tui.commands.arguments import Parser, seconds
+from nexa_tui.commands.output import Call, clean
 from nexa_tui.commands.payload import read_data
 from nexa_tui.commands.reach import add_target_options, reach
 
@@ -21,7 +22,7 @@ def run(arguments: list[str], call: Call) -> int:
     parser.add_argument("type")
     parser.add_argument("--data", metavar="JSON|@FILE|-")
     parser.add_argument("--id", help="the idempotency key")
-    parser.add_argument("--ttl", type=float, metavar="S")
+    parser.add_argument("--ttl", type=seconds, metavar="S", help="gone after that")
     parser.add_argument(
         "--fast", action="store_true", help="not stored: lost if it is away"
     )
@@ -32,7 +33,7 @@ def run(arguments: list[str], call: Call) -> int:
         type=options.type,
         data=read_data(options.data, sys.stdin.buffer.read),
         id=options.id,
-        ttl_ms=None if options.ttl is None else int(options.ttl * 1000),
+        ttl_ms=None if options.ttl is None else math.ceil(options.ttl * 1000),
         durable=not options.fast,
     )
     with reach(options, call) as node:
@@ -40,7 +41,7 @@ def run(arguments: list[str], call: Call) -> int:
     if options.json:
         call.json(sent)
     else:
-        call.line(sent.id)
+        call.line(clean(sent.id))
         if sent.duplicate:
             call.note("it was sent before, and is stored once")
     return 0

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from nexa_node.contract.messages import Posted
-from nexa_node.contract.rest import Page
+from nexa_node.contract.rest import PAGE_MAX, Page
 from nexa_tui.client.rest import Rest
-from nexa_tui.commands.arguments import Parser
+from nexa_tui.commands.arguments import Parser, Usage
 from nexa_tui.commands.output import Call, clean
 from nexa_tui.commands.reach import add_target_options, reach
 
@@ -29,9 +29,13 @@ def run(arguments: list[str], call: Call) -> int:
     parser.add_argument("--namespace", metavar="NAME")
     add_target_options(parser)
     options = parser.parse_args(arguments)
+    if not 0 <= options.lines <= PAGE_MAX:
+        raise Usage(
+            f"-n: 0 to {PAGE_MAX:,}, not {options.lines:,}", remedy="--all tells all"
+        )
     where = {"topic": options.topic, "namespace": options.namespace}
     with reach(options, call) as node:
-        last = None if options.all else max(0, min(options.lines, 1000))
+        last = None if options.all else options.lines
         after, told = _read_on(node, {**where, "last": last}, call, options.json)
         while options.follow or (options.all and told):
             wait_s = _WAIT_S if options.follow else 0.0

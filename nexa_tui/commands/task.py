@@ -23,7 +23,7 @@ from nexa_node.contract.tasks import (
 )
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands import task_card
-from nexa_tui.commands.arguments import Parser, choose_verb
+from nexa_tui.commands.arguments import Parser, choose_verb, seconds
 from nexa_tui.commands.output import (
     EXIT_FAILED,
     Call,
@@ -35,9 +35,12 @@ from nexa_tui.commands.output import (
 )
 from nexa_tui.commands.payload import read_data
 from nexa_tui.commands.reach import add_target_options, reach
-from nexa_tui.commands.records import Listed, list_records, on_record
+from nexa_tui.commands.records import Listed, checked_id, list_records, on_record
 
 _POLL_S = 10.0
+"""How long the node may wait for the end of a task before it answers."""
+_LOOK_S = 1.0
+"""The same where each change is told: what comes in between is not seen."""
 _VERBS = ("submit", "list", "show", "cancel", "explain", "watch")
 
 
@@ -97,29 +100,27 @@ def _submit_parser() -> Parser:
     parser.add_argument("--data", metavar="JSON|@FILE|-")
     parser.add_argument("--priority", choices=PRIORITIES, default="normal")
     parser.add_argument("--wait", action="store_true", help="until it is finished")
-    parser.add_argument("--timeout", type=float, metavar="S", help="of --wait")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="of --wait")
     parser.add_argument("--id", metavar="ID", help="a slug; made if none is given")
     parser.add_argument("--idempotency-key", metavar="KEY")
     parser.add_argument("--fairness-key", metavar="KEY")
     parser.add_argument("--namespace", metavar="NAME")
     parser.add_argument("--label", action="append", default=[], metavar="K=V")
     parser.add_argument("--max-attempts", type=int, default=3, metavar="N")
-    parser.add_argument("--delay", type=float, metavar="S", help="not before that")
+    parser.add_argument("--delay", type=seconds, metavar="S", help="not before that")
     parser.add_argument(
-        "--start-by", type=float, metavar="S", help="expired unless begun by then"
+        "--start-by", type=seconds, metavar="S", help="expired unless begun by then"
     )
     parser.add_argument(
-        "--deadline", type=float, metavar="S", help="expired unless finished by then"
+        "--deadline", type=seconds, metavar="S", help="expired unless finished by then"
     )
     parser.add_argument("--parent", metavar="ID", help="the task it is a part of")
     add_target_options(parser)
     return parser
 
 
-def _from_now(seconds: float | None) -> datetime | None:
-    if seconds is None:
-        return None
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+def _from_now(wait_s: float | None) -> datetime | None:
+    return None if wait_s is None else datetime.now(UTC) + timedelta(seconds=wait_s)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -136,7 +137,7 @@ def _say_submitted(told: Submitted, options: argparse.Namespace, call: Call) -> 
     if options.json:
         call.json(told)
         return
-    call.line(told.id)
+    call.line(clean(told.id))
     if told.duplicate:
         call.note(f"it was submitted before, and is {told.status}")
 
@@ -147,12 +148,11 @@ def _follow(
     """Wait for a task to finish, telling each change; the task as it is at `end`."""
     told = ""
     while True:
-        wait_s = 1.0 if call.err.isatty() else _POLL_S
+        wait_s = _POLL_S if quiet else _LOOK_S
         if end is not None:
             wait_s = max(0.0, min(wait_s, end - time.monotonic()))
-        task = node.get(
-            f"/v1/tasks/{task_id}", Task, query={"wait_s": wait_s}, wait_s=wait_s
-        )
+        path = f"/v1/tasks/{task_id}"
+        task = node.get(path, Task, query={"wait_s": wait_s}, wait_s=wait_s)
         words = _progress(task)
         if words != told and not quiet:
             call.note(words)
@@ -289,5 +289,6 @@ def _watch(arguments: list[str], call: Call) -> int:
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
-        task = _follow(node, TaskId(options.id), call, quiet=options.json)
+        task_id = TaskId(checked_id(options.id))
+        task = _follow(node, task_id, call, quiet=options.json)
     return _say_outcome(task, options, call)

@@ -69,6 +69,11 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + ELLIPSIS
 
 
+def is_seen(character: str) -> bool:
+    """Whether a terminal shows one character, and does nothing else because of it."""
+    return character.isprintable() and _UNSEEN.match(character) is None
+
+
 def _plain(text: str) -> bool:
     if text.isascii():
         return True

@@ -392,6 +392,34 @@ async def test_what_means_nothing_is_invalid(outside: Outside) -> None:
     assert await outside.kept() == {"tasks": [], "posted": []}
 
 
+@proves(errors.Invalid.code)
+async def test_a_task_is_known_by_one_name(outside: Outside) -> None:
+    async with outside.agent("named") as peer:
+        both = await peer.call("task.submit", type="wc", id="t-1", idempotency_key="k")
+        await peer.ok("task.submit", type="wc", idempotency_key="k")
+        again = await peer.ok("task.submit", type="wc", idempotency_key="k")
+
+    data = refused(both, errors.Invalid, "idempotency_key: give either it or id")
+    assert data["details"] == {"member": "idempotency_key"}
+    assert "leave one of them out" in data["remedy"]
+    assert again["duplicate"] is True
+    assert len((await outside.kept())["tasks"]) == 1
+
+
+@proves(errors.PARSE_ERROR)
+async def test_half_of_a_surrogate_pair_is_no_text(access: Outside) -> None:
+    outside = access.spoken(JSON)
+    message = {"to": {"topic": "t"}, "type": "x"}
+    async with outside.agent("half") as peer:
+        for text in ("\ud83d", "\ude00 low first", "a\udcff"):  # as os.fsdecode makes
+            await peer.ask("message.send", **message, data={"text": text})
+            malformed(await peer.answer(None), errors.PARSE_ERROR, "a surrogate pair")
+        await peer.ok("message.send", **message, data={"text": "\U0001f600"})
+    posted = (await outside.kept())["posted"]
+
+    assert [one["data"]["text"] for one in posted] == ["\U0001f600"]
+
+
 @proves(errors.PayloadTooLarge.code)
 async def test_more_data_than_allowed_is_refused_with_what_to_do(
     outside: Outside,
@@ -869,7 +897,6 @@ async def test_one_that_never_says_hello_is_closed(hasty: Outside) -> None:
 
 
 @proves(errors.CLOSE_UNAUTHORIZED)
-@pytest.mark.xfail(reason="an expired token is closed with 4505 as a revoked one is")
 async def test_a_token_that_expires_closes_with_4501(outside: Outside) -> None:
     brief = await asyncio.to_thread(token, outside.shell, "agent", "--expires", "1s")
     async with outside.opened(brief) as peer:

@@ -93,7 +93,7 @@ async def _write(connection: AgentConnection, send: Send) -> None:
             else:
                 await send({"type": "websocket.send", "bytes": output.data})
     except OSError:
-        return  # the reader is told that the peer is gone, too
+        await connection.lost()  # the reader may be waiting for what can't be sent
 
 
 OPERATIONS = (

@@ -39,6 +39,20 @@ def test_outbound_is_bounded_in_frames_and_bytes() -> None:
     assert (outbound.frames, outbound.bytes) == (0, 0)
 
 
+def test_three_quarters_and_what_is_owed_are_a_crowd() -> None:
+    outbound = Outbound(frames_limit=8, bytes_limit=100)
+    assert not outbound.crowded(100, 100)  # nothing waits: there is nothing to wait for
+    for _ in range(2):
+        outbound.add(10)
+    assert not outbound.crowded(3, 0)
+    assert outbound.crowded(4, 0)
+    assert not outbound.crowded(3, 18)
+    assert outbound.crowded(3, 19)
+    outbound.add(55)
+
+    assert outbound.crowded(0, 0)
+
+
 def test_a_bucket_lets_a_burst_pass_and_then_its_rate() -> None:
     bucket = Bucket(rate=2.0, burst=3.0, level=3.0, filled=0.0)
     assert [bucket.spend(0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]

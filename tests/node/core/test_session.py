@@ -259,13 +259,16 @@ def test_malformed_frames_are_told_and_harm_nobody() -> None:
     assert peer.session.is_open
 
 
-def test_a_flood_of_malformed_frames_before_hello_ends() -> None:
+def test_the_third_malformed_frame_before_hello_ends() -> None:
     peer = Peer(opened=False)
-    for _ in range(8):
+    for _ in range(2):
         peer.session.receive(b"{", 1.0)
+    assert peer.session.closing is None
+    peer.session.receive(b"{", 1.0)
 
     assert peer.session.closing is not None
     assert peer.session.closing.code == 4504
+    assert len(peer.heard()) == 3
 
 
 def test_a_null_id_is_answered_with_null() -> None:
@@ -406,6 +409,120 @@ def test_data_over_the_limit_is_refused() -> None:
     peer.call("task.submit", {"type": "wc", "data": "x" * 998})
 
     assert len(peer.calls()) == 1
+
+
+GROWING = {
+    "control characters": (MSGPACK, "\x01" * 200),
+    "bytes": (MSGPACK, b"x" * 800),
+    "false": (MSGPACK, [False] * 200),
+    "numbers": (JSON, msgspec.Raw(b"[" + b",".join([b"1e15"] * 100) + b"]")),
+}
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_a_payload_is_measured_as_it_will_be_kept(kind: str) -> None:
+    codec, data = GROWING[kind]
+    peer = Peer(codec=codec, data_bytes=1000)
+    claim = {"id": "t", "claim_epoch": 1}
+    for method, params in (
+        ("task.submit", {"type": "wc", "data": data}),
+        ("message.send", {"to": {"agent": "a"}, "type": "t", "data": data}),
+        ("task.progress", {**claim, "partial": data}),
+        ("task.complete", {**claim, "result": data}),
+        ("task.fail", {**claim, "error": data}),
+    ):
+        frame = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        assert len(codec.write(frame)) < 1000
+        assert error_of(peer.say(frame))[1] == 1005, method
+
+    assert peer.calls() == []
+
+
+def test_a_key_beside_an_id_is_invalid_and_says_what_to_do() -> None:
+    both = {"type": "wc", "id": "t-1", "idempotency_key": "k"}
+    (answer,) = Peer().call("task.submit", both)
+
+    assert answer["error"]["code"] == 1004
+    assert "idempotency_key" in answer["error"]["message"]
+    assert answer["error"]["data"]["details"] == {"member": "idempotency_key"}
+    assert "leave one" in answer["error"]["data"]["remedy"]
+
+
+def test_half_a_surrogate_pair_is_called_that() -> None:
+    params = b'{"to":{"agent":"a"},"type":"x","data":"\\ud83d"}'
+    frame = b'{"jsonrpc":"2.0","id":1,"method":"message.send","params":%s}'
+    peer = Peer()
+    peer.session.receive(frame % params, 1.0)
+    wrong = error_of(peer.heard())
+    peer.session.receive(frame % params.replace(b"d83d", b"d83d\\ude00"), 1.0)
+
+    assert wrong[:2] == (None, -32700)
+    assert "surrogate pair" in wrong[2]
+    assert [call.params.data for call in peer.calls()] == ["\U0001f600"]
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+def test_the_answers_of_a_batch_fit_into_a_frame(codec: Codec) -> None:
+    """Who finds no room beside the others is told so, and may ask again alone."""
+    peer = Peer(codec=codec, frame_bytes=100_000)
+    peer.say([_get(n) for n in range(20)])
+    calls = peer.calls()
+    for call in calls[:10]:
+        peer.session.answer(call, {"result": "x" * 12_000})
+    for call in calls[10:]:
+        peer.session.answer(call, {"id": "t-1"})
+    (frame,) = peer.session.take_output()
+    answers = codec.read(frame, Any)
+
+    assert len(frame) <= 100_000
+    assert [each["id"] for each in answers] == list(range(20))
+    refused = [each for each in answers if "error" in each]
+    assert [each["id"] for each in refused] == [7, 8, 9]
+    for each in refused:
+        assert each["error"]["data"]["reason"] == "payload_too_large"
+        assert "alone" in each["error"]["data"]["remedy"]
+
+
+def test_ids_too_long_for_one_array_are_all_answered() -> None:
+    peer = Peer(frame_bytes=5000)
+    long = {"jsonrpc": "2.0", "id": "i" * 900, "method": "no"}
+    arrays = peer.say([long] * 5)
+
+    assert all(len(JSON.write(each)) <= 5000 for each in arrays)
+    assert [len(each) for each in arrays] == [4, 1]
+
+
+def test_nothing_is_begun_while_answers_crowd_the_way_out() -> None:
+    peer = Peer(outbound_frames=8)
+    for _ in range(6):
+        peer.session.notify("task.cancelled", Empty())
+    assert peer.session.is_crowded
+    peer.session.receive(JSON.write(_get(1)), 1.0)
+    assert peer.calls() == []
+    while not (begun := peer.calls()):
+        assert peer.session.next_frame() is not None
+
+    assert [call.id for call in begun] == [1]
+
+
+def test_room_is_kept_for_answers_as_large_as_the_last_ones() -> None:
+    peer = Peer(outbound_bytes=100_000)
+    for n in range(50):
+        peer.session.receive(JSON.write(_get(n)), 1.0)
+    calls, answered = peer.calls(), 0
+    assert len(calls) == 50
+    peer.session.answer(calls.pop(), {"result": "x" * 3_000})
+    for n in range(50, 70):
+        peer.session.receive(JSON.write(_get(n)), 1.0)
+    assert peer.calls() == []
+    while calls:
+        peer.session.next_frame()
+        peer.session.answer(calls.pop(), {"result": "x" * 3_000})
+        calls += peer.calls()
+        answered += 1
+
+    assert answered == 69
+    assert peer.session.closing is None
 
 
 def test_an_answer_over_the_limit_becomes_an_error() -> None:

@@ -80,8 +80,6 @@ class Laws:
     """When a lease began anew."""
     placed: dict[Claim, float] = field(default_factory=dict)
     """When the claim was stored."""
-    homes: dict[Claim, set[str]] = field(default_factory=dict)
-    """Where the agent of a claim was connected while it had it."""
     broken: list[str] = field(default_factory=list)
 
     # -- what is known ---------------------------------------------------------
@@ -99,12 +97,6 @@ class Laws:
             each.status in CLAIMED and (each.agent, each.node) == (agent, node)
             for each in self.records()
         )
-
-    def connected(self, agent: str, node: str) -> None:
-        """Note where an agent is, for the claims it has."""
-        for each in self.records():
-            if each.status in CLAIMED and each.agent == agent:
-                self.homes.setdefault((each.id, each.claim_epoch), set()).add(node)
 
     # -- what is written -------------------------------------------------------
 
@@ -213,8 +205,6 @@ class Laws:
         self, task: Task, claim: Claim, outcome: str | None, at: float
     ) -> bool:
         seat = self.seats[str(task.agent)]
-        if outcome in ("agent_lost", "lease_expired") and self._moved(task):
-            return True
         if outcome in ("failed", "released"):
             return (outcome, *claim) in self.asked
         if outcome == "rejected":
@@ -226,13 +216,6 @@ class Laws:
             gone = seat.node is None and at >= seat.lost_at + GRACE_S - SLACK_S
             return gone or seat.born_at >= self.placed[claim]
         return False
-
-    def _moved(self, task: Task) -> bool:
-        """Whether the agent is, or was, on another node than the claim's: that one does
-        not know that it is well, and may end the claim early; being fenced, that costs
-        work and never correctness."""
-        seen = self.homes.get((task.id, task.claim_epoch), set())
-        return bool(seen - {str(task.node)})
 
     def _must(self, holds: bool, before: Task, after: Task, why: str = "") -> None:
         if not holds:

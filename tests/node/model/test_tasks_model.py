@@ -187,7 +187,7 @@ class TasksMachine(RuleBasedStateMachine):
             each
             for each in self.laws.records()
             if each.status in CLAIMED
-            and (each.agent, each.node) == (id, node)
+            and each.agent == id
             and ("work", each.id, each.claim_epoch) in self.laws.asked
         ]
         self.world.run(self._connect(agent, node, slots, how))
@@ -219,7 +219,6 @@ class TasksMachine(RuleBasedStateMachine):
         seat = self.laws.seats[agent.id]
         before = seat.slots
         seat.node, seat.slots, seat.is_open = node, max(slots, before), True
-        self.laws.connected(agent.id, node)
         agent.rig = self.world.rigs[node]
         if resume and agent.welcome is not None:
             welcome = agent.welcome

@@ -204,7 +204,7 @@ async def test_waiting_for_a_task_ends_when_it_finishes() -> None:
 
         assert waiting.result() is True
         assert await it.directory.finished(builders.TASK_ID, wait_s=60) is True
-        assert it.directory._waiting == {}
+        assert it.directory._waiting._futures == {}
 
 
 async def test_waiting_for_a_task_ends_after_its_time() -> None:
@@ -213,7 +213,7 @@ async def test_waiting_for_a_task_ends_after_its_time() -> None:
         await it.clock.advance(60)
 
         assert waiting.result() is False
-        assert it.directory._waiting == {}
+        assert it.directory._waiting._futures == {}
 
 
 async def test_a_flood_leaves_others_their_turn() -> None:

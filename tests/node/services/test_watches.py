@@ -602,9 +602,10 @@ async def test_an_agent_that_moved_tells_partial_results_through_its_new_node() 
         asker, worker = await boss(here), await here.agent()
         await watch(asker, id=await submit(asker))
         assigned = await worker.accept()
-        moved = FakeAgent(there, "wc-1")
-        await moved.hello()
-        await progress(moved, assigned, partial="from there")
+        await worker.lose()
+        worker.rig = there
+        await worker.resume()
+        await progress(worker, assigned, partial="from there")
         await settle()
 
         parts = [each.get("partial") for each in updates(asker)]

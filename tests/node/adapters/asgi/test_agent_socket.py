@@ -373,3 +373,19 @@ async def test_an_agent_that_reads_nothing_is_closed_as_slow() -> None:
         await asyncio.wait_for(connection.is_lost.wait(), 5)
         assert connection.outbox.qsize() > 0
         socket.transport.resume_reading()
+
+
+async def test_a_session_that_waits_for_its_answers_to_leave_learns_of_the_end() -> (
+    None
+):
+    policy = HttpPolicy(write_timeout_ms=50, shutdown_timeout_ms=300)
+    async with opened(policy=policy) as port, agent(port) as (socket, connection):
+        connection.hold = connection.is_lost  # nothing is read until then
+        socket.transport.pause_reading()
+        await socket.send("1")
+        for _ in range(64):
+            connection.say(b'"' + b"x" * 500_000 + b'"')
+        await asyncio.wait_for(connection.is_lost.wait(), 5)
+        socket.transport.resume_reading()
+
+    assert connection.received == [b"1"]
