@@ -529,6 +529,8 @@ class StoreHealth:
     """Of the supervised server; None in attach mode."""
     restarts: int
     """How often it had to be started again."""
+    quorum: bool = True
+    """Whether enough members are heard for anything to be stored. True when alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -64,6 +65,10 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     ascii: bool = False
     no_splash: bool = False
     mouse: bool = True
+    first: str = "overview"
+    """The view to begin with."""
+    announced: deque[str] = msgspec.field(default_factory=deque[str])
+    """What somebody beside the console, a demo's crew, wants shown for a moment."""
 
 
 def settings_path(environ: Mapping[str, str]) -> Path:

@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from nexa_node.contract.access import Identity
+from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.messages import ObjectRef, Sent
+from nexa_node.contract.nodes import Cluster, Quorum
 from nexa_node.contract.rest import Page
-from nexa_node.contract.tasks import Redriven, Submitted
+from nexa_node.contract.tasks import Explanation, Redriven, Submitted, Task
+from nexa_node.core.explaining import explain
+from nexa_node.core.health import assess_cluster
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
 from nexa_node.services.access import Access
 from nexa_node.services.canary import CanaryFigures
@@ -74,6 +78,20 @@ class ClusterDesk:
     ) -> AsyncIterator[Growth]:
         self.asked.append(("restore", by))
         yield Growth(action="restore", phase="done")
+
+
+class Relay:
+    """There is no other node to ask."""
+
+    def __init__(self, desk: "Desk", directory: Directory) -> None:
+        self._desk = desk
+        self._directory = directory
+
+    async def disconnect(self, agent: Agent) -> None:
+        self._desk.disconnect(agent.namespace, agent.id)
+
+    async def explain(self, task: Task) -> Explanation:
+        return explain(task, self._directory.every_agent(task.namespace))
 
 
 class Desk:
@@ -232,6 +250,7 @@ class Scene:
             selftest=self.checks,
             limits=SelfTestPolicy(),
             journal=self.journal,
+            picture=self.picture,
         )
         self.feed = Feed(snapshot=self.condition.snapshot, counts=self.directory.counts)
         self.directory.subscribe(self.feed.tell)
@@ -266,6 +285,7 @@ class Scene:
             refused={"waiting": 2},
         )
         self.cluster_desk = ClusterDesk()
+        self.relay = Relay(self.desk, self.directory)
         self.node = Node(
             condition=self.condition,
             readings=self.readout.read,
@@ -284,11 +304,29 @@ class Scene:
             consoles=self.feed,
             way_out=self.drain,
             journal=self.journal,
+            relay=self.relay,
+            writable=lambda: None,
             changes=self.cluster_desk,
             archive=self.cluster_desk,
         )
         for name, loop in self.loops():
             self.supervisor.add(name, loop)
+
+    def picture(self) -> Cluster:
+        found = self.condition.assess()
+        node = builders.node(
+            state=self.condition.state, health=found.health, reasons=found.reasons
+        )
+        quorum = Quorum(have=1, need=1)
+        verdict = assess_cluster((node,), quorum)
+        return Cluster(
+            name="nexa",
+            verdict=verdict.health,
+            reasons=verdict.reasons,
+            controller="alpha",
+            quorum=quorum,
+            nodes=(node,),
+        )
 
     def loops(self) -> list[tuple[str, Any]]:
         return [

@@ -11,6 +11,7 @@ from typing import Literal
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.nodes import Health, HostSample, Node, NodeState, Quorum, Ready
 from nexa_node.core.policies import SelfTestPolicy
+from nexa_node.core.store_shape import Shape, store_reasons
 
 REASONS_MAX = 20
 """More are summed up: a screen shows a handful, and a failed network fails every check."""
@@ -66,24 +67,48 @@ def assess(facts: Facts, *, limits: SelfTestPolicy) -> Assessment:
     )
 
 
-def assess_cluster(nodes: Sequence[Node], quorum: Quorum) -> Assessment:
-    """Say how a cluster is: quorum first, then its worst node.
+def assess_cluster(
+    nodes: Sequence[Node],
+    quorum: Quorum,
+    *,
+    shape: Shape | None = None,
+    disagreements: Sequence[str] = (),
+    controller: str | None = None,
+) -> Assessment:
+    """Say how a cluster is: quorum first, then its store, then its worst node.
 
-    One bad node of several degrades the cluster; only when no node is well, or the
-    voters are too few, is it `unhealthy`.
+    One bad node of several degrades the cluster; only when no node is well, the voters
+    are too few, or a stream has no leader, is it `unhealthy`.
+
+    Args:
+        nodes: All of them, as one of them sees them.
+        quorum: Of the store.
+        shape: How the store lies; None or not clustered: there is nothing to say of it.
+        disagreements: One sentence for each node that some hear and others do not.
+        controller: Who has the lease; without one a cluster is degraded.
     """
     found: list[tuple[Health, str]] = []
     if quorum.have < quorum.need:
         missing = f"{quorum.have} of {quorum.need} needed nodes can vote"
         found.append(("unhealthy", f"no quorum: {missing}; writes are refused"))
+    if shape is not None and shape.clustered:
+        found += store_reasons(shape)
+        if controller is None and quorum.have >= quorum.need:
+            found.append(("degraded", "no node is the controller: duties wait"))
+    for told in disagreements:
+        found.append(("degraded", told))
+    found += _of_nodes(nodes)
+    return _roll_up(found)
+
+
+def _of_nodes(nodes: Sequence[Node]) -> Iterator[tuple[Health, str]]:
     working = any(node.health in ("healthy", "degraded") for node in nodes)
     for node in nodes:
         if node.health == "healthy":
             continue
         weight = "degraded" if working else node.health
         told = "; ".join(node.reasons) or f"is {node.health}"
-        found.append((weight, f"{node.name}: {told}"))
-    return _roll_up(found)
+        yield weight, f"{node.name}: {told}"
 
 
 def _of_state(facts: Facts) -> Iterator[tuple[Health, str]]:

@@ -69,6 +69,8 @@ class ClusterPolicy(Policy, frozen=True, kw_only=True):
     """Where to; empty takes `backups` in the node's folder."""
     backup_keep: int = 7
     """Newest backups kept."""
+    backup_key_file: str = ""
+    """A secret of 32 bytes or more, mode 0600: kept backups are sealed with it."""
 
 
 class SessionPolicy(Policy, frozen=True, kw_only=True):

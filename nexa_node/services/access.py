@@ -172,13 +172,22 @@ class Access:
         record = self._find(identity.id.removeprefix("token:"))
         return record is not None and not _is_over(record, self._clock.now())
 
-    async def ensure(self, role: RoleName, *, name: str, token: str) -> bool:
+    async def ensure(
+        self, role: RoleName, *, name: str, token: str, admitted: bool = False
+    ) -> bool:
         """Make sure that `token` opens this node; for its first credential.
 
         A token that is known is left alone. One that is not is stored, without an end, in
         place of an older one of the same role and name (whose file must have been lost) —
         unless somebody else holds a live token of that role: then the first credential
         was revoked on purpose, and stays so.
+
+        Args:
+            role: Of the token.
+            name: What it is called.
+            token: Its text.
+            admitted: It is the first one of a node that joined: an admin let it in, so
+                others who hold tokens are no reason against it.
 
         Returns:
             Whether the token opens the node now; if not, its file is of no use.
@@ -198,7 +207,7 @@ class Access:
             return live and same_token(token, record.sha256)
         holders = [one for one in self._live() if one.role == role]
         lost = [one for one in holders if one.name == name and one.expires is None]
-        if len(holders) > len(lost):
+        if len(holders) > len(lost) and not admitted:
             return False
         await self._store(
             TokenRecord(

@@ -170,7 +170,7 @@ class NodeApi(Protocol):
         """One task, payloads included; with `wait_s`, wait so long for it to finish."""
         ...
 
-    def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
+    async def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
         """Why the task is where it is."""
         ...
 

@@ -7,6 +7,8 @@ listens: the console's feed.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from nexa_node.contract.access import Identity
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.events import (
@@ -19,13 +21,11 @@ from nexa_node.contract.events import (
 from nexa_node.contract.nodes import (
     Cluster,
     HostSample,
-    Node,
     NodeState,
     NodeStatus,
-    Quorum,
 )
 from nexa_node.contract.version import CONSOLE_PROTOCOL, VERSION
-from nexa_node.core.health import Assessment, Facts, assess, assess_cluster
+from nexa_node.core.health import Assessment, Facts, assess
 from nexa_node.core.policies import SelfTestPolicy
 from nexa_node.ports import Clock, StoreHealth
 from nexa_node.services.api import Journal
@@ -67,8 +67,11 @@ class Condition:
     """From which free disk on a node is unwell."""
     journal: Journal
     """Told when the verdict changes."""
+    picture: Callable[[], Cluster]
+    """The cluster as this node sees it, itself included."""
     _state: NodeState = field(default="starting", init=False)
     _told: "tuple[NodeState, Assessment] | None" = field(default=None, init=False)
+    _told_cluster: Cluster | None = field(default=None, init=False)
     _told_selftest: SelfTest | None = field(default=None, init=False)
     _listeners: list[Callable[[Change], None]] = field(
         default_factory=list[Callable[[Change], None]], init=False
@@ -129,8 +132,8 @@ class Condition:
         )
 
     def cluster(self) -> Cluster:
-        """The cluster: this node alone, for now."""
-        return self._cluster(self.assess())
+        """The cluster, as this node sees it."""
+        return self.picture()
 
     def snapshot(self, identity: Identity) -> Snapshot:
         """All a console needs to draw its first complete frame."""
@@ -156,8 +159,10 @@ class Condition:
             # A node that only starts is not news: `node.running` or worse follows.
             if found.health != before and self._state != "starting":
                 self._note(found)
+        cluster = self.picture()
+        if _settled(cluster) != self._told_cluster:
+            self._told_cluster = _settled(cluster)
             now = self.clock.now()
-            cluster = self._cluster(found)
             self._tell(ClusterChanged(seq=0, time=now, cluster=cluster))
         latest = self.selftest.latest()
         if latest is not None and latest is not self._told_selftest:
@@ -169,31 +174,6 @@ class Condition:
         counts = self.directory.counts()
         self._tell(Sampled(seq=0, time=sample.time, sample=sample, counts=counts))
         self.look()
-
-    def _cluster(self, found: Assessment) -> Cluster:
-        node = Node(
-            id=self.card.id,
-            name=self.card.name,
-            url=self.url(),
-            state=self._state,
-            health=found.health,
-            role="single",
-            agents=self.sessions.connected(),
-            version=VERSION,
-            reasons=found.reasons,
-            started=self.card.started,
-            host=self.sampler.newest,
-        )
-        quorum = Quorum(have=1, need=1)
-        verdict = assess_cluster((node,), quorum)
-        return Cluster(
-            name=self.card.cluster,
-            verdict=verdict.health,
-            reasons=verdict.reasons,
-            controller=self.card.name,
-            quorum=quorum,
-            nodes=(node,),
-        )
 
     def _note(self, found: Assessment) -> None:
         told = "; ".join(found.reasons) or "nothing is wrong"
@@ -207,3 +187,27 @@ class Condition:
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
+
+
+def _settled(cluster: Cluster) -> Cluster:
+    """The cluster without what is another on each beat: figures, and times of the wire."""
+    change = msgspec.structs.replace
+    return change(
+        cluster,
+        nodes=tuple(change(node, host=None, rtt_ms=None) for node in cluster.nodes),
+        opinions=tuple(
+            change(one, heard_ms=None, rtt_ms=None) for one in cluster.opinions
+        ),
+        streams=tuple(
+            change(
+                stream,
+                messages=0,
+                bytes=0,
+                replicas=tuple(change(copy, lag=0) for copy in stream.replicas),
+            )
+            for stream in cluster.streams
+        ),
+        routes=tuple(
+            change(route, rtt_ms=None, pending_bytes=0) for route in cluster.routes
+        ),
+    )

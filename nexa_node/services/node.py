@@ -28,9 +28,7 @@ from nexa_node.contract.tasks import (
     Task,
     TaskSummary,
 )
-from nexa_node.core.explaining import explain
 from nexa_node.core.exposition import render
-from nexa_node.core.routing import Facts
 from nexa_node.ports import TaskRecords
 from nexa_node.services.access import Access
 from nexa_node.services.api import (
@@ -53,6 +51,7 @@ from nexa_node.services.parts import (
     MessageDesk,
     ObjectDesk,
     QueueDesk,
+    RelayDesk,
     SelfTestDesk,
     SessionDesk,
     TaskDesk,
@@ -92,8 +91,10 @@ class Node:
     changes: ClusterDesk
     """Changes what the cluster is made of."""
     archive: BackupDesk
-    facts: Callable[[Task], Facts] | None = None
-    """What is known of this node's own agents when a task is explained."""
+    relay: RelayDesk
+    """Asks other nodes for what only they know or may do."""
+    writable: Callable[[], None]
+    """Raises `Unavailable` while nothing can be stored."""
 
     # Who, and how it is
 
@@ -153,7 +154,7 @@ class Node:
         """Close an agent's connection; NotFound if it is not connected here."""
         self.permissions.allow(identity, "disconnect")
         agent = self.directory.find_agent(agent_id)
-        self.sessions.disconnect(agent.namespace, agent.id)
+        await self.relay.disconnect(agent)
         self.journal.record(
             "agent.disconnected",
             subject=f"agent/{agent.id}",
@@ -176,7 +177,7 @@ class Node:
     async def submit(self, identity: Identity, task: NewTask) -> Submitted:
         """Take a task; answered when it is safe in the store."""
         self.permissions.allow(identity, "submit")
-        self._check_open()
+        self._check_taking()
         return await self.desk.submit(identity.id, task)
 
     def tasks(self, identity: Identity, query: TaskFilter) -> Page[TaskSummary]:
@@ -195,18 +196,18 @@ class Node:
         await self.directory.finished(task_id, wait_s=wait_s)
         return await self._read(task_id)
 
-    def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
+    async def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
         """Why the task is where it is."""
         self.permissions.allow(identity, "explain")
         task = self.directory.task(task_id)
         if task is None:
             raise _no_task(task_id)
-        facts = None if self.facts is None else self.facts(task)
-        return explain(task, self.directory.every_agent(task.namespace), facts)
+        return await self.relay.explain(task)
 
     async def cancel(self, identity: Identity, task_id: TaskId) -> Task:
         """Call a task off, pending or running."""
         self.permissions.allow(identity, "cancel")
+        self.writable()
         return await self.desk.cancel(task_id, by=identity.id)
 
     def queues(self, identity: Identity) -> Page[Queue]:
@@ -219,7 +220,7 @@ class Node:
     ) -> Redriven:
         """Bring dead letters back into their queues; or say which it would be."""
         self.permissions.allow(identity, "redrive")
-        self._check_open()
+        self._check_taking()
         return await self.dead_letters.redrive(wanted, by=identity.id, dry_run=dry_run)
 
     async def purge(
@@ -227,12 +228,13 @@ class Node:
     ) -> Redriven:
         """Forget dead letters for good; or say which it would be."""
         self.permissions.allow(identity, "purge")
+        self.writable()
         return await self.dead_letters.purge(wanted, by=identity.id, dry_run=dry_run)
 
     async def send(self, identity: Identity, message: NewMessage) -> Sent:
         """Send a message."""
         self.permissions.allow(identity, "send")
-        self._check_open()
+        self._check_taking()
         return await self.messages.send(identity.id, message)
 
     async def posted(self, identity: Identity, query: PostedFilter) -> Page[Posted]:
@@ -245,7 +247,7 @@ class Node:
     ) -> ObjectRef:
         """Keep data that is too large for a frame."""
         self.permissions.allow(identity, "put_object")
-        self._check_open()
+        self._check_taking()
         return await self.objects.put(chunks)
 
     async def get_object(self, identity: Identity, sha256: str) -> StoredObject:
@@ -276,6 +278,7 @@ class Node:
     async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
         """Make a token."""
         self.permissions.allow(identity, "create_token")
+        self.writable()
         return await self.access.create(wanted, by=identity)
 
     def list_tokens(self, identity: Identity) -> Page[TokenView]:
@@ -286,6 +289,7 @@ class Node:
     async def revoke_token(self, identity: Identity, token_id: str) -> None:
         """End a token, and what is connected by it."""
         self.permissions.allow(identity, "revoke_token")
+        self.writable()
         await self.access.revoke(token_id, by=identity)
 
     async def drain(self, identity: Identity, node: str | None = None) -> None:
@@ -347,6 +351,10 @@ class Node:
         return self.archive.restore(chunks, by=identity.id)
 
     # Helpers
+
+    def _check_taking(self) -> None:
+        self._check_open()
+        self.writable()
 
     def _check_open(self) -> None:
         if self.way_out.begun:

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from nexa_node.contract.access import Identity
+from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
+    Explanation,
     NewTask,
     Queue,
     Redrive,
@@ -213,4 +215,16 @@ class BackupDesk(Protocol):
         self, chunks: AsyncIterator[bytes], *, by: str
     ) -> AsyncIterator[Growth]:
         """Fill an empty store from an archive, verified whole before."""
+        ...
+
+
+class RelayDesk(Protocol):
+    """What another node has to be asked for."""
+
+    async def explain(self, task: Task) -> Explanation:
+        """Say why a task is where it is, with what all nodes know of their agents."""
+        ...
+
+    async def disconnect(self, agent: Agent) -> None:
+        """Close an agent's connection, wherever it is."""
         ...

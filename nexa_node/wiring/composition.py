@@ -2,76 +2,42 @@
 
 import asyncio
 import os
-import random
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from nexa_node.adapters.files.config import Loaded
-from nexa_node.adapters.files.node_folder import Identity, NodeFolder
 from nexa_node.adapters.files.startup_log import StartupLog
-from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.adapters.host.probe import PsutilProbe
 from nexa_node.adapters.nats.store import NatsStore, open_store
 from nexa_node.contract import places
 from nexa_node.contract.errors import Unauthorized, Unavailable
-from nexa_node.contract.frames import NodeRef
 from nexa_node.contract.ids import NodeId
 from nexa_node.core.access import TOKEN_ENTROPY, make_token
-from nexa_node.core.strategies import of_queues
-from nexa_node.services.access import Access
-from nexa_node.services.calls import AgentCalls
-from nexa_node.services.canary import Canary
 from nexa_node.services.clockwatch import ClockWatch
 from nexa_node.services.condition import Condition
-from nexa_node.services.custody import Custody
-from nexa_node.services.dead_letters import DeadLetters
-from nexa_node.services.directory import Directory
-from nexa_node.services.dispatch import Dispatch
-from nexa_node.services.door import Door
 from nexa_node.services.draining import Drain
 from nexa_node.services.feed import Feed
 from nexa_node.services.journal import EventJournal
-from nexa_node.services.ledger import Ledger
-from nexa_node.services.means import Means
+from nexa_node.services.maintenance import Maintenance
 from nexa_node.services.node import Node
-from nexa_node.services.partials import PartialResults
 from nexa_node.services.parts import NodeCard
 from nexa_node.services.permissions import Permissions
-from nexa_node.services.postoffice import PostOffice
-from nexa_node.services.presence import Registry
-from nexa_node.services.queues import Queues
 from nexa_node.services.readout import Readout
-from nexa_node.services.retirement import Retirement
 from nexa_node.services.sampler import Sampler
 from nexa_node.services.self_test import SelfTests
-from nexa_node.services.sessions import Sessions
 from nexa_node.services.supervisor import Supervisor
-from nexa_node.services.tasks import Tasks
-from nexa_node.services.watches import Watches
-from nexa_node.services.work import Work
 from nexa_node.wiring.checks import Asked, all_checks
+from nexa_node.wiring.core import Core
+from nexa_node.wiring.duties import Duties
+from nexa_node.wiring.fellowship import Fellowship
+from nexa_node.wiring.joining import member_now
+from nexa_node.wiring.place import Place
 
 READ_S = 60.0
 """How long the store may take to tell all it has."""
 _LOOK_S = 0.005
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a node lives, and as whom."""
-
-    folder: NodeFolder
-    identity: Identity
-    url: str
-    state: Path
-    """The folder of all nodes' state."""
-    loaded: Loaded
-    started: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +51,8 @@ class Composition:
     selftests: SelfTests
     asked: Callable[[], Awaitable[Asked]]
     """How the node's own users reach it."""
+    maintenance: Maintenance
+    """Kept up over restarts."""
     ready: Callable[[], Awaitable[None]]
     """Waits until all that is in the store is read, and the first token opens the node."""
 
@@ -102,12 +70,15 @@ async def compose(place: Place) -> AsyncGenerator[Composition]:
         place.folder.path,
         retention=place.loaded.settings.retention,
         on_change=notes.store_changed,
+        member=member_now(place),
+        node=place.identity.name,
     ) as store:
-        core = _Core(place, store)
+        fellowship = Fellowship(place, store)
+        core = Core(place, store, fellowship)
         notes.tell(core.journal)
         for warning in store.warnings:
             notes.store_changed(f"while it was recovered, the store said: {warning}")
-        yield _Front(place, store, core).composition()
+        yield _Front(place, store, core, fellowship).composition()
 
 
 class _Notes:
@@ -134,157 +105,15 @@ class _Notes:
             self.store_changed(what)
 
 
-class _Core:
-    """What agents and tasks need: sessions, custody, dispatch, messages."""
-
-    def __init__(self, place: Place, store: NatsStore) -> None:
-        settings, name = place.loaded.settings, place.identity.name
-        clock, rng, entropy = SystemClock(), random.SystemRandom(), secrets.token_bytes
-        self.clock = clock
-        self.journal = EventJournal(
-            events=store.events, clock=clock, node=name, entropy=entropy
-        )
-        self.access = Access(
-            tokens=store.tokens, clock=clock, journal=self.journal, entropy=entropy
-        )
-        self.directory = Directory(
-            tasks=store.tasks,
-            agents=store.agents,
-            events=store.events,
-            clock=clock,
-        )
-        self.retirement = Retirement(
-            surplus=self.directory.surplus,
-            records=store.tasks,
-            queue=store.queue,
-            clock=clock,
-            policy=settings.retention,
-        )
-        self.ledger = Ledger(store.tasks, self.journal)
-        self.watches = Watches(
-            ledger=self.ledger, sight=self.directory, clock=clock, node=name
-        )
-        self.partials = PartialResults(
-            store.partials, watches=self.watches, sight=self.directory, node=name
-        )
-        self.custody = Custody(
-            ledger=self.ledger,
-            sight=self.directory,
-            clock=clock,
-            node=name,
-            policy=settings.leases,
-            rng=rng,
-        )
-        self.dispatch = Dispatch(
-            queue=store.queue,
-            custody=self.custody,
-            policy=settings.leases,
-            rng=rng,
-            strategy_of=of_queues(settings.queues),
-        )
-        self.tasks = Tasks(
-            queue=store.queue,
-            ledger=self.ledger,
-            sight=self.directory,
-            clock=clock,
-            entropy=entropy,
-            policy=settings.sessions,
-        )
-        means = Means(
-            sight=self.directory,
-            clock=clock,
-            journal=self.journal,
-            entropy=entropy,
-            rng=rng,
-            node=place.identity.id,
-        )
-        self.canary = Canary(
-            queue=store.queue,
-            dispatch=self.dispatch,
-            signals=store.signals,
-            means=means,
-            policy=settings.canary,
-        )
-        self.dead_letters = DeadLetters(
-            directory=self.directory,
-            ledger=self.ledger,
-            repairs=self.tasks.repairs,
-            forget=self.retirement.forget,
-            clock=clock,
-            journal=self.journal,
-            node=name,
-        )
-        self.queues = Queues(
-            backlogs=self.directory.backlogs,
-            sight=self.directory,
-            clock=clock,
-            policies=settings.queues,
-        )
-        self.post = PostOffice(
-            store,
-            means,
-            sessions=settings.sessions,
-            retention=settings.retention,
-        )
-        self.registry = Registry(
-            store.agents,
-            sight=self.directory,
-            clock=clock,
-            node=name,
-            policy=settings.leases,
-            tell=self.directory.observe_agent,
-        )
-        self.sessions = Sessions(
-            Door(
-                records=store.sessions,
-                inboxes=store.inboxes,
-                authenticate=self.access.identify,
-                entropy=entropy,
-                node=place.identity.id,
-                sight=self.directory,
-            ),
-            clock=clock,
-            journal=self.journal,
-            node=NodeRef(id=place.identity.id, name=name),
-            urls=lambda: (f"{place.url.replace('http', 'ws', 1)}/v1/agent",),
-            policy=settings.sessions,
-            leases=settings.leases,
-        )
-        self._join(rng)
-
-    def _join(self, rng: random.Random) -> None:
-        """Let those hear of each other who must."""
-        work = Work(
-            self.custody, partials=self.partials.tell, clock=self.clock, rng=rng
-        )
-        self.sessions.serve(
-            AgentCalls(
-                tasks=self.tasks,
-                work=work,
-                dispatch=self.dispatch,
-                post=self.post,
-                sight=self.directory,
-                watches=self.watches,
-            )
-        )
-        for audience in (self.registry, self.dispatch, self.watches, self.post):
-            self.sessions.listen(audience)
-        self.custody.on_count(self.registry.changed)
-        self.ledger.on_stored(self.directory.observe)
-        self.ledger.on_write(self.directory.note)
-        self.access.on_ended(self.sessions.revoked)
-
-    async def save_events(self) -> None:
-        """Store what was noted last."""
-        await self.journal.save()
-
-
 class _Front:
     """What operators need: figures, the feed, the self-test, the way out."""
 
-    def __init__(self, place: Place, store: NatsStore, core: _Core) -> None:
+    def __init__(
+        self, place: Place, store: NatsStore, core: Core, fellowship: Fellowship
+    ) -> None:
         settings = place.loaded.settings
         self._place, self._store, self._core = place, store, core
+        self._fellowship = fellowship
         self._token = place.folder.admin_token() or _new_token()
         self.supervisor = Supervisor(clock=core.clock, journal=core.journal)
         self.sampler = Sampler(
@@ -327,7 +156,9 @@ class _Front:
             selftest=self.selftests,
             limits=settings.selftest,
             journal=core.journal,
+            picture=fellowship.picture,
         )
+        fellowship.condition = self.condition
         self.feed = Feed(snapshot=self.condition.snapshot, counts=core.directory.counts)
         core.directory.subscribe(self.feed.tell)
         self.condition.on_change(self.feed.tell)
@@ -341,6 +172,17 @@ class _Front:
             clock=core.clock,
             journal=core.journal,
             spawn=self.supervisor.spawn,
+            others=fellowship.others,
+            step_down=store.cluster.step_down,
+        )
+        self.duties = Duties(
+            place,
+            store,
+            fellowship,
+            core,
+            condition=self.condition,
+            drain=self.drain,
+            supervisor=self.supervisor,
         )
 
     def composition(self) -> Composition:
@@ -381,9 +223,10 @@ class _Front:
             consoles=self.feed,
             way_out=self.drain,
             journal=core.journal,
-            changes=_unwired(),
-            archive=_unwired(),
-            facts=core.dispatch.facts,
+            writable=self._fellowship.writable.check,
+            relay=self.duties.relay,
+            changes=self.duties.changes,
+            archive=self.duties.backups,
         )
         # Loops stop in the opposite order: what the others say last is still saved.
         self.supervisor.add("journal", core.journal.run, stop=core.save_events)
@@ -393,7 +236,14 @@ class _Front:
             ("tasks-watch", core.directory.watch_tasks),
             ("agents-watch", core.directory.watch_agents),
             ("events-watch", core.directory.watch_events),
-            ("retention", core.retirement.run),
+            ("members", self._fellowship.members.run),
+            ("controller", self._fellowship.controller.run),
+            ("fences", core.fences.run),
+            ("caretaker", self.duties.caretaker.run),
+            ("isolation", self.duties.isolation.run),
+            ("joining", self.duties.admission.run),
+            ("routes", self.duties.admission.keep_routes),
+            ("backups", self.duties.backups.run),
             ("sampler", self.sampler.run),
             ("clock", self.clockwatch.run),
             ("sessions", core.sessions.run),
@@ -413,6 +263,7 @@ class _Front:
             supervisor=self.supervisor,
             selftests=self.selftests,
             asked=self._asked,
+            maintenance=self.duties.maintenance,
             ready=self._ready,
         )
 
@@ -436,7 +287,14 @@ class _Front:
                 f"the store did not tell what it has within {READ_S:.0f} s",
                 remedy="nexa logs; then nexa node start",
             ) from None
-        if not await core.access.ensure("admin", name="first", token=self._token):
+        folder, name = self._place.folder, self._place.identity.name
+        joined = self._store.member is not None and folder.admin_token() is None
+        if not await core.access.ensure(
+            "admin",
+            name=f"first of {name}" if joined else "first",
+            token=self._token,
+            admitted=joined,
+        ):
             raise Unauthorized(
                 f"the first token in {self._place.folder.path} was revoked",
                 remedy="use another admin token, and remove the file admin.token there",
@@ -446,8 +304,3 @@ class _Front:
 
 def _new_token() -> str:
     return make_token(secrets.token_bytes(TOKEN_ENTROPY)).text
-
-
-def _unwired() -> Any:
-    """Until the cluster is wired."""
-    return None

@@ -23,15 +23,20 @@ from nexa_node.adapters.files.config import Loaded, load_settings
 from nexa_node.adapters.files.logs import set_up_logs
 from nexa_node.adapters.files.node_folder import NodeFolder, process_started
 from nexa_node.adapters.files.places import base_folders
+from nexa_node.adapters.files.private import read_private
 from nexa_node.adapters.files.startup_log import StartupLog
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.contract import places
-from nexa_node.contract.errors import NexaError
+from nexa_node.contract.errors import NexaError, NotFound
 from nexa_node.contract.ids import NodeId, slugify, time_ordered_id
 from nexa_node.contract.nodes import NodeFile, NodeState
 from nexa_node.contract.version import CONSOLE_PROTOCOL, VERSION
-from nexa_node.wiring.composition import Composition, Place
+from nexa_node.wiring.composition import Composition
+from nexa_node.wiring.joining import join_cluster
+from nexa_node.wiring.place import Place
 from nexa_node.wiring.running import running
+
+TOKEN_MAX = 8192
 
 log: Any = structlog.get_logger("nexa_node.run")
 
@@ -62,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="instead of nexa.toml")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting"
+    )
+    parser.add_argument(
+        "--join-file",
+        metavar="FILE",
+        help="a join token, by which this node joins a cluster; -: standard input",
     )
     parser.add_argument(
         "--foreground", action="store_true", help="write the log to standard error too"
@@ -99,7 +109,10 @@ async def _run(options: argparse.Namespace) -> None:
         try:
             sock = await asyncio.to_thread(bind, settings.node.host, settings.node.port)
             with contextlib.closing(sock):
-                await _serve(loaded, folder, sock, name=name, state=state)
+                place = _place(loaded, folder, sock, name=name, state=state)
+                if options.join_file is not None:
+                    await join_cluster(place, _token(options.join_file))
+                await _serve(place, sock)
         except NexaError as error:
             note.note("node.failed", error=error.message, remedy=error.remedy)
             log.critical("node_failed", reason=error.message, remedy=error.remedy)
@@ -119,13 +132,23 @@ def _flags(options: argparse.Namespace) -> dict[str, str]:
     return flags
 
 
-async def _serve(
+def _token(path: str) -> str:
+    """Read a join token."""
+    if path == "-":
+        return sys.stdin.readline(TOKEN_MAX)
+    content = read_private(Path(path))
+    if content is None:
+        raise NotFound(f"there is no file {path}", remedy="nexa cluster join-token")
+    return content[:TOKEN_MAX].decode(errors="replace")
+
+
+def _place(
     loaded: Loaded, folder: NodeFolder, sock: socket.socket, *, name: str, state: Path
-) -> None:
+) -> Place:
     clock = SystemClock()
     now_ms = int(clock.now().timestamp() * 1000)
     new_id = time_ordered_id(now_ms, secrets.token_bytes(10))
-    place = Place(
+    return Place(
         folder=folder,
         identity=folder.identity(name=name, new_id=new_id),
         url=url_of(sock),
@@ -133,13 +156,19 @@ async def _serve(
         loaded=loaded,
         started=clock.now(),
     )
-    note = StartupLog(Path(places.startup_log(state)), node=name)
+
+
+async def _serve(place: Place, sock: socket.socket) -> None:
+    clock = SystemClock()
+    name = place.identity.name
+    note = StartupLog(Path(places.startup_log(place.state)), node=name)
     note.note("node.start", version=VERSION, url=place.url, pid=os.getpid())
     began = clock.monotonic()
     _announce(place, "starting")
     try:
         async with running(place, sock) as node:
             node.condition.enter("running")
+            await node.maintenance.begin()
             _announce(place, "running")
             took_ms = round((clock.monotonic() - began) * 1000, 1)
             note.note("node.ready", duration_ms=took_ms)
@@ -147,7 +176,7 @@ async def _serve(
             node.supervisor.spawn("selftest", _test_itself(node))
             await _until_told(node, place)
     finally:
-        folder.withdraw()
+        place.folder.withdraw()
     note.note("node.stop")
     log.info("node_stopped")
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from nexa_node.adapters.asgi.app import build_app
 from nexa_node.adapters.asgi.server import serve
 from nexa_node.contract.errors import NexaError
-from nexa_node.wiring.composition import Composition, Place, compose
+from nexa_node.wiring.composition import Composition, compose
+from nexa_node.wiring.place import Place
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from nexa_node.adapters.files.node_folder import Identity, NodeFolder
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.contract.errors import NexaError
 from nexa_node.wiring.checks import Asked
-from nexa_node.wiring.composition import Place
+from nexa_node.wiring.place import Place
 from nexa_node.wiring.running import running
 
 PREFIX = "nexa-trial-"

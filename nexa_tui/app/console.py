@@ -86,8 +86,10 @@ class Console(DeskApp):
     def get_default_screen(self) -> Screen[None]:
         """Ours is the first screen, not one on top of an empty one."""
         self._find_node()
-        skip = self.session.options.no_splash
-        return self._new_dashboard() if skip else Splash(self.session)
+        options = self.session.options
+        if options.no_splash:
+            return self._new_dashboard(options.first)
+        return Splash(self.session)
 
     def on_mount(self) -> None:
         """Everything else comes after the first screen was painted."""
@@ -130,6 +132,9 @@ class Console(DeskApp):
     # The beat.
 
     def _beat(self) -> None:
+        announced = self.session.options.announced
+        while announced:
+            self.tell(announced.popleft(), severity="warning")
         if self.screen_stack and not isinstance(self.screen, Splash):
             self._refresh_now()
 
@@ -139,7 +144,7 @@ class Console(DeskApp):
             splash.refresh_view()
             started = bool(self.session.started)
             if splash.due() or (started and isinstance(self.session.state.link, Live)):
-                self.go("overview")
+                self.go(self.session.options.first)
 
     def _refresh_now(self) -> None:
         self.session.take_in()

@@ -15,7 +15,7 @@ from nexa_tui.app.console import Console
 from nexa_tui.app.life import Lifeline
 from nexa_tui.client.api import NodeClient
 from nexa_tui.client.clock import SystemClock
-from nexa_tui.client.discovery import Target, discover
+from nexa_tui.client.discovery import Target, discover, sibling
 from nexa_tui.client.places import base_folders
 from nexa_tui.screens.finding import still_running
 from nexa_tui.screens.session import Doors, Session
@@ -87,11 +87,16 @@ def _doors(options: ConsoleOptions) -> Doors:
 
 
 def _moved(target: Target, options: ConsoleOptions) -> Target | None:
-    """Where a node of this machine is now; others stay where they are."""
+    """Where a node of this machine is now, or else another one of its cluster.
+
+    A node elsewhere stays where it is.
+    """
     if target.pid is None:
         return None
     try:
-        return discover(options.environ, name=target.name)
+        return discover(options.environ, name=target.name) or sibling(
+            options.environ, target
+        )
     except NexaError:
         return None
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.events import FeedFrame
 from nexa_node.contract.ids import AgentId, TaskId
@@ -94,6 +95,18 @@ class NodeClient(Protocol):
 
     async def drain(self, node_id: str) -> None:
         """Let a node end gracefully."""
+        ...
+
+    async def maintain(self, node_id: str, *, on: bool) -> None:
+        """Have a node take nothing new, or take it again."""
+        ...
+
+    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+        """Strike a dead node off, or say what that would do."""
+        ...
+
+    async def join_token(self) -> JoinToken:
+        """Issue a token by which one node may join."""
         ...
 
     async def close(self) -> None:

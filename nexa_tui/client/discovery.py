@@ -7,7 +7,7 @@ a process that lives and started when the file says, since a pid alone is used a
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -107,6 +107,22 @@ def local_nodes(environ: Mapping[str, str]) -> list[Target]:
         for node in announced(environ)
         if node.alive
     ]
+
+
+def sibling(environ: Mapping[str, str], gone: Target) -> Target | None:
+    """A living node of this machine in the cluster of one that died without a word.
+
+    It takes the same tokens; without a file of its own, that of the other.
+    """
+    known = announced(environ)
+    cluster = next(
+        (one.file.cluster for one in known if one.file.name == gone.name), None
+    )
+    same = {one.file.name for one in known if one.file.cluster == cluster}
+    for other in local_nodes(environ):
+        if cluster is not None and other.name in same and other.name != gone.name:
+            return replace(other, token=other.token or gone.token)
+    return None
 
 
 def announced(environ: Mapping[str, str]) -> list[LocalNode]:

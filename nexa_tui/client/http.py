@@ -9,6 +9,12 @@ from urllib.parse import quote
 import msgspec
 
 from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.cluster import (
+    ClusterChange,
+    JoinToken,
+    Maintenance,
+    NewJoinToken,
+)
 from nexa_node.contract.errors import NexaError, Unavailable
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
@@ -97,6 +103,22 @@ class HttpNode:
     async def drain(self, node_id: str) -> None:
         """Drain a node."""
         await self._send(f"/v1/nodes/{quote(node_id, safe='')}/drain")
+
+    async def maintain(self, node_id: str, *, on: bool) -> None:
+        """Begin or end maintenance."""
+        path = f"/v1/nodes/{quote(node_id, safe='')}/maintenance"
+        await self._ask("POST", path, body=Maintenance(on=on))
+
+    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+        """Strike a node off, or plan it."""
+        path = f"/v1/nodes/{quote(node_id, safe='')}/remove"
+        query = "?dry_run=true" if dry_run else ""
+        return await self._call("POST", path + query, ClusterChange)
+
+    async def join_token(self) -> JoinToken:
+        """Issue a join token."""
+        body = NewJoinToken()
+        return await self._call("POST", "/v1/cluster/join-tokens", JoinToken, body=body)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,7 @@ def start_node(
     flags: tuple[str, ...] = (),
     say: Say = lambda _: None,
     timeout_s: float = START_TIMEOUT_S,
+    stdin: bytes | None = None,
 ) -> Target:
     """Start a node here and wait until it is ready.
 
@@ -55,6 +57,7 @@ def start_node(
         flags: For `python -m nexa_node run`: `--name`, `--port`, `--set key=value`.
         say: Is told in a few words how far it is.
         timeout_s: How long it may take.
+        stdin: What the node reads there: a join token, for `--join-file -`.
 
     Raises:
         NexaError: It could not start: the node's own words, and what mends it.
@@ -74,7 +77,7 @@ def start_node(
     with os.fdopen(descriptor, "wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "nexa_node", "run", *flags],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=log,
             stderr=log,
             env=kept,
@@ -82,6 +85,9 @@ def start_node(
             start_new_session=True,
         )
     _DETACHED.append(child)
+    if child.stdin is not None:
+        with suppress(BrokenPipeError), child.stdin as pipe:  # it may be gone already
+            pipe.write(stdin or b"")
     say(f"started process {child.pid}")
     return _wait_until_running(environ, child, before, errors, say, timeout_s)
 

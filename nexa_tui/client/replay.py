@@ -5,13 +5,18 @@ It answers what it was given and remembers what it was asked, and nothing moves.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
 
 from nexa_node.contract.checks import CheckResult
+from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError, NotFound
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
 from nexa_tui.client.api import FeedNews
 from nexa_tui.client.discovery import Target
+
+RECORDED_TOKEN = "nxj1.recorded.recorded.recorded"  # noqa: S105  no node knows it
+_NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Replay:
@@ -105,6 +110,25 @@ class Replay:
     async def drain(self, node_id: str) -> None:
         """Remember a drain."""
         self._change("drain", node_id)
+
+    async def maintain(self, node_id: str, *, on: bool) -> None:
+        """Remember a maintenance."""
+        self._change("maintain" if on else "end maintenance", node_id)
+
+    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+        """Remember a removal; a dry run is answered alike and not remembered."""
+        if not dry_run or self.refusal is not None:
+            self._change("remove", node_id)
+        return ClusterChange(
+            done=not dry_run,
+            what="it is struck off",
+            effects=("11 streams get their copy on it made anew elsewhere",),
+        )
+
+    async def join_token(self) -> JoinToken:
+        """Remember that one was issued; it is good for nothing."""
+        self._change("join-token", "")
+        return JoinToken(token=RECORDED_TOKEN, expires=_NEVER)
 
     async def close(self) -> None:
         """Remember that it was let go."""

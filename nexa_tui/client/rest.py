@@ -6,12 +6,21 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from nexa_node.contract.errors import NexaError, Problem, Unauthorized, from_problem
+from nexa_node.contract.errors import (
+    NexaError,
+    Problem,
+    Unauthorized,
+    Unavailable,
+    from_problem,
+)
 from nexa_tui.client.discovery import Target
 
 T = TypeVar("T")
 _CONNECT_S = 3.0
 _ANSWER_S = 15.0
+_SLOW = httpx.Timeout(1800.0, connect=_CONNECT_S)
+"""Between two pieces of something large: a node takes, or verifies, all of it before it
+speaks."""
 
 
 class NoNode(NexaError):
@@ -19,6 +28,10 @@ class NoNode(NexaError):
 
     reason = "no_node"
     status = 503
+
+
+class Cut(Unavailable):
+    """The node broke off in the middle of something large."""
 
 
 class Rest:
@@ -114,6 +127,53 @@ class Rest:
                         yield decoder.decode(line)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """POST, and yield the answer's bytes as they come.
+
+        Raises:
+            Cut: The node broke off before the end.
+            NexaError: See `get`.
+        """
+        try:
+            with self._http.stream("POST", path, timeout=_SLOW) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self._told(answer)
+                yield from answer.iter_bytes()
+        except httpx.ConnectError as error:
+            raise self._unreachable(error) from error
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise Cut(f"{self.target.url} broke off: {why}") from error
+
+    def upload(self, path: str, chunks: Iterator[bytes], kind: type[T]) -> Iterator[T]:
+        """POST bytes as they come, and yield the answer's lines as they come.
+
+        Raises:
+            Cut: The node broke off before the end.
+            NexaError: See `get`.
+        """
+        decoder = msgspec.json.Decoder(kind)
+        headers = {
+            "Accept": "application/x-ndjson",
+            "Content-Type": "application/octet-stream",
+        }
+        try:
+            with self._http.stream(
+                "POST", path, content=chunks, headers=headers, timeout=_SLOW
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self._told(answer)
+                for line in answer.iter_lines():
+                    if line:
+                        yield decoder.decode(line)
+        except httpx.ConnectError as error:
+            raise self._unreachable(error) from error
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise Cut(f"{self.target.url} broke off: {why}") from error
 
     def _call(
         self,

@@ -1,6 +1,6 @@
-"""`nexa demo`: a real node with real agents, in a throw-away folder.
+"""`nexa demo`: real nodes with real agents, in a throw-away folder.
 
-Three kinds of process, as in production: a node, a dozen agents, this console. A crew
+Three kinds of process, as in production: nodes, a dozen agents, this console. A crew
 (`demo_crew`) starts them and submits the work; it watches its standard input, so that
 it ends everything and removes the folder when this process is gone, however it ended.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,10 @@ from nexa_tui.commands.arguments import Parser
 from nexa_tui.commands.console import can_draw
 from nexa_tui.commands.output import Call, clean
 
-_STOP_S = 40.0
+_STOP_S = 90.0
+"""Nodes end one after the other, and one that is on its way back first arrives."""
+_FAILOVER_NODES, _NODES_MAX = 3, 9
+_NOTES_MAX = 20
 _OURS = ("NEXA_URL", "NEXA_TOKEN", "NEXA_TOKEN_FILE")
 
 
@@ -44,15 +48,32 @@ class Tally(msgspec.Struct, kw_only=True):
     per_agent: dict[str, int] = {}
     note: str = ""
     remedy: str | None = None
+    nodes: int = 1
+    """That there should be."""
+    voting: int = 1
+    """Of them."""
+    kills: int = 0
+    heals: int = 0
+    longest_ms: float = 0.0
+    """The longest that a submission took."""
+    missing: int | None = None
+    """Tasks that a node took and no node knows; None where they were not counted."""
 
 
 def run(arguments: list[str], call: Call) -> int:
     """Run the demo until it is quit, its time is over or it is interrupted."""
     options = _parser().parse_args(arguments)
-    if options.nodes != 1 or options.scenario == "failover":
+    failover = options.scenario == "failover"
+    if options.nodes is None:
+        options.nodes = _FAILOVER_NODES if failover else 1
+    if not 1 <= options.nodes <= _NODES_MAX:
         raise Invalid(
-            "a demo of several nodes comes with clustering",
-            remedy="nexa demo --scenario incident shows an agent's failure on one node",
+            f"a demo has 1 to {_NODES_MAX} nodes", remedy="nexa demo --nodes 3"
+        )
+    if failover and options.nodes < _FAILOVER_NODES:
+        raise Invalid(
+            f"of {options.nodes} nodes none may be lost: there is nothing to fail over to",
+            remedy="nexa demo --nodes 3 --scenario failover",
         )
     if options.agents < 1:
         raise Invalid("a demo needs an agent", remedy="nexa demo --agents 12")
@@ -60,8 +81,8 @@ def run(arguments: list[str], call: Call) -> int:
     home = Path(tempfile.mkdtemp(prefix="nexa-demo-"))
     environ = {key: value for key, value in call.environ.items() if key not in _OURS}
     environ |= {"NEXA_HOME": str(home), "NEXA_DEMO": "1"}
-    with _signals_end_it(), _crew(options, environ) as crew:
-        first = _next(crew)
+    with _signals_end_it(), _crew(options, environ, watched=not headless) as crew:
+        first = _ready(crew, call)
         if first.state != "ready":
             raise NexaError(
                 first.note or "the demo could not start", remedy=first.remedy
@@ -74,16 +95,19 @@ def run(arguments: list[str], call: Call) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "demo",
-        "A real node, a dozen real agents of different speeds, real files, and the\n"
+        "Real nodes, a dozen real agents of different speeds, real files, and the\n"
         "console on it. Everything is thrown away at the end.",
     )
-    parser.add_argument("--nodes", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--nodes", type=int, metavar="N", help="1; 3 of them for failover"
+    )
     parser.add_argument("--agents", type=int, default=12, metavar="N")
     parser.add_argument(
         "--scenario",
         choices=("calm", "incident", "failover"),
         default="calm",
-        help="incident: files go missing and agents are killed mid-task",
+        help="incident: files go missing and agents are killed mid-task;"
+        " failover: nodes are killed and brought back",
     )
     parser.add_argument(
         "--headless", action="store_true", help="a line a second instead"
@@ -115,10 +139,11 @@ def _signals_end_it() -> Generator[None]:
 
 @contextmanager
 def _crew(
-    options: argparse.Namespace, environ: dict[str, str]
+    options: argparse.Namespace, environ: dict[str, str], *, watched: bool
 ) -> Generator[subprocess.Popen[bytes]]:
     words = [sys.executable, "-m", "nexa_tui.commands.demo_crew"]
     words += ["--agents", str(options.agents), "--scenario", options.scenario]
+    words += ["--nodes", str(options.nodes), *(["--watched"] if watched else [])]
     crew = subprocess.Popen(
         words,
         stdin=subprocess.PIPE,
@@ -145,6 +170,14 @@ def _end(crew: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         crew.kill()
         crew.wait()
+
+
+def _ready(crew: subprocess.Popen[bytes], call: Call) -> Tally:
+    """Wait until all is there; a person is told how far it is."""
+    while (tally := _next(crew)).state == "starting":
+        if call.err.isatty():
+            call.note(tally.note)
+    return tally
 
 
 def _next(crew: subprocess.Popen[bytes]) -> Tally:
@@ -177,8 +210,9 @@ def _headless(
 def _line(tally: Tally) -> str:
     speed = "" if tally.p50_ms is None else f"  p50 {tally.p50_ms:.0f} ms"
     note = f"  {clean(tally.note)}" if tally.note else ""
+    nodes = f"{tally.voting} of {tally.nodes} nodes  " if tally.nodes > 1 else ""
     return (
-        f"{tally.elapsed_s:5.0f} s  {tally.agents} agents  {tally.waiting:3d} waiting"
+        f"{tally.elapsed_s:5.0f} s  {nodes}{tally.agents} agents  {tally.waiting:3d} waiting"
         f"  {tally.running:3d} running  {tally.completed:4d} completed"
         f"  {tally.failed:3d} failed{speed}{note}"
     )
@@ -191,6 +225,12 @@ def _summary(tally: Tally, call: Call) -> None:
         call.line(
             f"submit to result: p50 {tally.p50_ms:.0f} ms, p99 {tally.p99_ms:.0f} ms"
         )
+    if tally.kills:
+        call.line(f"{tally.kills} nodes killed, {tally.heals} brought back")
+        call.line(f"the longest a submission took: {tally.longest_ms / 1000:.1f} s")
+    if tally.missing is not None and tally.nodes > 1:
+        lost = "none is lost" if not tally.missing else f"{tally.missing} ARE LOST"
+        call.line(f"{tally.submitted} tasks were taken: {lost}")
     for agent, done in sorted(tally.per_agent.items(), key=lambda pair: -pair[1]):
         call.line(f"  {agent:<16}{done:4d}")
 
@@ -203,10 +243,13 @@ def _console(
 ) -> int:
     from nexa_tui.app import ConsoleOptions, run_console
 
-    _drain_in_background(crew)
+    notes: deque[str] = deque(maxlen=_NOTES_MAX)
+    _drain_in_background(crew, notes)
     return run_console(
         ConsoleOptions(
             environ=environ,
+            announced=notes,
+            first="nodes" if options.nodes > 1 else "overview",
             theme=options.theme,
             ascii=options.ascii,
             mouse="SSH_CONNECTION" not in call.environ,
@@ -214,16 +257,18 @@ def _console(
     )
 
 
-def _drain_in_background(crew: subprocess.Popen[bytes]) -> None:
-    """Read the crew's lines, so that a full pipe doesn't stop it."""
+def _drain_in_background(crew: subprocess.Popen[bytes], notes: deque[str]) -> None:
+    """Read the crew's lines, so that a full pipe doesn't stop it; keep what it announces."""
     import threading
 
     assert crew.stdout is not None
     descriptor = os.dup(crew.stdout.fileno())
 
     def drain() -> None:
-        with os.fdopen(descriptor, "rb") as lines:
-            for _ in lines:
-                pass
+        with os.fdopen(descriptor, "rb") as lines, suppress(msgspec.DecodeError):
+            for line in lines:
+                tally = msgspec.json.decode(line, type=Tally)
+                if tally.note:
+                    notes.append(tally.note)
 
     threading.Thread(target=drain, daemon=True).start()

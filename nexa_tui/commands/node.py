@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.errors import NotFound
 from nexa_node.contract.nodes import NodeFile, NodeStatus
 from nexa_node.contract.version import VERSION
 from nexa_tui.client.discovery import Target, discover, local_nodes
@@ -19,11 +19,19 @@ from nexa_tui.client.launch import (
     stop_node,
 )
 from nexa_tui.client.rest import NoNode, Rest
-from nexa_tui.commands.arguments import Parser, choose_verb
+from nexa_tui.commands.arguments import Parser, Usage, choose_verb
+from nexa_tui.commands.node_care import drain, maintenance
+from nexa_tui.commands.node_join import (
+    JOIN_TIMEOUT_S,
+    add_join_options,
+    refuse_running,
+    token_of,
+    token_on_stdin,
+)
 from nexa_tui.commands.output import EXIT_FAILED, EXIT_NO_NODE, Call, age, state_style
-from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.commands.reach import add_target_options
 
-_VERBS = ("run", "start", "stop", "restart", "status", "drain")
+_VERBS = ("run", "start", "stop", "restart", "status", "drain", "maintenance")
 _BEAT_S = 0.05
 
 
@@ -36,7 +44,8 @@ def run(arguments: list[str], call: Call) -> int:
         "stop": _stop,
         "restart": _restart,
         "status": _status,
-        "drain": _drain,
+        "drain": drain,
+        "maintenance": maintenance,
     }
     return does[verb](rest, call)
 
@@ -44,7 +53,14 @@ def run(arguments: list[str], call: Call) -> int:
 def _run(arguments: list[str], call: Call) -> int:
     """Become the node, in the foreground."""
     call.out.flush()
-    words = [sys.executable, "-m", "nexa_node", "run", "--foreground", *arguments]
+    parser = Parser("node run", "", add_help=False)
+    add_join_options(parser)
+    options, rest = parser.parse_known_args(arguments)
+    token = token_of(options, call)
+    if token is not None:
+        token_on_stdin(token)
+        rest += ["--join-file", "-"]
+    words = [sys.executable, "-m", "nexa_node", "run", "--foreground", *rest]
     os.execve(sys.executable, words, dict(call.environ))  # noqa: S606  # no shell is wanted
 
 
@@ -63,7 +79,7 @@ def _node_options(parser: Parser) -> None:
         metavar="KEY=VALUE",
         help="any setting: leases.lease_ms=10000",
     )
-    parser.add_argument("--timeout", type=float, default=START_TIMEOUT_S, metavar="S")
+    parser.add_argument("--timeout", type=float, metavar="S", help="until it is ready")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
@@ -83,16 +99,23 @@ def _start(arguments: list[str], call: Call) -> int:
         "node start", "Start a node in the background; returns when it is ready."
     )
     _node_options(parser)
+    add_join_options(parser)
     options = parser.parse_args(arguments)
+    token = token_of(options, call)
+    if options.timeout is None:
+        options.timeout = START_TIMEOUT_S if token is None else JOIN_TIMEOUT_S
     target = _running(options, call)
     if target is not None and _answers_or_ends(target, options.timeout):
+        if token is not None:
+            refuse_running(target)
         call.note(f"{target.name} runs already (pid {target.pid})")
     else:
         target = start_node(
             call.environ,
-            flags=_flags(options),
+            flags=_flags(options) + (("--join-file", "-") if token else ()),
             say=_say(call),
             timeout_s=options.timeout,
+            stdin=None if token is None else token.encode(),
         )
     _tell_started(target, options, call)
     return 0
@@ -146,6 +169,7 @@ def _stop(arguments: list[str], call: Call) -> int:
     parser.add_argument("--timeout", type=float, default=30.0, metavar="S")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args(arguments)
+    _refuse_several("stop", options, call)
     found = find_local(call.environ, options.name)
     if found is None or not found.alive:
         which = options.name or "node"
@@ -159,6 +183,20 @@ def _stop(arguments: list[str], call: Call) -> int:
     else:
         call.line(f"node {found.file.name} is stopped")
     return 0
+
+
+def _refuse_several(verb: str, options: argparse.Namespace, call: Call) -> None:
+    """Of several nodes on this machine none is meant before one is named.
+
+    Raises:
+        Usage: There are several, and no name.
+    """
+    running = [target.name for target in local_nodes(call.environ)]
+    if options.name is None and len(running) > 1:
+        raise Usage(
+            f"{len(running)} nodes run on this machine: {', '.join(running)}",
+            remedy=f"nexa node {verb} --name {running[-1]}",
+        )
 
 
 def _stop_one(file: NodeFile, call: Call, timeout_s: float) -> None:
@@ -183,13 +221,18 @@ def _restart(arguments: list[str], call: Call) -> int:
     )
     _node_options(parser)
     options = parser.parse_args(arguments)
+    _refuse_several("restart", options, call)
     found = find_local(call.environ, options.name)
     if found is not None and found.alive:
         _stop_one(found.file, call, 30.0)
         options.name = options.name or found.file.name
         if options.port is None:
             options.port = int(found.file.url.rpartition(":")[2])
-    target = start_node(call.environ, flags=_flags(options), timeout_s=options.timeout)
+    target = start_node(
+        call.environ,
+        flags=_flags(options),
+        timeout_s=options.timeout or START_TIMEOUT_S,
+    )
     _tell_started(target, options, call)
     return 0
 
@@ -287,19 +330,3 @@ def _print_status(status: NodeStatus, call: Call) -> None:
         rows += [("error", status.error), ("mend", status.remedy or "-")]
     for key, value in rows:
         call.line(f"  {key:<9}{value}")
-
-
-def _drain(arguments: list[str], call: Call) -> int:
-    parser = Parser("node drain", "Take nothing new, finish what is in hand, then end.")
-    add_target_options(parser)
-    options = parser.parse_args(arguments)
-    with reach(options, call) as node:
-        status = node.get("/v1/node", NodeStatus)
-        if status.id is None:
-            raise NexaError(f"the node at {node.target.url} has no id yet")
-        node.post(f"/v1/nodes/{status.id}/drain", type(None))
-    if options.json:
-        call.json({"id": status.id, "name": status.name, "state": "stopping"})
-    else:
-        call.line(f"node {status.name} drains, and ends")
-    return 0

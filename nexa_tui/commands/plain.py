@@ -16,6 +16,8 @@ from nexa_node.contract.tasks import TaskSummary
 from nexa_tui.client.discovery import discover
 from nexa_tui.client.rest import NoNode, Rest
 from nexa_tui.commands.output import EXIT_NO_NODE, Call, age, clean
+from nexa_tui.state.topology import topology
+from nexa_tui.state.topology_told import findings
 
 _MIB = 1024 * 1024
 
@@ -59,12 +61,27 @@ def _say_cluster(
     for reason in cluster.reasons:
         call.line(f"  because {clean(reason)}")
     call.line(f"  as {status.whoami or '-'}, {status.role or '-'}")
+    _say_topology(cluster, call)
     call.line("Nodes")
     for one in cluster.nodes:
         call.line(
             f"  {one.name} {one.state}, {one.health}, {one.role}, {one.agents} agents,"
             f" up {age(one.started, now)}, {one.url}"
         )
+
+
+def _say_topology(cluster: Cluster, call: Call) -> None:
+    """Votes and what is wrong, where there is more than one node to be wrong with."""
+    if len(cluster.nodes) < 2:
+        return
+    view = topology(cluster)
+    votes = (
+        f"{cluster.quorum.have} of {view.members} vote, {cluster.quorum.need} needed"
+    )
+    keeper = clean(cluster.controller or "nobody")
+    call.line(f"  {votes}, margin {view.margin}; controller {keeper}")
+    for one in findings(view):
+        call.line(f"  {one.text}")
 
 
 def _say_selftest(node: Rest, call: Call) -> None:

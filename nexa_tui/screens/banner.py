@@ -4,6 +4,7 @@ from typing import cast
 
 from nexa_tui.screens.session import Session
 from nexa_tui.state.overview import Piece, headline
+from nexa_tui.state.severity import mark
 from nexa_tui.state.store import ClusterState, Denied, Gone, Live, NoNode, Opening
 from nexa_tui.widgets.statusbar import Feed, Standing
 
@@ -48,10 +49,21 @@ def feed_of(state: ClusterState, now: float, *, paused: bool) -> Feed:
 
 
 def banner_lines(
-    state: ClusterState, now: float, *, ascii_only: bool
+    state: ClusterState, now: float, *, ascii_only: bool, quorum: bool = True
 ) -> list[tuple[Piece, ...]]:
-    """What must not be overlooked, whatever is looked at; nothing while all is well."""
+    """What must not be overlooked, whatever is looked at; nothing while all is well.
+
+    Args:
+        state: What is known.
+        now: On the clock of ages.
+        ascii_only: Whether only ASCII may be drawn.
+        quorum: Whether it is to be told that there is none.
+    """
     fine = isinstance(state.link, Live) and not state.stale(now)
+    if fine and quorum and state.cluster is not None and state.cluster.stale:
+        shown = mark("health", "unhealthy", ascii_only=ascii_only)
+        why = ": what is shown may be old, and nothing can be changed; 2 shows who is away"
+        return [((f" {shown.glyph} no quorum", shown.style), (why, "text"))]
     if fine or isinstance(state.link, NoNode | Opening):
         return []
     told = headline(state, now, ascii_only=ascii_only)

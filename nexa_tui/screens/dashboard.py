@@ -25,9 +25,9 @@ from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.overview import Overview
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
+from nexa_tui.screens.topology import TopologyView
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
-from nexa_tui.state.nodes import NODES
 from nexa_tui.state.store import Denied, NoNode
 from nexa_tui.state.tasks import TASKS
 from nexa_tui.widgets.ink import app_of, terminal_of
@@ -116,7 +116,12 @@ class Dashboard(Screen[None]):
             lines = (
                 []
                 if self._where == "overview"
-                else banner_lines(session.shown, session.now, ascii_only=ascii_only)
+                else banner_lines(
+                    session.shown,
+                    session.now,
+                    ascii_only=ascii_only,
+                    quorum=self._where != "nodes",
+                )
             )
             self._banner.display = bool(lines)
             self._banner.styles.height = max(1, len(lines))
@@ -247,10 +252,7 @@ class Dashboard(Screen[None]):
 
 
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {
-    "nodes": lambda session: ListView(
-        NODES, lambda state: state.cluster.nodes if state.cluster else (),
-        place="nodes", number=2, session=session,
-    ),
+    "nodes": TopologyView,
     "agents": lambda session: ListView(
         AGENTS, lambda state: state.agents.values(),
         place="agents", number=3, session=session,

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 from nexa_node.contract import places
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.nodes import Node
 from nexa_tui.actions import Action, Place, find
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.places import base_folders
+from nexa_tui.screens.cluster_deeds import ClusterDeeds
 from nexa_tui.screens.session import Session
 from nexa_tui.state.effects import Effect, cancel_task, disconnect_agent, drain_node
 from nexa_tui.state.store import Live
@@ -81,8 +83,9 @@ class Deeds:
         """Work at `desk`."""
         self._desk = desk
         self._session = desk.session
+        self._cluster = ClusterDeeds(desk, self._confirm)
         self._doing: dict[str, Callable[[str], None]] = {
-            "go-on": lambda _: desk.go("overview"),
+            "go-on": lambda _: desk.go(self._session.options.first),
             "start-node": lambda _: self._start(),
             "attach": self._attach,
             "demo": lambda _: desk.leave("demo"),
@@ -95,6 +98,9 @@ class Deeds:
             "task-cancel": self._cancel,
             "agent-disconnect": self._disconnect,
             "node-drain": self._drain,
+            "node-maintenance": self._maintain,
+            "node-remove": self._remove,
+            "join-token": lambda _: self._cluster.join_token(),
         }
 
     def do(self, action_id: str, argument: str = "") -> None:
@@ -276,16 +282,30 @@ class Deeds:
         self._confirm(effect, lambda: self._call_disconnect(agent_id))
 
     def _drain(self, key: str) -> None:
+        node = self._node(key)
+        if node is not None:
+            effect = drain_node(self._session.state, node)
+            self._confirm(effect, partial(self._call_drain, str(node.id)))
+
+    def _maintain(self, key: str) -> None:
+        node = self._node(key)
+        if node is not None:
+            self._cluster.maintain(node)
+
+    def _remove(self, key: str) -> None:
+        node = self._node(key)
+        if node is not None:
+            self._cluster.remove(node)
+
+    def _node(self, key: str) -> Node | None:
+        """The node that is meant; says so if there is none."""
         wanted = key or self._key_of("nodes")
-        state = self._session.state
-        nodes = state.cluster.nodes if state.cluster else ()
-        for node in nodes:
+        cluster = self._session.state.cluster
+        for node in cluster.nodes if cluster else ():
             if wanted in {node.id, node.name}:
-                effect = drain_node(state, node)
-                call = partial(self._call_drain, str(node.id))
-                self._confirm(effect, call)
-                return
+                return node
         self._unknown("node", wanted, "nexa cluster status")
+        return None
 
     def _confirm(
         self,

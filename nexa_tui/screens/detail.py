@@ -19,13 +19,14 @@ from nexa_tui.state.detail import (
     Words,
     agent_lines,
     event_lines,
-    node_lines,
     task_lines,
 )
 from nexa_tui.state.formats import TIMES
 from nexa_tui.state.listing import Look
 from nexa_tui.state.store import ClusterState
 from nexa_tui.state.text import clean
+from nexa_tui.state.topology import topology
+from nexa_tui.state.topology_detail import node_page
 from nexa_tui.widgets.ink import terminal_of
 from nexa_tui.widgets.lines import Piece
 from nexa_tui.widgets.panel import Panel
@@ -115,11 +116,12 @@ class Detail(Container):
         return agent_lines(agent, mine[: -_TASKS_MAX - 1 : -1], look)
 
     def _node_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
-        for node in state.cluster.nodes if state.cluster else ():
-            if self.key in {node.id, node.name}:
-                self._panel.say(title=f"Node {clean(node.name, 40)}")
-                return node_lines(node, look)
-        return _gone("node", "nexa cluster status")
+        view = topology(state.cluster) if state.cluster else None
+        part = view.part(self.key) if view else None
+        if view is None or part is None:
+            return _gone("node", "nexa cluster status")
+        self._panel.say(title=f"Node {clean(part.name, 40)}")
+        return node_page(view, part, tuple(state.agents.values()), look)
 
     def _event_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
         for event in state.events:

@@ -6,6 +6,7 @@ Arithmetic over what is known; the node decides in the end and its answer is sho
 import msgspec
 
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.cluster import ClusterChange
 from nexa_node.contract.nodes import Node
 from nexa_node.contract.tasks import FINISHED, TaskSummary
 from nexa_tui.state.formats import age
@@ -87,6 +88,42 @@ def drain_node(state: ClusterState, node: Node) -> Effect:
     breaks = _quorum(state, node, lines)
     name = node.name if breaks else None
     return Effect(title, target, tuple(lines), "Drain", type_name=name)
+
+
+def maintain_node(state: ClusterState, node: Node, *, on: bool) -> Effect:
+    """Have a node take nothing new, or take it again."""
+    if not on:
+        lines = ("It takes agents and tasks again; those that left come as they like.",)
+        return Effect("End maintenance", clean(node.name), lines, "Take work again")
+    title, target = "Maintenance of a node", clean(node.name)
+    if node.state != "running":
+        refused = f"it is {clean(node.state, 20)}, not running"
+        return Effect(title, target, (), "Maintain", refused=refused)
+    mine = [one for one in state.agents.values() if one.node == node.name]
+    connected = sum(one.connected for one in mine)
+    inflight = sum(one.inflight for one in mine if one.connected)
+    are = "is" if connected == 1 else "are"
+    moved = f"{_count(connected, 'agent')} {are} asked to move"
+    lines = (
+        f"{moved}; {_count(inflight, 'task')} in hand finished first.",
+        "It takes nothing new, and its process goes on: its vote and its copies stay.",
+    )
+    return Effect(title, target, lines, "Begin maintenance")
+
+
+def remove_node(node: Node, planned: ClusterChange) -> Effect:
+    """Strike a dead node off; `planned` is what the cluster says it would do."""
+    lines = (
+        *(f"{clean(one, 300)}." for one in planned.effects),
+        "It can't come back by itself: it would have to join again, empty.",
+    )
+    return Effect(
+        "Strike a node off",
+        clean(node.name),
+        lines,
+        "Strike it off",
+        type_name=node.name,
+    )
 
 
 def _quorum(state: ClusterState, node: Node, lines: list[str]) -> bool:

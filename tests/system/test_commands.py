@@ -60,7 +60,8 @@ def test_the_same_idempotency_key_is_one_task(shared: Shell) -> None:
         (("task", "submit", "x", "--label", "novalue"), 1, "label"),
         (("agent",), 2, "run"),
         (("context", "use", "nope"), 5, "nope"),
-        (("demo", "--nodes", "3"), 1, "clustering"),
+        (("demo", "--nodes", "12"), 1, "1 to 9 nodes"),
+        (("demo", "--nodes", "2", "--scenario", "failover"), 1, "none may be lost"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

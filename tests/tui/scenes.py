@@ -3,6 +3,7 @@ made of these, so that what is shown is what is tested.
 """
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import Unauthorized
 from nexa_node.contract.events import Event, Snapshot
 from nexa_node.contract.ids import AgentId
-from nexa_node.contract.nodes import HostSample, TaskCounts
+from nexa_node.contract.nodes import Cluster, HostSample, TaskCounts
 from nexa_node.contract.tasks import Task, TaskSummary
 from nexa_tui.actions import Keymap
 from nexa_tui.app.console import Console
@@ -44,6 +45,7 @@ from tests.builders import (
     summary,
     task,
 )
+from tests.tui import clusters
 
 URL = "http://127.0.0.1:6392"
 TARGET = Target(url=URL, token="t", name="alpha", source="a scene", pid=4242)
@@ -253,6 +255,38 @@ def picture(**overrides: Any) -> Snapshot:
     return snapshot(**{**fields, **overrides})
 
 
+def clustered(told: Cluster) -> Snapshot:
+    """A cluster at work, its agents spread over the nodes that are there."""
+    homes = [one for one in told.nodes if one.state == "running"]
+    spread = [(one, homes[n % len(homes)].name) for n, one in enumerate(agents())]
+    counts = Counter(home for _, home in spread)
+    return picture(
+        cluster=msgspec.structs.replace(
+            told,
+            nodes=tuple(
+                msgspec.structs.replace(one, agents=counts[one.name])
+                for one in told.nodes
+            ),
+        ),
+        agents=tuple(msgspec.structs.replace(one, node=home) for one, home in spread),
+        events=(*happened(), *shaped()),
+    )
+
+
+def shaped() -> tuple[Event, ...]:
+    """What happened to the nodes of a cluster."""
+    told = (
+        (410, "node.joined", "info", "node/gamma", "gamma joined: 3 nodes, 3 copies"),
+        (300, "controller.changed", "info", "node/beta", "beta is the controller"),
+        (41, "node.suspect", "warning", "node/gamma", "gamma: no word for 1.5 s"),
+    )
+    return tuple(
+        event(f"s{n:02d}", time=ago(s), kind=kind, severity=severity,
+              subject=subject, message=message)
+        for n, (s, kind, severity, subject, message) in enumerate(told)
+    )  # fmt: skip
+
+
 def whole_task(told: TaskSummary) -> Task:
     """The task that a detail view asks for."""
     more = {"labels": {"file": "README.md"}, "data": "@README.md", "agent": told.agent}
@@ -350,7 +384,15 @@ SCENES: Mapping[str, Scene] = {
                               remedy="nexa login, or set NEXA_TOKEN_FILE")),)
     ),
     "overview-maximised": Scene(heard(picture()), keys=("z",)),
-    "nodes": Scene(heard(picture()), keys=("2",)),
+    "nodes": Scene(heard(clustered(clusters.THREE)), keys=("2", "j")),
+    "nodes-one": Scene(heard(clustered(clusters.ONE)), keys=("2",)),
+    "nodes-two": Scene(heard(clustered(clusters.TWO)), keys=("2",)),
+    "nodes-lost": Scene(heard(clustered(clusters.LOST)), keys=("2", "G")),
+    "nodes-no-quorum": Scene(heard(clustered(clusters.NO_QUORUM)), keys=("2",)),
+    "nodes-seven": Scene(heard(clustered(clusters.SEVEN)), keys=("2", "G")),
+    "nodes-cut": Scene(heard(clustered(clusters.CUT)), keys=("2",)),
+    "nodes-fifty": Scene(heard(clustered(clusters.FIFTY)), keys=("2",)),
+    "node": Scene(heard(clustered(clusters.SEVEN)), keys=("2", "j", "j", "enter")),
     "agents": Scene(heard(picture()), keys=("3",)),
     "agents-filtered": Scene(
         heard(picture()), keys=("3", "slash", *"wc !busy", "enter")

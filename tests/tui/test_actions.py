@@ -36,9 +36,11 @@ def test_what_destroys_is_shifted_and_needs_a_right() -> None:
         "task-cancel",
         "agent-disconnect",
         "node-drain",
+        "node-maintenance",
+        "node-remove",
     }
     assert all(action.keys[0].isupper() for action in dangerous)
-    assert all(action.right == "operate" for action in dangerous)
+    assert all(action.right != "watch" for action in dangerous)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,12 @@ ELSEWHERE = (
     "tasks",
     "task",
     "help",
+    "nodes",
+    "nodes-one",
+    "nodes-lost",
+    "nodes-no-quorum",
+    "nodes-cut",
+    "nodes-fifty",
 )
 CASES = [
     *((name, USUAL, "nexa-dark") for name in SCENES),
@@ -30,6 +36,9 @@ CASES = [
     ("overview", (40, 12), "nexa-dark"),
     ("overview", USUAL, "ansi-16"),
     ("overview", USUAL, "monochrome"),
+    *(("nodes-seven", size, "nexa-dark") for size in (LARGE, (40, 12))),
+    ("nodes-fifty", LARGE, "nexa-dark"),
+    *(("nodes-seven", USUAL, one) for one in ("nexa-light", "ansi-16", "monochrome")),
 ]
 
 

@@ -122,7 +122,9 @@ async def _send_tagged(
 
 
 async def _send_stream(operation: Operation, stream: Stream, send: Send) -> None:
-    described = {"content-type": operation.media, "content-length": str(stream.size)}
+    described = {"content-type": operation.media}
+    if stream.size is not None:
+        described["content-length"] = str(stream.size)
     await send(
         {
             "type": "http.response.start",

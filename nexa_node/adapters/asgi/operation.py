@@ -113,7 +113,8 @@ class Lines:
 class Stream:
     """Bytes, told as they come."""
 
-    size: int
+    size: int | None
+    """None while nobody knows: then the answer's end is where the chunks end."""
     chunks: AsyncIterator[bytes]
 
 

@@ -3,6 +3,7 @@
 from nexa_node.adapters.asgi import (
     agent_socket,
     agents,
+    backups,
     cluster,
     console_socket,
     dead_letters,
@@ -24,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *node.OPERATIONS,
     *cluster.OPERATIONS,
+    *backups.OPERATIONS,
     *agents.OPERATIONS,
     *tasks.OPERATIONS,
     *queues.OPERATIONS,

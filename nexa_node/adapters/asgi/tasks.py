@@ -93,7 +93,7 @@ async def get_task(call: Call[WaitQuery, None]) -> Task:
 
 async def explain_task(call: Call[Query, None]) -> Explanation:
     """Why the task is where it is."""
-    return call.api.explain(call.identity, TaskId(call.slug("id")))
+    return await call.api.explain(call.identity, TaskId(call.slug("id")))
 
 
 async def cancel_task(call: Call[Query, None]) -> Task:

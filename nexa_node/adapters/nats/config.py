@@ -1,16 +1,22 @@
 """The supervised server's configuration: loopback, nkeys, every write synced.
 
-Nothing that a nats-server could open besides its one client port is opened.
+Nothing that a nats-server could open besides its one client port is opened; a member
+of a cluster has a port for its routes, too: mutual TLS by the cluster's own authority,
+and the cluster's password.
 """
 
+import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import nkeys
 
 from nexa_node.adapters.nats import private
 from nexa_node.adapters.nats.failures import StoreFailed
+from nexa_node.contract.ids import slugify
+from nexa_node.core.addresses import Address, parse_address
 
 MAX_PAYLOAD = 4 * 1024**2
 """A task's record holds its data, its result and the errors of its attempts."""
@@ -18,6 +24,13 @@ MAX_PENDING = 32 * 1024**2
 """What a connection may owe us before it is cut off as slow; several payloads."""
 LOG_BYTES = 4 * 1024**2
 LOG_FILES = 3
+ALONE, TOGETHER = "jetstream", "jetstream-cluster"
+"""Names of the store's folder. One is never used as the other: nats-server removes a
+lone server's streams half a minute after it was started as a member of a cluster."""
+ROUTE_USER = "nexa"
+ROUTE_RETRIES = 120
+"""Seconds for which a route is tried again that only gossip told of. Those that are
+written down are tried for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,7 @@ class Layout:
     """Where the supervised server keeps its things, all inside the node's folder."""
 
     folder: Path
+    store_name: str = ALONE
 
     @property
     def conf(self) -> Path:
@@ -34,7 +48,7 @@ class Layout:
     @property
     def store(self) -> Path:
         """JetStream's data, and the record of what should be there."""
-        return self.folder / "jetstream"
+        return self.folder / self.store_name
 
     @property
     def work(self) -> Path:
@@ -78,8 +92,47 @@ def new_key(path: Path) -> Key:
     return Key(seed=seed.decode(), public=public.decode())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A server among others, as this node's `cluster.json` has it."""
+
+    name: str
+    """The node's; its server's, too. One of the same name is the same one to Raft."""
+    cluster: str
+    """Told to people."""
+    cluster_id: str
+    """Servers of another one get no route, and streams of another one are not ours."""
+    route: str
+    """host:port of this server, as the others reach it."""
+    password: str = field(repr=False)
+    """Of the routes."""
+    routes: tuple[str, ...] = ()
+    """host:port of the others."""
+    tls: Path
+    """The folder with node-ca.pem, node.pem and node.key."""
+    store: str = TOGETHER
+    """The store's folder, within the node's."""
+    founder: bool = False
+    """It makes what is missing; others wait for it."""
+    replicas: int = 1
+    """Copies of a stream that has to be made."""
+
+    @property
+    def tag(self) -> str:
+        """What a stream asks for that should be placed here."""
+        return f"node:{self.name}"
+
+
 def render(
-    layout: Layout, *, name: str, port: int, max_bytes: int, app: Key, system: Key
+    layout: Layout,
+    *,
+    name: str,
+    port: int,
+    max_bytes: int,
+    app: Key,
+    system: Key,
+    member: Member | None = None,
+    is_synced: bool = True,
 ) -> str:
     """Write nats.conf.
 
@@ -90,6 +143,9 @@ def render(
         max_bytes: The most the store may take of the disk.
         app: The user that has JetStream.
         system: The user of the system account: figures for the topology view.
+        member: Its place among others; None: it is alone.
+        is_synced: Whether each write is on the disk before it is answered. False only
+            while a store is made that nobody uses yet.
     """
     return f"""\
 # Made anew by nexa at each start; changes are lost.
@@ -110,7 +166,7 @@ logtime_utc: true
 
 jetstream {{
   store_dir: {quoted(layout.store)}
-  sync_interval: always
+  {"sync_interval: always" if is_synced else "# not synced while it is made"}
   max_memory_store: {64 * 1024**2}
   max_file_store: {max_bytes}
 }}
@@ -125,7 +181,57 @@ accounts {{
   }}
 }}
 system_account: SYS
+{"" if member is None else _routed(member)}"""
+
+
+def _routed(member: Member) -> str:
+    """Write how a member reaches the others, and they it.
+
+    Raises:
+        Invalid: One of the addresses is none.
+    """
+    own = parse_address(member.route)
+    secret = quoted(member.password)
+    urls = [_url(parse_address(each), member.password) for each in member.routes]
+    tls = member.tls
+    return f"""
+server_tags: [{quoted(member.tag)}]
+lame_duck_grace_period: "1s"
+cluster {{
+  name: {quoted(slugify(member.cluster_id, default="nexa"))}
+  listen: {quoted(_listen(own))}
+  advertise: {quoted(own)}
+  no_advertise: true
+  connect_retries: {ROUTE_RETRIES}
+  authorization {{ user: {ROUTE_USER}, password: {secret}, timeout: 5 }}
+  tls {{
+    cert_file: {quoted(tls / "node.pem")}
+    key_file: {quoted(tls / "node.key")}
+    ca_file: {quoted(tls / "node-ca.pem")}
+    verify: true
+    min_version: "1.3"
+    timeout: 5
+  }}
+  routes: [{", ".join(quoted(url) for url in urls)}]
+}}
 """
+
+
+def _listen(own: Address) -> str:
+    """On loopback if that is where it is reached; else everywhere, for addresses may
+    be translated on the way: nobody gets in without a certificate.
+    """
+    try:
+        ip = ipaddress.ip_address(own.host)
+    except ValueError:
+        return f"0.0.0.0:{own.port}"
+    if ip.is_loopback:
+        return str(own)
+    return f"[::]:{own.port}" if ip.version == 6 else f"0.0.0.0:{own.port}"
+
+
+def _url(address: Address, password: str) -> str:
+    return f"nats-route://{ROUTE_USER}:{quote(password, safe='')}@{address}"
 
 
 def quoted(value: object) -> str:

@@ -5,7 +5,8 @@ once. After that the caller is told `Unavailable` with the cause, not "time-out"
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from nexa_node.adapters.nats.binary import check_version
 from nexa_node.adapters.nats.failures import StoreFailed, afresh
 from nexa_node.adapters.nats.message import Msg
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
+from nexa_node.adapters.nats.topology import NotReady
 from nexa_node.adapters.nats.writes import Stream, Tally, Write
 from nexa_node.contract.errors import NexaError, PayloadTooLarge, Unavailable
 
@@ -23,8 +25,14 @@ A = TypeVar("A", bound=wire.Answer)
 
 RETRY_S = 0.05
 """Between two tries of a call, and of a connection."""
+PREPARE_S = 15.0
+"""For a session to be made ready: to look at every stream, and to make what is missing."""
 BROKEN_S = 2.0
 """Between two looks at a store that was found damaged."""
+TRY_S = 2.5
+"""A try that is not answered for so long is made again: its leader may be gone."""
+SETTLE_S = 2.0
+"""For what was asked before writes are held."""
 
 _log = structlog.get_logger("nexa.store")
 
@@ -77,8 +85,8 @@ class Connection:
         upstream: Upstream,
         prepare: Callable[[Session], Awaitable[None]],
         *,
-        timeout_s: float,
-        direct: bool = False,
+        timeout_s: float | Callable[[], float],
+        direct: bool | Callable[[], bool] = False,
     ) -> None:
         """Take what is needed; `open` connects.
 
@@ -86,20 +94,35 @@ class Connection:
             upstream: The server.
             prepare: Called with each new session before anybody else may use it: makes
                 or verifies what must be there.
-            timeout_s: After that a call answers `Unavailable`.
+            timeout_s: After that a call answers `Unavailable`; asked for each call.
             direct: Whether `last` may ask any replica: only if there is one alone, for
                 a second one may be behind.
         """
-        self.timeout_s = timeout_s
+        self._timeout_s = timeout_s
         self._direct = direct
         self._upstream = upstream
         self._prepare = prepare
         self._session: Session | None = None
         self._ready = asyncio.Event()
         self._broken: StoreFailed | None = None
+        self._why = ""
+        self._held = ""
+        self._free = asyncio.Event()
+        self._free.set()
+        self._busy = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self.refusal: NexaError | None = None
+        """Why nothing can be answered for now; every call is told at once."""
         self._streams: dict[str, Stream] = {}
         self.tally = Tally()
         """How writes were sent."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a call that begins now may take."""
+        told = self._timeout_s
+        return told if isinstance(told, float | int) else told()
 
     @property
     def is_up(self) -> bool:
@@ -109,7 +132,9 @@ class Connection:
     @property
     def detail(self) -> str:
         """Why not, in one sentence; or where and what it is."""
-        return self._upstream.detail if self._broken is None else self._broken.message
+        if self._broken is not None:
+            return self._broken.message
+        return self._held or (not self.is_up and self._why) or self._upstream.detail
 
     async def open(self) -> None:
         """Connect and prepare, once.
@@ -122,7 +147,7 @@ class Connection:
         while True:
             try:
                 await self._connect()
-            except (OSError, Lost, NoResponders, TimeoutError) as error:
+            except (OSError, Lost, NoResponders, TimeoutError, NotReady) as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise self._unavailable(f"connecting failed: {error!r}") from error
                 await asyncio.sleep(RETRY_S)
@@ -135,9 +160,17 @@ class Connection:
             if self._session is not None:
                 await self._session.ended()
                 self._drop()
+            await self._free.wait()
             await self._upstream.up()
             try:
                 await self._connect()
+            except NotReady as error:
+                self._why = f"waits for the cluster: {error}"
+                await asyncio.sleep(RETRY_S)
+            except (Lost, NoResponders, TimeoutError) as error:
+                self._why = "waits for the cluster's streams"
+                _log.debug("no connection to the store", error=repr(error))
+                await asyncio.sleep(RETRY_S)
             except StoreFailed as error:
                 self._broken = error
                 _log.error("the store is not usable", cause=error.message)
@@ -145,6 +178,34 @@ class Connection:
             except Exception as error:  # noqa: BLE001  nothing may end this loop
                 _log.warning("no connection to the store", error=repr(error))
                 await asyncio.sleep(RETRY_S)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, why: str) -> AsyncGenerator[None]:
+        """Let nobody ask or write meanwhile: callers wait, at most their time.
+
+        What was begun before gets a moment to end; then the session is ended, so that
+        nothing more is written by anybody. On leaving there is a new one soon.
+        """
+        self._held = why
+        self._free.clear()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(SETTLE_S, self.timeout_s / 2)):
+                    await self._quiet.wait()
+            await self.close()
+            yield
+        finally:
+            self._held = ""
+            self._free.set()
+
+    async def wait_up(self, seconds: float) -> bool:
+        """Wait at most so long for a session; whether there is one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ready.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """End the session in order."""
@@ -159,13 +220,16 @@ class Connection:
         Raises:
             Unavailable: There was none before `deadline` (the loop's time).
         """
-        while self._session is None or self._session.is_lost:
+        while self._session is None or self._session.is_lost or self._held:
+            if self.refusal is not None and deadline is not None:
+                raise afresh(self.refusal)
             if deadline is not None and self._broken is not None:
                 raise afresh(self._broken)
-            if self._session is not None:
+            if self._session is not None and not self._held:
                 self._drop()
             try:
                 async with asyncio.timeout_at(deadline):
+                    await self._free.wait()
                     await self._ready.wait()
             except TimeoutError as error:
                 raise self._unavailable("there is no connection") from error
@@ -192,8 +256,9 @@ class Connection:
         deadline = self.deadline()
         unsure = False
         while True:
+            self._check()
             session = await self.session(deadline)
-            until = asyncio.get_running_loop().time() + self.timeout_s / 2
+            until = asyncio.get_running_loop().time() + self._try_s
             try:
                 answer = await session.request(
                     subject, payload, headers, until=min(deadline, until)
@@ -214,12 +279,16 @@ class Connection:
             Refused: It answered with an error.
         """
         payload = b"" if body is None else msgspec.json.encode(body)
-        answer, _ = await self.request(f"$JS.API.{subject}", payload)
-        told = wire.read(answer.data, kind)
-        if told.error is not None:
+        deadline = self.deadline()
+        while True:
+            answer, _ = await self.request(f"$JS.API.{subject}", payload)
+            told = wire.read(answer.data, kind)
+            if told.error is None:
+                return told
             self._judge(told.error, subject)
-            raise Refused(told.error)
-        return told
+            if told.error.code != wire.BUSY:
+                raise Refused(told.error)
+            await self._pause(deadline, told.error.description, None)
 
     async def last(self, stream: str, subject: str) -> wire.Entry | None:
         """Read the newest message on `subject`, deletions too; None without any.
@@ -229,7 +298,8 @@ class Connection:
         Raises:
             Unavailable: No answer in time, or no sensible one.
         """
-        if self._direct:
+        direct = self._direct
+        if direct if isinstance(direct, bool) else direct():
             return await self._directly(stream, subject)
         asked = wire.GetMessage(last_by_subj=subject)
         try:
@@ -275,17 +345,31 @@ class Connection:
         """
         if self._upstream.trouble is not None:
             raise afresh(self._upstream.trouble)
+        await self.session(self.deadline())
+        self._busy += 1
+        self._quiet.clear()
+        try:
+            return await self._store(subject, payload, message_id, headers or {})
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._quiet.set()
+
+    async def _store(
+        self, subject: str, payload: bytes, message_id: str, headers: dict[str, str]
+    ) -> wire.PubAck:
         deadline = self.deadline()
         write = Write(
             subject,
             payload,
             message_id=message_id,
-            headers=headers or {},
+            headers=headers,
             deadline=deadline,
-            try_s=self.timeout_s / 2,
+            try_s=self._try_s,
         )
         while True:
             session = await self.session(deadline)
+            self._check()
             try:
                 self._stream(session, subject).put(write)
                 ack = await write.future
@@ -301,12 +385,21 @@ class Connection:
                 await self._refused(ack.error, write)
             write.again()
 
+    @property
+    def _try_s(self) -> float:
+        return min(TRY_S, self.timeout_s / 2)
+
+    def _check(self) -> None:
+        """Don't let anybody wait for what can't come."""
+        if self.refusal is not None:
+            raise afresh(self.refusal)
+
     async def _refused(self, error: wire.ApiError, write: Write) -> None:
         """Tell why a write was refused; returns when it may be tried again."""
         if error.err_code in wire.WRONG_LAST_SEQUENCE:
             raise WrongSequence(write.message_id, unsure=write.is_unsure)
         self._judge(error, write.subject)
-        if error.err_code != wire.IN_PROCESS and error.code != 503:
+        if error.err_code != wire.IN_PROCESS and error.code != wire.BUSY:
             raise self._unavailable(f"{write.subject}: {error.description}")
         await self._pause(write.deadline, error.description, None)
 
@@ -335,11 +428,16 @@ class Connection:
         session = await Session.open(self._upstream.url, self._upstream.seed)
         try:
             check_version(session.version, self._upstream.url)
-            await self._prepare(session)
+            # A server whose cluster has no leader yet may never answer.
+            async with asyncio.timeout(PREPARE_S):
+                await self._prepare(session)
         except BaseException:
             await session.close()
             raise
-        self._session, self._broken = session, None
+        if self._held:
+            await session.close()
+            return
+        self._session, self._broken, self._why = session, None, ""
         self._ready.set()
 
     def _drop(self) -> None:

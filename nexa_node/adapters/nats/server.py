@@ -1,15 +1,18 @@
 """The supervised nats-server: started, watched, started again, ended.
 
 Holds: at most one server has the store open; clients are told of a port only once our
-own child listens there; a server that dies comes back after a growing pause.
+own child listens there; a server that dies comes back after a growing pause. Alone or a
+member of a cluster: `shift` makes one of the other.
 """
 
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,8 +20,16 @@ import msgspec
 import structlog
 
 from nexa_node.adapters.nats import child, private, serverlog
+from nexa_node.adapters.nats.backups import adopt
 from nexa_node.adapters.nats.binary import Binary, trusted_binary
-from nexa_node.adapters.nats.config import Key, Layout, new_key, render
+from nexa_node.adapters.nats.config import (
+    ALONE,
+    Key,
+    Layout,
+    Member,
+    new_key,
+    render,
+)
 from nexa_node.adapters.nats.failures import (
     DiskFull,
     PortRefused,
@@ -39,18 +50,33 @@ RESERVE_BYTES = 8 * 1024**2
 its stream until the server is started anew."""
 LOOK_S = 1.0
 PORT_TRIES = 5
+LAME_DUCK_S = 8.0
+"""For a member to hand over what it leads, before it is ended like any other."""
 
 _log = structlog.get_logger("nexa.store")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is started."""
+
+    member: Member | None
+    is_synced: bool = True
 
 
 class Server:
     """One nats-server and its story."""
 
     def __init__(
-        self, policy: StorePolicy, folder: Path, on_change: Callable[[str], None]
+        self,
+        policy: StorePolicy,
+        folder: Path,
+        on_change: Callable[[str], None],
+        member: Member | None = None,
     ) -> None:
         """Name what will be started; nothing is touched before `start`."""
-        self.layout = Layout(folder)
+        self._shape = _Shape(member)
+        self.layout = _layout(folder, member)
         self.restarts = 0
         self.detail = "not started"
         self.trouble: NexaError | None = None
@@ -66,6 +92,12 @@ class Server:
         self._tail = serverlog.Tail(self.layout.log)
         self._since = 0.0
         self._stuck = False
+        self._turn = asyncio.Lock()
+
+    @property
+    def member(self) -> Member | None:
+        """Its place among others; None while it is alone."""
+        return self._shape.member
 
     @property
     def pid(self) -> int | None:
@@ -84,6 +116,13 @@ class Server:
         if self._keys is None:
             raise StoreFailed("nats-server was not started")
         return self._keys[0].seed
+
+    @property
+    def system_seed(self) -> str:
+        """What the system's user proves itself with."""
+        if self._keys is None:
+            raise StoreFailed("nats-server was not started")
+        return self._keys[1].seed
 
     async def up(self) -> None:
         """Wait until the server listens."""
@@ -111,15 +150,70 @@ class Server:
             while not self._up.is_set():
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, BACKOFF_LIMIT_S)
-                await self._relaunch()
+                async with self._turn:
+                    if not self._up.is_set():
+                        await self._relaunch()
 
     async def stop(self) -> None:
-        """End it and forget it."""
+        """End it and forget it. A member hands over what it leads first."""
         self._up.clear()
-        if self._process is not None:
-            await child.stop(self._process)
-            await asyncio.to_thread(self.layout.pid_file.unlink, missing_ok=True)
+        await self._end()
         self.detail = "stopped"
+
+    async def shift(
+        self,
+        member: Member | None,
+        *,
+        is_synced: bool = True,
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """End the server in order and start it as another one: alone, or a member.
+
+        The one before must have been made for the folder it gets (`Member.store`).
+
+        Args:
+            member: Its place from now on; None: alone.
+            is_synced: Whether each write is on the disk before it is answered.
+            between: Called when the one before has ended, before the next one starts.
+
+        Raises:
+            StoreFailed: It can't be started so; it is tried again for ever, by `run`.
+        """
+        async with self._turn:
+            self._up.clear()
+            await self._end()
+            if between is not None:
+                await between()
+            self._shape = _Shape(member, is_synced)
+            self.layout = _layout(self.layout.folder, member)
+            await asyncio.to_thread(private.make_folder, self.layout.store)
+            await self._launch()
+
+    async def reroute(self, member: Member) -> None:
+        """Take in other routes, live; nothing but the routes may have changed.
+
+        Raises:
+            StoreFailed: The configuration can't be written.
+        """
+        async with self._turn:
+            self._shape = _Shape(member, self._shape.is_synced)
+            await asyncio.to_thread(self._configure)
+            process = self._process
+            if process is not None and process.returncode is None:
+                process.send_signal(signal.SIGHUP)
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if self.member is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAME_DUCK_S):
+                    await process.wait()
+        await child.stop(process)
+        await asyncio.to_thread(self.layout.pid_file.unlink, missing_ok=True)
 
     async def _relaunch(self) -> None:
         try:
@@ -137,6 +231,7 @@ class Server:
         for _ in range(PORT_TRIES):
             self._port = self._port or _free_port()
             await asyncio.to_thread(self._configure)
+            await asyncio.to_thread(self._clear)
             if await self._try(binary):
                 return
             self._port = 0
@@ -159,6 +254,7 @@ class Server:
         if not listening:
             cause = serverlog.fatal(said) or f"exit status {process.returncode}"
             if "address already in use" in cause:
+                self._check_route(cause)
                 return False
             self._explain(cause)
         self.warnings = serverlog.warnings(said)
@@ -190,8 +286,17 @@ class Server:
             f"nats-server ended at once: {cause}", remedy=f"read {self.layout.log}"
         )
 
+    def _check_route(self, cause: str) -> None:
+        """A port for clients is soon found; the one for routes is known to others."""
+        member = self.member
+        if member is not None and f"{self._port}" not in cause:
+            raise PortRefused(
+                f"the address for the cluster's routes, {member.route}, is taken",
+                remedy=f"see who has it: ss -ltnp 'sport = :{member.route.rpartition(':')[2]}'",
+            )
+
     async def _watch(self) -> None:
-        """Return when the server has ended."""
+        """Return when the server has ended, or is another one."""
         process = self._process
         if process is None:
             raise StoreFailed("nats-server was not started")
@@ -201,6 +306,9 @@ class Server:
                     await process.wait()
             if process.returncode is None:
                 await self._look(process)
+        if self._turn.locked() or process is not self._process:
+            async with self._turn:
+                return
         self._up.clear()
         said = await asyncio.to_thread(self._said)
         cause = serverlog.fatal(said) if process.returncode > 0 else None
@@ -234,14 +342,22 @@ class Server:
             new_key(self.layout.work / "sys.seed"),
         )
 
+    def _clear(self) -> None:
+        for stale in self.layout.ports.iterdir():
+            stale.unlink(missing_ok=True)
+        if self.member is None and adopt(self.layout.folder):
+            self._tell("a restored store took the place of the one there was")
+
     def _configure(self) -> None:
         if self._keys is None:
             raise StoreFailed("nats-server has no credentials yet")
-        for stale in self.layout.ports.iterdir():
-            stale.unlink(missing_ok=True)
+        member = self.member
+        own = slugify(self.layout.folder.name, default="nexa")
         text = render(
             self.layout,
-            name=slugify(self.layout.folder.name, default="nexa"),
+            name=own if member is None else member.name,
+            member=member,
+            is_synced=self._shape.is_synced,
             port=self._port,
             max_bytes=self._policy.max_bytes,
             app=self._keys[0],
@@ -256,6 +372,10 @@ class Server:
     def _tell(self, text: str) -> None:
         _log.warning("store changed", detail=text)
         self._on_change(text)
+
+
+def _layout(folder: Path, member: Member | None) -> Layout:
+    return Layout(folder, ALONE if member is None else member.store)
 
 
 def _listens(ports: Path, pid: int) -> bool:

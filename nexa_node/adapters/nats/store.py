@@ -2,20 +2,32 @@
 
 async with open_store(policy, folder, retention=..., on_change=...) as store:
     ...
+
+Alone or a member of a cluster. A member's store is open also while too few others are
+heard: then it says so (`health`), and connects by itself once they are.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from nexa_node.adapters.nats import topology
+from nexa_node.adapters.nats.backups import NatsBackups, bounce
+from nexa_node.adapters.nats.beats import NatsBeats
+from nexa_node.adapters.nats.cluster_admin import NatsCluster
+from nexa_node.adapters.nats.config import Member
 from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.events import NatsEvents
+from nexa_node.adapters.nats.forming import Commit, Forming, tidy
 from nexa_node.adapters.nats.inboxes import NatsInboxes
+from nexa_node.adapters.nats.leases import NatsLeases
+from nexa_node.adapters.nats.members import NatsNodeEntries
+from nexa_node.adapters.nats.node_calls import NatsNodeCalls
 from nexa_node.adapters.nats.objects import NatsObjects
 from nexa_node.adapters.nats.partials import NatsPartials
 from nexa_node.adapters.nats.probe import round_trip
@@ -29,13 +41,20 @@ from nexa_node.adapters.nats.records import (
 from nexa_node.adapters.nats.server import Server
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
 from nexa_node.adapters.nats.signals import NatsSignals
-from nexa_node.adapters.nats.topology import Topology
-from nexa_node.contract.errors import NexaError
+from nexa_node.adapters.nats.system import System
+from nexa_node.adapters.nats.topology import NotReady, Topology
+from nexa_node.contract.cluster import Growth
+from nexa_node.contract.errors import Conflict, NexaError
+from nexa_node.contract.ids import slugify
 from nexa_node.core.policies import RetentionPolicy, StorePolicy
 from nexa_node.ports import RoundTrip, StoreHealth
 
 NOTE_S = 60.0
 """How often it is noted how far the streams have come."""
+ELECTION_S = 10.0
+"""A member's calls wait so long at least: a dead leader's successor needs 4 to 9 s."""
+FIRST_S = 3.0
+"""How long a member's start waits for the others before it goes on without them."""
 SETTLE_S = 2.0
 """How long a stop waits for what is being given back."""
 _CANCEL_AGAIN_S = 0.5
@@ -75,36 +94,69 @@ class Background:
             _log.error("the store failed in the background", exc_info=task.exception())
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Among:
+    """What nodes say to each other."""
+
+    beats: NatsBeats
+    calls: NatsNodeCalls
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a store is made of."""
+
+    server: Server
+    connection: Connection
+    signals: NatsSignals
+    partials: NatsPartials
+    streams: Topology
+    small_things: Background
+    cluster: NatsCluster
+    among: Among
+
+
 class NatsStore:
     """`ports.Store`; made by `open_store`."""
 
-    def __init__(
-        self,
-        server: Server,
-        connection: Connection,
-        signals: NatsSignals,
-        partials: NatsPartials,
-        streams: Topology,
-        small_things: Background,
-        retention: RetentionPolicy,
-    ) -> None:
+    def __init__(self, parts: _Parts, retention: RetentionPolicy) -> None:
         """Put the parts together."""
+        connection = parts.connection
+        self.cluster = parts.cluster
+        self.beats, self.calls = parts.among.beats, parts.among.calls
+        self.nodes = NatsNodeEntries(connection)
+        self.leases = NatsLeases(connection)
         self.tasks = NatsTasks(connection)
-        self.queue = NatsQueue(connection, small_things.spawn)
+        self.queue = NatsQueue(connection, parts.small_things.spawn)
         self.agents = NatsAgents(connection)
         self.sessions = NatsSessions(connection)
         self.inboxes = NatsInboxes(connection, self._inbox_epoch, retention)
-        self.signals = signals
-        self.partials = partials
+        self.signals = parts.signals
+        self.partials = parts.partials
         self.objects = NatsObjects(connection, retention)
         self.events = NatsEvents(connection)
         self.tokens = NatsTokens(connection)
-        self._server = server
+        self._server = parts.server
         self._connection = connection
-        self._streams = streams
+        self._streams = parts.streams
 
     def _inbox_epoch(self) -> str:
         return self._streams.epochs[topology.INBOX]
+
+    @property
+    def member(self) -> Member | None:
+        """Its place among others now; None while it is alone."""
+        return self._server.member
+
+    def streams(self, policy: StorePolicy, folder: Path) -> NatsBackups:
+        """What a backup takes, and a restore fills."""
+        return NatsBackups(
+            self._connection,
+            policy,
+            folder,
+            bounce=lambda: bounce(self._server, self._connection),
+            clustered=lambda: self._server.member is not None,
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -113,13 +165,32 @@ class NatsStore:
 
     def health(self) -> StoreHealth:
         """Tell how it is, from memory."""
-        trouble = self._server.trouble
+        trouble, waits_for = self._server.trouble, self.cluster.waits_for
+        detail = waits_for or self._connection.detail
         return StoreHealth(
-            connected=self._connection.is_up and trouble is None,
-            detail=self._connection.detail if trouble is None else trouble.message,
+            connected=self._connection.is_up and trouble is None and waits_for is None,
+            detail=detail if trouble is None else trouble.message,
             pid=self._server.pid,
             restarts=self._server.restarts,
+            quorum=waits_for is None,
         )
+
+    def forming(self, member: Member, commit: Commit) -> AsyncIterator[Growth]:
+        """Make this lone store the first member of a cluster; see `Forming.run`."""
+        return Forming(self._server, self._connection, self._streams).run(
+            member, commit
+        )
+
+    async def reroute(self, routes: tuple[str, ...]) -> None:
+        """Know other members' routes from now on, without a restart.
+
+        Raises:
+            Conflict: The store is alone.
+        """
+        member = self._server.member
+        if member is None:
+            raise Conflict("the store is no member of a cluster")
+        await self._server.reroute(dataclasses.replace(member, routes=routes))
 
     async def round_trip(self) -> RoundTrip:
         """Publish, read back, delete; create, win and lose a compare-and-set."""
@@ -133,6 +204,8 @@ async def open_store(
     *,
     retention: RetentionPolicy,
     on_change: Callable[[str], None],
+    member: Member | None = None,
+    node: str = "",
 ) -> AsyncGenerator[NatsStore]:
     """Start nats-server on `folder`, make or verify the streams, and connect.
 
@@ -143,42 +216,82 @@ async def open_store(
         folder: The node's own folder.
         retention: `[retention]`.
         on_change: Told in one sentence when the server ended, came back, ran out of disk.
+        member: Its place among others, as `cluster.json` has it; None: it is alone.
+        node: This node's name, by which others call it; empty takes the folder's.
 
     Raises:
         StoreFailed: It can't be opened; a subclass and the message say why.
-        Unavailable: The server started and does not answer.
+        Unavailable: The server started and does not answer. Not of a member: that is
+            open without the others, too.
     """
-    server = Server(policy, folder, on_change)
-    plan = topology.plan(retention)
-    streams = Topology(server.layout.store, plan)
+    server = Server(policy, folder, on_change, member)
+    plan = topology.plan(retention, 1 if member is None else member.replicas)
+    streams = Topology(server.layout.store, plan, member)
     signals, partials = NatsSignals(), NatsPartials()
+    loops, small_things = Background(), Background()
+    node = node or slugify(folder.name, default="nexa")
+    among = Among(NatsBeats(node), NatsNodeCalls(small_things.spawn))
 
     async def prepare(session: Session) -> None:
         await streams.ensure(session)
         await signals.attach(session)
         partials.attach(session)
+        among.beats.attach(session)
+        among.calls.attach(session)
 
     timeout_s = policy.request_timeout_ms / 1000
-    is_alone = all(stream.num_replicas == 1 for stream in plan)
-    connection = Connection(server, prepare, timeout_s=timeout_s, direct=is_alone)
+    connection = Connection(
+        server,
+        prepare,
+        timeout_s=lambda: (
+            timeout_s if server.member is None else max(timeout_s, ELECTION_S)
+        ),
+        direct=lambda: server.member is None,
+    )
+    system = System(server)
+    cluster = NatsCluster(lambda: server.member, connection, system)
     signals.use(connection)
     partials.use(connection)
-    loops, small_things = Background(), Background()
+    among.beats.use(connection)
+    among.calls.use(connection)
     try:
         await server.start()
+        if member is None:
+            # After a survivor of an attempt to form a cluster was ended.
+            await asyncio.to_thread(tidy, folder, None)
         loops.spawn(server.run())
-        await connection.open()
+        if member is None:
+            await connection.open()
         loops.spawn(connection.keep())
+        loops.spawn(cluster.run())
         loops.spawn(_note(connection, streams))
-        yield NatsStore(
-            server, connection, signals, partials, streams, small_things, retention
+        if member is not None:
+            await connection.wait_up(FIRST_S)
+            small_things.spawn(_tidy(connection, server))
+        parts = _Parts(
+            server=server,
+            connection=connection,
+            signals=signals,
+            partials=partials,
+            streams=streams,
+            small_things=small_things,
+            cluster=cluster,
+            among=among,
         )
+        yield NatsStore(parts, retention)
     finally:
         await small_things.settle(SETTLE_S if connection.is_up else 0)
         await loops.settle(0)
         await _note_once(connection, streams)
         await connection.close()
+        await system.close()
         await server.stop()
+
+
+async def _tidy(connection: Connection, server: Server) -> None:
+    """Remove a lone store's folder once the cluster that it became was seen."""
+    await connection.session()
+    await asyncio.to_thread(tidy, server.layout.folder, server.member)
 
 
 async def _note(connection: Connection, streams: Topology) -> None:
@@ -193,5 +306,5 @@ async def _note_once(connection: Connection, streams: Topology) -> None:
     try:
         async with asyncio.timeout(connection.timeout_s):
             await streams.note(await connection.session(connection.deadline()))
-    except (NexaError, Lost, NoResponders, TimeoutError) as error:
+    except (NexaError, Lost, NoResponders, NotReady, TimeoutError) as error:
         _log.debug("positions were not noted", cause=repr(error))

@@ -3,16 +3,22 @@
 A stream that was there and is gone, or that has gone back behind a position that was
 acknowledged, is damage and never repaired silently. What must be there is noted in the
 store's own folder (`failures.RECORD_NAME`), so that it moves with the data.
+
+In a cluster the streams belong to all. One node, its founder, makes them and marks them
+with the cluster's id; another one waits until they are there, and adds to them only
+once it has seen them. How many copies there are, and where, is `cluster_admin`'s.
 """
 
 import asyncio
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from nexa_node.adapters.nats import private, wire
+from nexa_node.adapters.nats.config import Member
 from nexa_node.adapters.nats.failures import RECORD_NAME, StoreFailed, damaged
 from nexa_node.adapters.nats.session import Session
 from nexa_node.contract.errors import Invalid
@@ -23,7 +29,10 @@ from nexa_node.core.topics import check_pattern
 
 TASKS, AGENTS, SESSIONS, TOKENS = "nx_tasks", "nx_agents", "nx_sessions", "nx_tokens"
 PROBES = "nx_probe"
-BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS)
+NODES, LEASES, CLUSTER = "nx_nodes", "nx_leases", "nx_cluster"
+BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS, CLUSTER)
+EXPIRING = (NODES, LEASES)
+"""Of entries with a time to live of their own, whose end watchers hear of."""
 
 TASKQ, INBOX, EVENTS, PROBE = "NX_TASKQ", "NX_INBOX", "NX_EVENTS", "NX_PROBE"
 OBJECTS = "NX_OBJECTS"
@@ -41,7 +50,15 @@ PROBE_SUBJECT = "nx.probe"
 
 EPOCH = "nexa.epoch"
 """In a stream's metadata: drawn when it was made, so a lost and remade one differs."""
+CLUSTER_ID = "nexa.cluster"
+"""In a stream's metadata: whose it is. A cluster that is being formed has none yet."""
 PROBE_S = 60
+MARKER_S = 60
+"""How long it can be seen that an entry's time was over."""
+LIST_S, MAKE_S = 2.0, 10.0
+"""How long a server may take to list its streams, and to make one."""
+_TOO_EARLY = frozenset((10005, 10058))
+"""Too few members for the copies, so far; another member is making the same one."""
 _HOUR_S = 3600
 
 _log = structlog.get_logger("nexa.store")
@@ -83,10 +100,22 @@ def bucket_prefix(bucket: str) -> str:
     return f"$KV.{bucket}."
 
 
-def plan(retention: RetentionPolicy) -> tuple[wire.StreamConfig, ...]:
-    """Say how every stream should be kept."""
+class NotReady(Exception):
+    """The cluster has no leader yet, or its founder has not made everything."""
+
+
+def plan(
+    retention: RetentionPolicy, replicas: int = 1
+) -> tuple[wire.StreamConfig, ...]:
+    """Say how every stream should be kept, and in how many copies it is made."""
+    planned = _plan(retention)
+    return tuple(msgspec.structs.replace(one, num_replicas=replicas) for one in planned)
+
+
+def _plan(retention: RetentionPolicy) -> tuple[wire.StreamConfig, ...]:
     return (
         *(_bucket(name) for name in BUCKETS),
+        *(_bucket(name, marker_s=MARKER_S) for name in EXPIRING),
         _bucket(PROBES, max_age_s=PROBE_S),
         wire.StreamConfig(
             name=TASKQ,
@@ -125,7 +154,7 @@ def _aging(name: str, *prefixes: str, age_s: int) -> wire.StreamConfig:
     )
 
 
-def _bucket(name: str, *, max_age_s: int = 0) -> wire.StreamConfig:
+def _bucket(name: str, *, max_age_s: int = 0, marker_s: int = 0) -> wire.StreamConfig:
     window = min(120, max_age_s or 120)
     return wire.StreamConfig(
         name=bucket_stream(name),
@@ -139,6 +168,7 @@ def _bucket(name: str, *, max_age_s: int = 0) -> wire.StreamConfig:
         allow_msg_ttl=True,
         allow_atomic=True,
         deny_delete=True,
+        subject_delete_marker_ttl=marker_s * wire.SECOND,
     )
 
 
@@ -152,12 +182,22 @@ class Mark(msgspec.Struct, frozen=True):
 class Topology:
     """The streams of one store folder: made, verified, noted."""
 
-    def __init__(self, store: Path, plan: tuple[wire.StreamConfig, ...]) -> None:
+    def __init__(
+        self,
+        store: Path,
+        plan: tuple[wire.StreamConfig, ...],
+        member: Member | None = None,
+    ) -> None:
         """Name the folder and what should be in it."""
         self.epochs: dict[str, str] = {}
         """The epoch of each stream, by its name."""
         self._store = store
         self._plan = plan
+        self._member = member
+
+    def move(self, store: Path, member: Member | None) -> None:
+        """Go on in another folder, alone or as a member."""
+        self._store, self._member = store, member
 
     async def ensure(self, session: Session) -> None:
         """Make what is missing, adapt what has changed; refuse what was lost.
@@ -165,20 +205,50 @@ class Topology:
         Raises:
             StoreDamaged: A noted stream is gone, or has gone back.
             StoreFailed: The server does not keep a setting it was given.
+            NotReady: A member asks too early; ask again.
         """
         noted = await asyncio.to_thread(self._read)
         found = await _streams(session)
         if noted is not None:
             self._verify(noted, found)
+        if self._member is None:
+            hands = _Hands(may_make=True, may_adapt=True, renew=noted is None)
+        else:
+            hands = self._hands(self._member, noted, found)
         made = await asyncio.gather(
             *(
-                self._one(session, wanted, found.get(wanted.name), renew=noted is None)
+                self._one(session, wanted, found.get(wanted.name), hands)
                 for wanted in self._plan
             )
         )
         self.epochs = {name: mark.epoch for name, mark in made}
         if noted != dict(made):
             await self._keep(dict(made), needed=noted is None)
+
+    def _hands(
+        self,
+        member: Member,
+        noted: dict[str, Mark] | None,
+        found: dict[str, wire.StreamInfo],
+    ) -> "_Hands":
+        """What a member may do. Settings are the founder's: one of two must have its way."""
+        foreign = sorted(
+            name
+            for name, info in found.items()
+            if _metadata(info).get(CLUSTER_ID, member.cluster_id) != member.cluster_id
+        )
+        if foreign:
+            raise StoreFailed(
+                f"{', '.join(foreign)} belong to another cluster than {member.cluster}",
+                remedy="see the routes in cluster.json",
+            )
+        ours = {n for n, i in found.items() if CLUSTER_ID in _metadata(i)}
+        return _Hands(
+            may_make=member.founder or noted is not None,
+            may_adapt=member.founder,
+            renew=False,
+            ours=frozenset(ours),
+        )
 
     async def note(self, session: Session) -> None:
         """Note how far the streams have come, to find out later what was lost."""
@@ -203,6 +273,9 @@ class Topology:
             raise damaged(self._store, f"{', '.join(lost)} can't be read any more")
         for name, mark in noted.items():
             last = found[name].state.last_seq
+            epoch = _metadata(found[name]).get(EPOCH, "")
+            if self._member is not None and epoch != mark.epoch:
+                continue  # another member made it anew, on its operator's word
             if last < mark.last_seq:
                 raise damaged(
                     self._store,
@@ -214,17 +287,29 @@ class Topology:
         session: Session,
         wanted: wire.StreamConfig,
         there: wire.StreamInfo | None,
-        *,
-        renew: bool,
+        hands: "_Hands",
     ) -> tuple[str, Mark]:
-        had = {} if there is None or there.config is None else there.config.metadata
+        had = {} if there is None else _metadata(there)
         epoch = had.get(EPOCH, "")
-        if renew or not epoch:
+        if hands.renew or not epoch:
             epoch = secrets.token_hex(8)
-        wanted = msgspec.structs.replace(wanted, metadata={EPOCH: epoch})
-        if there is None or not _agrees(there.config, wanted):
-            verb = "CREATE" if there is None else "UPDATE"
-            there = await _ask(session, f"STREAM.{verb}.{wanted.name}", wanted)
+        metadata = {EPOCH: epoch}
+        if self._member is not None:
+            metadata[CLUSTER_ID] = self._member.cluster_id
+        wanted = msgspec.structs.replace(wanted, metadata=metadata)
+        if there is None or there.config is None:
+            if not hands.may_make:
+                raise NotReady(f"{wanted.name} is not there yet")
+            there = await _ask(session, f"STREAM.CREATE.{wanted.name}", wanted)
+        elif not hands.may_adapt:
+            if wanted.name not in hands.ours:
+                raise NotReady(f"{wanted.name} is not the cluster's yet")
+            return wanted.name, _mark(there)
+        elif not _agrees(there.config, wanted):
+            adapted = msgspec.structs.replace(
+                wanted, num_replicas=there.config.num_replicas
+            )
+            there = await _ask(session, f"STREAM.UPDATE.{wanted.name}", adapted)
         if not _agrees(there.config, wanted):
             raise StoreFailed(
                 f"nats-server {session.version} does not keep the settings of "
@@ -248,24 +333,46 @@ class Topology:
         private.write(self._store / RECORD_NAME, msgspec.json.encode(marks))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hands:
+    """What one that looks at the streams may do to them."""
+
+    may_make: bool
+    may_adapt: bool
+    renew: bool
+    """Whether positions in what is there mean nothing any more."""
+    ours: frozenset[str] = frozenset()
+    """Streams that are marked as the cluster's."""
+
+
 def _agrees(told: wire.StreamConfig | None, wanted: wire.StreamConfig) -> bool:
-    """Compare but for what the server adds to the metadata."""
-    if told is None or told.metadata.get(EPOCH) != wanted.metadata.get(EPOCH):
+    """Compare but for the copies, and for what the server adds to the metadata."""
+    if told is None:
         return False
-    return msgspec.structs.replace(told, metadata={}) == msgspec.structs.replace(
-        wanted, metadata={}
-    )
+    if any(told.metadata.get(key) != value for key, value in wanted.metadata.items()):
+        return False
+    return _bare(told) == _bare(wanted)
+
+
+def _bare(config: wire.StreamConfig) -> wire.StreamConfig:
+    return msgspec.structs.replace(config, metadata={}, num_replicas=1)
+
+
+def _metadata(info: wire.StreamInfo) -> dict[str, str]:
+    return {} if info.config is None else info.config.metadata
 
 
 def _mark(info: wire.StreamInfo) -> Mark:
-    metadata = {} if info.config is None else info.config.metadata
-    return Mark(metadata.get(EPOCH, ""), info.state.last_seq)
+    return Mark(_metadata(info).get(EPOCH, ""), info.state.last_seq)
 
 
 async def _streams(session: Session) -> dict[str, wire.StreamInfo]:
     found: dict[str, wire.StreamInfo] = {}
     while True:
         page = await _list(session, len(found))
+        if page.missing or page.offline:
+            names: list[str] = sorted({*(page.missing or ()), *(page.offline or {})})
+            raise NotReady(f"{', '.join(names)} has no leader yet")
         for info in page.streams or ():
             if info.config is not None:
                 found[info.config.name] = info
@@ -273,11 +380,18 @@ async def _streams(session: Session) -> dict[str, wire.StreamInfo]:
             return found
 
 
+def _until(seconds: float) -> float:
+    """A cluster without a leader does not answer at all."""
+    return asyncio.get_running_loop().time() + seconds
+
+
 async def _list(session: Session, offset: int) -> wire.StreamList:
     body = msgspec.json.encode({"offset": offset})
-    answer = await session.request("$JS.API.STREAM.LIST", body)
+    answer = await session.request("$JS.API.STREAM.LIST", body, until=_until(LIST_S))
     told = msgspec.json.decode(answer.data, type=wire.StreamList)
     if told.error is not None:
+        if told.error.code == wire.BUSY:
+            raise NotReady(told.error.description)
         raise StoreFailed(f"nats-server can't list its streams: {told.error}")
     return told
 
@@ -285,9 +399,12 @@ async def _list(session: Session, offset: int) -> wire.StreamList:
 async def _ask(
     session: Session, subject: str, config: wire.StreamConfig
 ) -> wire.StreamInfo:
-    answer = await session.request(f"$JS.API.{subject}", msgspec.json.encode(config))
+    body = msgspec.json.encode(config)
+    answer = await session.request(f"$JS.API.{subject}", body, until=_until(MAKE_S))
     told = msgspec.json.decode(answer.data, type=wire.StreamInfo)
     if told.error is not None:
+        if told.error.code == wire.BUSY or told.error.err_code in _TOO_EARLY:
+            raise NotReady(told.error.description)
         raise StoreFailed(
             f"nats-server refused {subject}: {told.error.description}",
             remedy="nexa logs; if [retention] was changed, put it back",

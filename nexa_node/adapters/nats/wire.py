@@ -27,6 +27,8 @@ NOT_FOUND = "404"
 """The status that answers a direct read of what is not there."""
 NO_MESSAGE = frozenset((10037, 10057, 10043))
 STREAM_NOT_FOUND = 10059
+BUSY = 503
+"""The code of refusals that are over soon: there is no leader this moment."""
 BATCH_NOT_STORED = frozenset((10158, 10174, 10176, 10199, 10201, 10210))
 """Refusals of a batch that leave no doubt: none of it was stored."""
 STORE_FULL = frozenset((10023, 10047, 10077, 10122))
@@ -98,6 +100,8 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_atomic: bool = False
     allow_rollup_hdrs: bool = False
     deny_delete: bool = False
+    subject_delete_marker_ttl: int = 0
+    """A message that is over leaves a marker for so long, so that watchers hear of it."""
     metadata: dict[str, str] = {}
 
 
@@ -124,6 +128,9 @@ class StreamList(Answer, frozen=True, kw_only=True):
 
     total: int = 0
     streams: tuple[StreamInfo, ...] | None = None
+    missing: tuple[str, ...] | None = None
+    """Of a cluster: whose leader did not answer."""
+    offline: dict[str, str] | None = None
 
 
 class ConsumerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

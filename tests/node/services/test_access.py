@@ -308,6 +308,19 @@ async def test_a_first_token_whose_secret_is_another_does_not_open_the_node() ->
         assert not await it.access.ensure("admin", name="first", token=other)
 
 
+async def test_the_first_token_of_a_node_that_joined_stands_beside_the_others() -> None:
+    async with scene() as it:
+        await it.access.ensure("admin", name="first", token=FIRST)
+        other = make_token(bytes(range(40))).text
+
+        assert await it.access.ensure(
+            "admin", name="first of beta", token=other, admitted=True
+        )
+
+        names = {view.name for view in it.access.views()}
+        assert names == {"first", "first of beta"}
+
+
 async def test_a_watch_that_starts_again_forgets_what_went_meanwhile() -> None:
     it = Scene()
     watching = asyncio.ensure_future(it.access.watch())

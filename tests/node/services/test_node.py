@@ -236,15 +236,15 @@ async def test_a_waiting_task_is_explained() -> None:
     store = MemoryStore()
     store.tasks.seed(builders.task())
     async with running(store) as it:
-        told = it.node.explain(VIEWER, TASK_ID)
+        told = await it.node.explain(VIEWER, TASK_ID)
         assert "no agent has connected" in told.verdict
         with pytest.raises(NotFound):
-            it.node.explain(VIEWER, "nothing")
+            await it.node.explain(VIEWER, "nothing")
 
         other = builders.agent("s-1", capabilities=(builders.capability("sum"),))
         it.store.agents.seed(other)
         await settle()
-        told = it.node.explain(VIEWER, TASK_ID)
+        told = await it.node.explain(VIEWER, TASK_ID)
         assert told.verdict == "waits: no connected agent has the capability 'wc'"
         assert [each.agent for each in told.considered] == ["s-1"]
 

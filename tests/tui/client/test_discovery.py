@@ -12,7 +12,14 @@ from nexa_node.contract.errors import Invalid, NotFound
 from nexa_node.contract.ids import NodeId
 from nexa_node.contract.nodes import NodeFile
 from nexa_tui.client.contexts import Context, keep_context, read_contexts, token_file
-from nexa_tui.client.discovery import announced, discover, local_nodes, normalize
+from nexa_tui.client.discovery import (
+    Target,
+    announced,
+    discover,
+    local_nodes,
+    normalize,
+    sibling,
+)
 
 
 def announce(
@@ -223,3 +230,24 @@ def test_addresses_are_completed(typed: str, url: str) -> None:
 def test_no_address_is_refused(typed: str) -> None:
     with pytest.raises(Invalid, match="no address"):
         normalize(typed)
+
+
+def test_of_a_cluster_whose_node_died_another_one_is_found(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    announce(tmp_path, "alpha", pid=2**22 - 3, started=1.0)
+    (announce(tmp_path, "beta") / "admin.token").unlink()
+    gone = Target(url="http://127.0.0.1:1", token="t", name="alpha", source="a test")
+    found = sibling(environ, gone)
+
+    assert found is not None
+    assert (found.name, found.token) == ("beta", "t")
+
+
+def test_nobody_stands_in_for_a_node_that_is_unknown(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    announce(tmp_path, "beta")
+    gone = Target(url="http://127.0.0.1:1", token="t", name="alpha", source="a test")
+
+    assert sibling(environ, gone) is None

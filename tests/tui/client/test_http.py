@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import Forbidden, NexaError, NotFound, problem
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted
 from nexa_tui.client.clock import SystemClock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.http import HttpNode
-from tests.builders import TASK_ID, check, task
+from tests.builders import NOW, TASK_ID, check, task
 
 
 class Served:
@@ -90,6 +91,27 @@ async def test_what_changes_something_is_posted() -> None:
         "POST /v1/nodes/alpha/drain",
         f"POST /v1/tasks/{TASK_ID}/cancel",
         "POST /v1/tasks",
+    ]
+
+
+async def test_the_cluster_is_changed_and_a_change_is_planned() -> None:
+    planned = ClusterChange(done=False, what="beta would be struck off")
+    token = JoinToken(token="nxj1.a.b.c", expires=NOW)
+    async with serving() as (node, served):
+        await node.maintain("beta", on=True)
+        served.body = msgspec.json.encode(planned)
+        told = await node.remove("../beta", dry_run=True)
+        await node.remove("beta", dry_run=False)
+        served.body = msgspec.json.encode(token)
+        made = await node.join_token()
+
+    assert told == planned
+    assert made == token
+    assert served.asked == [
+        "POST /v1/nodes/beta/maintenance",
+        "POST /v1/nodes/..%2Fbeta/remove?dry_run=true",
+        "POST /v1/nodes/beta/remove",
+        "POST /v1/cluster/join-tokens",
     ]
 
 

@@ -10,14 +10,22 @@ from nexa_tui.commands.table import BY_NAME
 from nexa_tui.screens.coming import NOT_YET
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
-from nexa_tui.state.nodes import NODES
 from nexa_tui.state.tasks import TASKS
+from nexa_tui.state.topology_list import PARTS
+from nexa_tui.state.topology_loss import JOIN_HERE, JOIN_THERE
 
 HINTS = (
     *(command for *_, command in NOT_YET.values()),
-    *(listing.empty[1] for listing in (AGENTS, EVENTS, NODES, TASKS)),
+    *(listing.empty[1] for listing in (AGENTS, EVENTS, PARTS, TASKS)),
     "nexa task show ID",
     "nexa cluster status",
+    "nexa cluster remove NODE",
+    "nexa cluster replicas 3",
+    "nexa cluster leave --attach URL",
+    "nexa node maintenance off alpha",
+    "nexa node start --name beta --port 0 --join TOKEN",
+    JOIN_HERE,
+    JOIN_THERE,
     "nexa login URL",
     "nexa token create --role operator",
 )

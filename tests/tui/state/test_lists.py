@@ -4,19 +4,22 @@ from typing import Any
 
 import pytest
 
+from nexa_node.contract.nodes import Replica, StreamPlace
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.filters import parse
 from nexa_tui.state.listing import Choice, Listing, Look, Order, arrange
-from nexa_tui.state.nodes import NODES, fullness
+from nexa_tui.state.nodes import fullness, share_cell
 from nexa_tui.state.tasks import TASKS, says, short_id, took_ms
+from nexa_tui.state.topology import Part, Seen
+from nexa_tui.state.topology_list import PARTS, STREAMS
 from tests.builders import NOW, agent, event, node, summary
 
 LOOK = Look(now=NOW)
 LISTS: Sequence[tuple[Listing[Any], Any]] = (
     (AGENTS, agent()),
     (TASKS, summary()),
-    (NODES, node()),
+    (PARTS, Part(node(), Seen(None))),
     (EVENTS, event()),
 )
 
@@ -82,7 +85,7 @@ def test_problems_only() -> None:
 
     assert ids(AGENTS, agents, problems=True) == ["b"]
     assert set(ids(TASKS, tasks, problems=True)) == {"bad", "again"}
-    assert ids(NODES, [node()], problems=True) == []
+    assert ids(PARTS, [Part(node(), Seen(None))], problems=True) == []
     assert ids(EVENTS, [event(severity="critical")], problems=True)
 
 
@@ -108,7 +111,13 @@ def test_foreign_words_are_harmless_in_every_cell() -> None:
     records: Sequence[tuple[Listing[Any], Any]] = (
         (AGENTS, agent(evil, name=evil, node=evil, version=evil)),
         (TASKS, summary(evil, type=evil, note=evil)),
-        (NODES, node(evil, url=evil, version=evil)),
+        (PARTS, Part(node(evil, url=evil, version=evil), Seen(None))),
+        (
+            STREAMS,
+            StreamPlace(
+                name=evil, leader=evil, replicas=(Replica(node=evil, current=False),)
+            ),
+        ),
         (EVENTS, event(evil, message=evil, kind=evil, subject=evil, node=evil)),
     )
     for listing, record in records:
@@ -139,10 +148,10 @@ def test_what_runs_out_is_seen_before_it_has() -> None:
         "warn",
         "crit",
     ]
-    assert NODES.columns[5].cell(node(host=None), LOOK).text.strip() == "-"
+    assert share_cell(node(host=None), "cpu").text.strip() == "-"
 
 
-@pytest.mark.parametrize("listing", [AGENTS, TASKS, NODES, EVENTS])
+@pytest.mark.parametrize("listing", [AGENTS, TASKS, PARTS, STREAMS, EVENTS])
 def test_every_title_has_room_for_the_arrow_of_the_order(listing: Listing[Any]) -> None:
     for column in listing.columns:
         assert len(column.title) < column.width, column.key

@@ -153,7 +153,7 @@ class FakeNode:
             await self.go_on.wait()
         return examples.TASK
 
-    def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
+    async def explain(self, identity: Identity, task_id: TaskId) -> Explanation:
         self._ask("explain", task_id)
         return examples.EXPLANATION
 

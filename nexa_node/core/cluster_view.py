@@ -1,0 +1,62 @@
+"""The cluster as one picture, out of what nodes tell and how the store lies."""
+
+from collections.abc import Sequence
+
+from nexa_node.contract.nodes import Cluster, Node, Opinion, Quorum
+from nexa_node.core.health import assess_cluster
+from nexa_node.core.opinions import Disagreement
+from nexa_node.core.store_shape import Shape, tolerates
+
+
+def has_quorum(shape: Shape) -> bool:
+    """Whether the store can take writes, as far as its members are heard."""
+    return not shape.clustered or shape.have >= shape.need
+
+
+def cluster_view(
+    *,
+    name: str,
+    nodes: Sequence[Node],
+    controller: str | None,
+    shape: Shape,
+    opinions: Sequence[Opinion] = (),
+    disagreements: Sequence[Disagreement] = (),
+) -> Cluster:
+    """Put the picture together, with one verdict.
+
+    Args:
+        name: The cluster's.
+        nodes: All of them, as this one sees them.
+        controller: Who has the lease, as seen last.
+        shape: How the store lies.
+        opinions: What each node thinks of each other one.
+        disagreements: Where these differ for longer than a moment.
+    """
+    quorum = _quorum(shape)
+    verdict = assess_cluster(
+        nodes,
+        quorum,
+        shape=shape,
+        disagreements=[one.words for one in disagreements],
+        controller=controller,
+    )
+    return Cluster(
+        name=name,
+        verdict=verdict.health,
+        reasons=verdict.reasons,
+        controller=controller,
+        quorum=quorum,
+        nodes=tuple(nodes),
+        opinions=tuple(opinions),
+        streams=shape.streams,
+        routes=shape.routes,
+        stale=not has_quorum(shape),
+        replicas=shape.replicas,
+        tolerates=tolerates(shape),
+    )
+
+
+def _quorum(shape: Shape) -> Quorum:
+    if not shape.clustered:
+        return Quorum(have=1, need=1)
+    return Quorum(have=shape.have, need=shape.need)

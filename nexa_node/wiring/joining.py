@@ -1,0 +1,259 @@
+"""Letting nodes in, and going: the node's place among others, its trust, its join port."""
+
+import asyncio
+import secrets
+import socket
+from pathlib import Path
+
+import msgspec
+
+from nexa_node.adapters.files import membership
+from nexa_node.adapters.files.membership import ClusterFile
+from nexa_node.adapters.host.clock import SystemClock
+from nexa_node.adapters.nats.config import TOGETHER, Member
+from nexa_node.adapters.nats.store import NatsStore
+from nexa_node.adapters.tls.credentials import NodeCredentials
+from nexa_node.adapters.tls.folder import Bearer, TlsFolder
+from nexa_node.adapters.tls.join_client import exchange
+from nexa_node.adapters.tls.join_records import FileJoinRecords
+from nexa_node.adapters.tls.join_server import JoinServer
+from nexa_node.contract.access import Identity
+from nexa_node.contract.cluster import JoinToken
+from nexa_node.contract.errors import Conflict
+from nexa_node.contract.version import VERSION
+from nexa_node.core.admission import Joiner
+from nexa_node.core.policies import ClusterPolicy
+from nexa_node.services.join_means import JoinMeans, Standing
+from nexa_node.services.joiner import Newcomer, join
+from nexa_node.services.joining import Joining
+from nexa_node.services.parts import Spawn
+from nexa_node.wiring.fellowship import Fellowship
+from nexa_node.wiring.place import Place
+
+ROUTES_S = 2.0
+"""How often it is looked whether members have come or gone."""
+
+
+def host_of(place: Place) -> str:
+    """Where other nodes reach this one."""
+    settings = place.loaded.settings
+    return settings.cluster.host or settings.node.host
+
+
+def own_route(policy: ClusterPolicy, host: str) -> str:
+    """An address for the store's routes: the set port, else a free one, kept from then on."""
+    if policy.route_port:
+        return _at(host, policy.route_port)
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return _at(host, int(probe.getsockname()[1]))
+
+
+def credentials_of(place: Place, cluster: str) -> NodeCredentials:
+    """The node's authorities and its certificate, in `tls/` of its folder."""
+    bearer = Bearer(cluster=cluster, name=place.identity.name, hosts=(host_of(place),))
+    clock = SystemClock()
+    return NodeCredentials(
+        TlsFolder(place.folder.path / "tls"), bearer=lambda: bearer, now=clock.now
+    )
+
+
+async def join_cluster(place: Place, token: str) -> ClusterFile:
+    """Have this node admitted by the cluster that made `token`.
+
+    Raises:
+        Conflict: It is in a cluster already, or has data of its own.
+        NexaError: The cluster does not let it in; says why.
+    """
+    folder = place.folder.path
+    there = await asyncio.to_thread(membership.read, folder)
+    if there is not None and there.formed:
+        raise Conflict(
+            f"{place.identity.name} is in the cluster {there.cluster} already",
+            remedy="start it without --join",
+        )
+    route = there.route if there else _route_for(place)
+    admitted = await join(
+        token,
+        newcomer=Newcomer(
+            name=place.identity.name,
+            id=place.identity.id,
+            route=route,
+            url=place.url,
+            version=VERSION,
+            has_data=_has_data(folder),
+        ),
+        wallet=credentials_of(place, "nexa"),
+        exchange=exchange,
+        clock=SystemClock(),
+    )
+    made = ClusterFile(
+        cluster=admitted.cluster,
+        cluster_id=admitted.cluster_id,
+        route=route,
+        route_password=admitted.route_password,
+        store=TOGETHER,
+        routes=admitted.routes,
+        formed=True,
+    )
+    await asyncio.to_thread(membership.write, folder, made)
+    return made
+
+
+def member_of(there: ClusterFile, place: Place) -> Member:
+    """A node's place as its store is told it."""
+    return Member(
+        name=place.identity.name,
+        cluster=there.cluster,
+        cluster_id=there.cluster_id,
+        route=there.route,
+        password=there.route_password,
+        routes=there.routes,
+        tls=place.folder.path / "tls",
+        store=there.store,
+        founder=there.founder,
+        replicas=there.replicas,
+    )
+
+
+def member_now(place: Place) -> Member | None:
+    """The node's place among others by `cluster.json`; None if it is alone."""
+    there = membership.read(place.folder.path)
+    return member_of(there, place) if there is not None and there.formed else None
+
+
+class FileSeat:
+    """`services.join_means.Seat` over `cluster.json`."""
+
+    def __init__(self, place: Place, fellowship: Fellowship) -> None:
+        """Read nothing yet."""
+        self._place = place
+        self._fellowship = fellowship
+
+    async def standing(self) -> Standing:
+        """Read the place; what a node that was always alone lacks is made and kept."""
+        folder = self._place.folder.path
+        there = await asyncio.to_thread(membership.read, folder)
+        if there is None:
+            there = ClusterFile(
+                cluster=self._place.loaded.settings.node.cluster,
+                cluster_id=secrets.token_hex(8),
+                route=_route_for(self._place),
+                route_password=secrets.token_hex(24),
+            )
+            await asyncio.to_thread(membership.write, folder, there)
+        return Standing(
+            cluster=there.cluster,
+            cluster_id=there.cluster_id,
+            route=there.route,
+            route_password=there.route_password,
+            routes=there.routes,
+            members=tuple(sorted(self._fellowship.members.others())),
+            formed=there.formed,
+        )
+
+
+class Admission:
+    """What the cluster's changes need of joining."""
+
+    def __init__(
+        self, place: Place, store: NatsStore, fellowship: Fellowship, *, spawn: Spawn
+    ) -> None:
+        """Join the parts; the port opens with the first token."""
+        self._place, self._store, self._fellowship = place, store, fellowship
+        settings = place.loaded.settings
+        credentials = credentials_of(place, settings.node.cluster)
+        host = host_of(place)
+        self.joining = Joining(
+            JoinMeans(
+                node=place.identity.name,
+                version=VERSION,
+                records=FileJoinRecords(place.folder.path / "tls" / "join-tokens.json"),
+                members=store.nodes,
+                credentials=credentials,
+                seat=FileSeat(place, fellowship),
+                door=JoinServer(
+                    bind=host,
+                    port=settings.cluster.join_port,
+                    hosts=(host,),
+                    present=credentials.presented,
+                ),
+                clock=fellowship.clock,
+                journal=fellowship.journal,
+                entropy=secrets.token_bytes,
+                spawn=spawn,
+            ),
+            on_first=self._form,
+        )
+        self.run = self.joining.run
+
+    async def keep_routes(self) -> None:
+        """Have the next start know where everybody is now, for ever. A service's loop."""
+        folder = self._place.folder.path
+        while True:
+            await self._fellowship.clock.sleep(ROUTES_S)
+            routes = self._fellowship.members.routes()
+            if self._store.member is None or not routes:
+                continue
+            there = await asyncio.to_thread(membership.read, folder)
+            if there is None or not there.formed or there.routes == routes:
+                continue
+            kept = msgspec.structs.replace(there, routes=routes)
+            await asyncio.to_thread(membership.write, folder, kept)
+            await self._store.reroute(routes)
+
+    async def issue(self, expires_s: int, by: Identity) -> JoinToken:
+        """Make a join token."""
+        return await self.joining.issue(expires_s=expires_s, by=by)
+
+    async def depart(self, by: str) -> None:
+        """Go for good: marked as left, drained, and alone from the next start on."""
+        entries, name = self._store.nodes, self._place.identity.name
+        seen = await entries.get(name)
+        if seen is not None:
+            left = msgspec.structs.replace(seen.value, left=True)
+            await entries.put(left, revision=seen.revision)
+        await asyncio.to_thread(_leave, self._place.folder.path)
+        self._fellowship.way_out(f"it leaves the cluster: {by}")
+
+    async def _form(self, joiner: Joiner) -> None:
+        """Become a cluster with the first node that joins."""
+        folder = self._place.folder.path
+        there = await asyncio.to_thread(membership.read, folder)
+        assert there is not None, "a standing was asked for before"
+        formed = msgspec.structs.replace(
+            there,
+            store=TOGETHER,
+            routes=(str(joiner.route),),
+            formed=True,
+            founder=True,
+        )
+
+        async def commit(_: Member) -> None:
+            await asyncio.to_thread(membership.write, folder, formed)
+
+        member = member_of(formed, self._place)
+        async for growth in self._store.forming(member, commit):
+            self._fellowship.tell(growth)
+
+
+def _route_for(place: Place) -> str:
+    return own_route(place.loaded.settings.cluster, host_of(place))
+
+
+def _has_data(folder: Path) -> bool:
+    """Whether a store was ever used here."""
+    return any((folder / "jetstream" / "jetstream").glob("*/streams/*"))
+
+
+def _leave(folder: Path) -> None:
+    """Be alone from the next start on; what was the cluster's is kept beside."""
+    membership.forget(folder)
+    (folder / "left").mkdir(mode=0o700, exist_ok=True)
+    for name in ("tls",):
+        if (folder / name).exists():
+            (folder / name).rename(folder / "left" / f"{name}-{secrets.token_hex(4)}")
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
