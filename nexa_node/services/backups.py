@@ -304,6 +304,9 @@ class _Packed(AsyncGenerator[bytes, None]):
     async def athrow(self, *thrown: Any) -> bytes:
         return await self._source.athrow(*thrown)
 
+    async def aclose(self) -> None:
+        await self._source.aclose()  # one that is exhausted takes no more throws
+
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 

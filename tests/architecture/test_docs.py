@@ -56,7 +56,7 @@ def test_every_command_in_the_documents_exists() -> None:
     texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     for text in texts:
         for noun, verb in re.findall(
-            r"`nexa ([a-z][a-z-]*)(?: ([a-z]+))?[^`]*`", text.read_text()
+            r"`nexa ([a-z][a-z-]*)(?: ([a-z-]+))?[^`]*`", text.read_text()
         ):
             assert noun in BY_NAME, f"{text.name}: nexa {noun}"
             verbs = BY_NAME[noun].verbs

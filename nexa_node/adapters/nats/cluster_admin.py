@@ -141,9 +141,9 @@ class NatsCluster:
         self._shape = dataclasses.replace(
             self._shape,
             clustered=True,
-            streams=_places(told),
+            streams=(places := _places(told)),
             routes=_routes(routes),
-            replicas=self._wanted or member.replicas,
+            replicas=max((len(one.replicas) for one in places), default=1),
         )
         self._count(now)
 

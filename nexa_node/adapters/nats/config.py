@@ -123,7 +123,7 @@ class Member:
         return f"node:{self.name}"
 
 
-def render(
+def render(  # noqa: PLR0913  one file, said in one place
     layout: Layout,
     *,
     name: str,
@@ -218,8 +218,9 @@ cluster {{
 
 
 def _listen(own: Address) -> str:
-    """On loopback if that is where it is reached; else everywhere, for addresses may
-    be translated on the way: nobody gets in without a certificate.
+    """Listen on loopback if it is reached there; else everywhere.
+
+    Addresses may be translated on the way, and nobody gets in without a certificate.
     """
     try:
         ip = ipaddress.ip_address(own.host)

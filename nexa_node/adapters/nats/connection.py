@@ -124,6 +124,10 @@ class Connection:
         told = self._timeout_s
         return told if isinstance(told, float | int) else told()
 
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._timeout_s = seconds
+
     @property
     def is_up(self) -> bool:
         """Whether calls get through now."""

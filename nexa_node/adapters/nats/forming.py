@@ -41,6 +41,9 @@ PEER_S = 60.0
 """For the joiner's server to listen; nothing is held meanwhile."""
 LEADER_S = 45.0
 """For the two to elect a leader, and for a stream to be there again."""
+CLEAR_S = 3.0
+COUNT_S = 8.0
+"""For streams that are there to have what was restored into them."""
 _LOOK_S = 0.1
 _CHUNK = 128 * 1024
 _LEFT_BEHIND = frozenset(
@@ -51,6 +54,11 @@ _LEFT_BEHIND = frozenset(
     )
 )
 """True of this moment only: made anew."""
+
+
+class _Names(wire.Answer, frozen=True, kw_only=True):
+    streams: tuple[str, ...] | None = None
+
 
 Commit = Callable[[Member], Awaitable[None]]
 """Writes down, durably, that this node's store is a member from now on."""
@@ -209,12 +217,14 @@ class Forming:
     async def _count(self, session: Session) -> None:
         """See that all is there, stream by stream."""
         deadline = time.monotonic() + LEADER_S
+        settled = time.monotonic() + COUNT_S
+        names = {one.name for one in self._taken}
         while True:
             now = {each.name: each for each in await snapshots.streams(session)}
             wrong = next(filter(None, (_wrong(one, now) for one in self._taken)), None)
             if wrong is None:
                 return
-            if time.monotonic() > deadline or len(now) >= len(self._taken):
+            if time.monotonic() > (deadline if names - now.keys() else settled):
                 raise StoreFailed(
                     f"what was restored is not what was taken: {wrong}",
                     remedy="try again, and report this",
@@ -254,7 +264,7 @@ class Forming:
         """A session at a server whose cluster has a leader."""
         async with self._session() as session:
             deadline = time.monotonic() + LEADER_S
-            while not await _has_leader(session):
+            while await _names(session) is None:
                 if time.monotonic() > deadline:
                     raise StoreFailed(
                         f"the two stores elected no leader within {LEADER_S:g} s",
@@ -285,20 +295,32 @@ def tidy(folder: Path, member: Member | None) -> None:
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
-async def _has_leader(session: Session) -> bool:
+async def _names(session: Session) -> tuple[str, ...] | None:
+    """Name the streams that the cluster knows of, lost ones too; None: no leader."""
     until = asyncio.get_running_loop().time() + 1
     try:
-        answer = await session.request("$JS.API.STREAM.LIST", b"", until=until)
+        answer = await session.request("$JS.API.STREAM.NAMES", b"", until=until)
     except (NoResponders, TimeoutError):
-        return False
-    told = wire.read(answer.data, wire.StreamList)
-    return told.error is None and not told.missing and not told.offline
+        return None
+    told = wire.read(answer.data, _Names)
+    return None if told.error is not None else told.streams or ()
 
 
 async def _clear(session: Session) -> None:
     """Remove what an attempt before this one left in the joiner's memory."""
-    for one in await snapshots.streams(session):
-        await snapshots.delete(session, one.name)
+    deadline = time.monotonic() + LEADER_S
+    while (names := await _names(session)) != ():
+        if time.monotonic() > deadline:
+            raise StoreFailed(
+                "the joiner's store does not forget an attempt before this one: "
+                f"{', '.join(names or ('it has no leader',))}",
+                remedy="remove that node's folder, and join it anew",
+            )
+        for name in names or ():
+            with contextlib.suppress(TimeoutError, StoreFailed):
+                async with asyncio.timeout(CLEAR_S):
+                    await snapshots.delete(session, name)
+        await asyncio.sleep(_LOOK_S)
 
 
 def _wrong(was: Described, now: dict[str, Described]) -> str | None:

@@ -112,6 +112,7 @@ class _Parts:
     partials: NatsPartials
     streams: Topology
     small_things: Background
+    system: System
     cluster: NatsCluster
     among: Among
 
@@ -224,20 +225,56 @@ async def open_store(
         Unavailable: The server started and does not answer. Not of a member: that is
             open without the others, too.
     """
-    server = Server(policy, folder, on_change, member)
+    parts = _assembled(
+        policy, retention, Server(policy, folder, on_change, member), node
+    )
+    server, connection, small_things = (
+        parts.server,
+        parts.connection,
+        parts.small_things,
+    )
+    loops = Background()
+    try:
+        await server.start()
+        if member is None:
+            # After a survivor of an attempt to form a cluster was ended.
+            await asyncio.to_thread(tidy, folder, None)
+        loops.spawn(server.run())
+        if member is None:
+            await connection.open()
+        loops.spawn(connection.keep())
+        loops.spawn(parts.cluster.run())
+        loops.spawn(_note(connection, parts.streams))
+        if member is not None:
+            await connection.wait_up(FIRST_S)
+            small_things.spawn(_tidy(connection, server))
+        yield NatsStore(parts, retention)
+    finally:
+        await small_things.settle(SETTLE_S if connection.is_up else 0)
+        await loops.settle(0)
+        await _note_once(connection, parts.streams)
+        await connection.close()
+        await parts.system.close()
+        await server.stop()
+
+
+def _assembled(
+    policy: StorePolicy, retention: RetentionPolicy, server: Server, node: str
+) -> _Parts:
+    """Make all parts, and have them know each other; nothing runs yet."""
+    member, folder = server.member, server.layout.folder
     plan = topology.plan(retention, 1 if member is None else member.replicas)
     streams = Topology(server.layout.store, plan, member)
     signals, partials = NatsSignals(), NatsPartials()
-    loops, small_things = Background(), Background()
+    small_things = Background()
     node = node or slugify(folder.name, default="nexa")
     among = Among(NatsBeats(node), NatsNodeCalls(small_things.spawn))
 
     async def prepare(session: Session) -> None:
         await streams.ensure(session)
         await signals.attach(session)
-        partials.attach(session)
-        among.beats.attach(session)
-        among.calls.attach(session)
+        for hears in (partials, among.beats, among.calls):
+            hears.attach(session)
 
     timeout_s = policy.request_timeout_ms / 1000
     connection = Connection(
@@ -248,44 +285,20 @@ async def open_store(
         ),
         direct=lambda: server.member is None,
     )
+    for speaks in (signals, partials, among.beats, among.calls):
+        speaks.use(connection)
     system = System(server)
-    cluster = NatsCluster(lambda: server.member, connection, system)
-    signals.use(connection)
-    partials.use(connection)
-    among.beats.use(connection)
-    among.calls.use(connection)
-    try:
-        await server.start()
-        if member is None:
-            # After a survivor of an attempt to form a cluster was ended.
-            await asyncio.to_thread(tidy, folder, None)
-        loops.spawn(server.run())
-        if member is None:
-            await connection.open()
-        loops.spawn(connection.keep())
-        loops.spawn(cluster.run())
-        loops.spawn(_note(connection, streams))
-        if member is not None:
-            await connection.wait_up(FIRST_S)
-            small_things.spawn(_tidy(connection, server))
-        parts = _Parts(
-            server=server,
-            connection=connection,
-            signals=signals,
-            partials=partials,
-            streams=streams,
-            small_things=small_things,
-            cluster=cluster,
-            among=among,
-        )
-        yield NatsStore(parts, retention)
-    finally:
-        await small_things.settle(SETTLE_S if connection.is_up else 0)
-        await loops.settle(0)
-        await _note_once(connection, streams)
-        await connection.close()
-        await system.close()
-        await server.stop()
+    return _Parts(
+        server=server,
+        connection=connection,
+        signals=signals,
+        partials=partials,
+        streams=streams,
+        small_things=small_things,
+        system=system,
+        cluster=NatsCluster(lambda: server.member, connection, system),
+        among=among,
+    )
 
 
 async def _tidy(connection: Connection, server: Server) -> None:

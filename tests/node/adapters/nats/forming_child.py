@@ -22,5 +22,7 @@ async def main(folder: Path, phase: str, member: Member) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-told = msgspec.json.decode(sys.argv[3], type=Member)
+told = msgspec.json.decode(
+    sys.argv[3], type=Member, dec_hook=lambda kind, text: kind(text)
+)
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2], told))

@@ -111,7 +111,7 @@ async def test_killed_in_any_phase_nothing_is_lost(
         "tests.node.adapters.nats.forming_child",
         str(folder),
         phase,
-        msgspec.json.encode(member),
+        msgspec.json.encode(member, enc_hook=str),
         cwd=Path(__file__).parents[4],
     )
     assert await child.wait() == -9
