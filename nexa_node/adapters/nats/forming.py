@@ -45,6 +45,8 @@ CLEAR_S = 3.0
 COUNT_S = 8.0
 """For streams that are there to have what was restored into them."""
 _LOOK_S = 0.1
+_NO_PEERS = "no suitable peers"
+"""In nats-server's words: it knows of no member with the tag that is asked for."""
 _CHUNK = 128 * 1024
 _LEFT_BEHIND = frozenset(
     (
@@ -212,7 +214,17 @@ class Forming:
         config = {**one.config, "num_replicas": 1, "placement": {"tags": [member.tag]}}
         moved = msgspec.structs.replace(one, config=config)
         path = self._home / one.name
-        await snapshots.restore(session, moved, _chunks(path))
+        deadline = time.monotonic() + LEADER_S
+        while True:
+            try:
+                await snapshots.restore(session, moved, _chunks(path))
+            except snapshots.RestoreFailed as error:
+                # A leader that was elected just now has not heard of us yet.
+                if _NO_PEERS not in error.message or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_LOOK_S)
+            else:
+                return
 
     async def _count(self, session: Session) -> None:
         """See that all is there, stream by stream."""
