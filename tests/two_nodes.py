@@ -256,6 +256,7 @@ class Member(Rig):
             journal=self.journal,
             rng=random.Random(len(name)),
             policy=how.get("leases", LEASES),
+            can_resume=lambda: town.can_resume,
         )
         self.caretaker = Caretaker(
             Duty("orphans", EVERY_S, self.orphans.look),
@@ -351,6 +352,8 @@ class Town:
         self.entries = MemoryEntries()
         self.living = set(names)
         self.controller = names[0]
+        self.can_resume = True
+        """Whether the stream of sessions has a leader."""
         self.nodes: dict[str, Member] = {}
         self._names = names
         self._how = how

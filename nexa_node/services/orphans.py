@@ -81,6 +81,9 @@ class Orphans:
     """Jitter of the back-off."""
     policy: LeasePolicy
     """The grace."""
+    can_resume: Callable[[], bool] = lambda: True
+    """Whether sessions can be taken up elsewhere now, from memory: while their stream
+    elects a leader no agent can, however hard it tries, and no grace passes."""
     _missed: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """Nodes that are not among the living, and since when that is known."""
 
@@ -107,6 +110,9 @@ class Orphans:
             each.node for each in self.everywhere.all_agents() if each.connected
         )
         missed = named.difference(self.living())
+        if not self.can_resume():
+            self._missed = dict.fromkeys(missed, now)
+            return []
         self._missed = {name: self._missed.get(name, now) for name in missed}
         return [name for name, at in self._missed.items() if now - at >= grace_s]
 

@@ -54,6 +54,7 @@ class Duties:
             journal=journal,
             rng=random.SystemRandom(),
             policy=place.loaded.settings.leases,
+            can_resume=fellowship.can_resume,
         )
         members.on_dead(self.orphans.node_dead)
         self.shape = ShapeKeeping(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.adapters.nats.store import NatsStore
+from nexa_node.adapters.nats.topology import SESSIONS, bucket_stream
 from nexa_node.contract.cluster import Growth, NodeEntry
 from nexa_node.contract.nodes import Cluster
 from nexa_node.contract.version import VERSION
@@ -17,6 +18,8 @@ from nexa_node.services.journal import EventJournal
 from nexa_node.services.members import Members, Myself
 from nexa_node.services.quorum import Writable
 from nexa_node.wiring.place import Place
+
+SESSIONS_STREAM = bucket_stream(SESSIONS)
 
 
 class Fellowship:
@@ -110,6 +113,15 @@ class Fellowship:
         nodes = self.members.view()
         heard = [node for node in nodes if self.members.is_heard(node.name)]
         return len(nodes) - len(heard) > len(nodes) // 2
+
+    def can_resume(self) -> bool:
+        """Whether the stream of sessions has a leader that lives, as seen last."""
+        living = self.members.living()
+        return all(
+            stream.leader in living
+            for stream in self._store.cluster.shape().streams
+            if stream.name == SESSIONS_STREAM
+        )
 
     def id_of(self, name: str) -> str | None:
         """A node's id by its name."""

@@ -161,6 +161,7 @@ def test_a_task_at_work_is_finished_by_its_agent_at_another_node(town: Town) -> 
     assert (done["status"], done["attempts"], done["agent"]) == ("completed", 1, "a-1")
 
 
+@pytest.mark.slow
 def test_a_node_is_taken_out_drained_and_leaves_by_a_word_to_another(
     town: Town,
 ) -> None:

@@ -210,6 +210,25 @@ async def test_a_letter_put_off_on_a_dead_node_comes_on_the_next_one() -> None:
         assert numbers(agent) == [1]
 
 
+async def test_no_grace_passes_while_sessions_can_not_be_taken_up_anywhere() -> None:
+    """Their stream elects a leader: the agent tries, and nobody may take that from it."""
+    async with Town("alpha", "beta") as town:
+        agent, assigned = await at_work(town)
+        await town.kill("alpha")
+        await town.bury("alpha")
+        town.can_resume = False
+        await town.clock.advance(3 * BURIED_S)
+        assert town["beta"].task(assigned["task"]["id"]).attempts == 1
+
+        town.can_resume = True
+        await town.move(agent, "beta")
+        await agent.accept()
+        await agent.complete(assigned)
+
+        task = town["beta"].task(assigned["task"]["id"])
+        assert (task.status, task.attempts) == ("completed", 1)
+
+
 async def test_an_agent_that_never_comes_back_is_replaced_once() -> None:
     async with Town("alpha", "beta", "gamma") as town:
         _, assigned = await at_work(town)

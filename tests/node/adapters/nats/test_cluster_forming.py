@@ -97,7 +97,17 @@ async def test_a_commit_that_fails_leads_back_and_the_next_attempt_works(
         assert await figures(joiner) == before
 
 
-@pytest.mark.parametrize("phase", PHASES)
+SHORT = ("snapshot", "restore", "commit")
+"""What the default run tries; the others differ from these by little, and take as long."""
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        phase if phase in SHORT else pytest.param(phase, marks=pytest.mark.slow)
+        for phase in PHASES
+    ],
+)
 async def test_killed_in_any_phase_nothing_is_lost(
     pair: cluster_tools.Trio, joiner: NatsStore, phase: str
 ) -> None:
