@@ -194,3 +194,14 @@ def register(state: Hashable, op: Op) -> tuple[bool, Hashable]:
     if op.answer:
         return state == expected, new
     return state != expected, state
+
+
+def early_register(state: Hashable, op: Op) -> tuple[bool, Hashable]:
+    """The same, where a swap may be refused for one that is only about to be made.
+
+    The leader of a replicated store refuses the second of two swaps at once, before a
+    majority has the first: who lost, and reads again, may still see what there was.
+    """
+    if op.kind == "register.cas" and not op.is_open and not op.answer:
+        return True, state
+    return register(state, op)
