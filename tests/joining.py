@@ -14,7 +14,7 @@ from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.core.addresses import Address
 from nexa_node.core.join_tokens import JoinRecord, JoinRequest
 from nexa_node.ports import Caught, Removed, Versioned
-from nexa_node.services.join_means import JoinDesk, Standing
+from nexa_node.services.cluster.join_means import JoinDesk, Standing
 
 CSR = "-----BEGIN CERTIFICATE REQUEST-----"
 

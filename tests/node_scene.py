@@ -18,20 +18,20 @@ from nexa_node.contract.tasks import Explanation, Redriven, Submitted, Task
 from nexa_node.core.explaining import explain
 from nexa_node.core.health import assess_cluster
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
-from nexa_node.services.access import Access
-from nexa_node.services.canary import CanaryFigures
-from nexa_node.services.condition import Condition
-from nexa_node.services.directory import Directory
-from nexa_node.services.draining import Drain
-from nexa_node.services.feed import Feed
-from nexa_node.services.journal import EventJournal
+from nexa_node.services.access.access import Access
+from nexa_node.services.access.permissions import Permissions
+from nexa_node.services.directory.directory import Directory
+from nexa_node.services.health.condition import Condition
+from nexa_node.services.health.draining import Drain
+from nexa_node.services.health.sampler import Sampler
+from nexa_node.services.health.supervisor import Supervisor
+from nexa_node.services.journal.feed import Feed
+from nexa_node.services.journal.journal import EventJournal
+from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
-from nexa_node.services.permissions import Permissions
-from nexa_node.services.readout import Readout
-from nexa_node.services.retirement import Retirement
-from nexa_node.services.sampler import Sampler
-from nexa_node.services.supervisor import Supervisor
+from nexa_node.services.tasks.canary import CanaryFigures
+from nexa_node.services.tasks.retirement import Retirement
 from tests import builders
 from tests.fakes import CountingEntropy, FakeProbe, MemoryStore, settle
 

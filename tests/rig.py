@@ -32,26 +32,26 @@ from nexa_node.core.policies import (
 from nexa_node.core.strategies import of_queues
 from nexa_node.services.api import Close, Output
 from nexa_node.services.calls import AgentCalls
-from nexa_node.services.canary import Canary
-from nexa_node.services.connection import Connection
-from nexa_node.services.custody import Custody
-from nexa_node.services.dead_letters import DeadLetters
-from nexa_node.services.directory import Directory
-from nexa_node.services.dispatch import Dispatch
-from nexa_node.services.door import Door
-from nexa_node.services.fences import Fences
-from nexa_node.services.ledger import Ledger
+from nexa_node.services.cluster.quorum import Writable
+from nexa_node.services.directory.directory import Directory
 from nexa_node.services.means import Means
-from nexa_node.services.partials import PartialResults
-from nexa_node.services.postoffice import PostOffice
-from nexa_node.services.presence import Registry
-from nexa_node.services.queues import Queues
-from nexa_node.services.quorum import Writable
-from nexa_node.services.retirement import Retirement
-from nexa_node.services.sessions import Sessions
-from nexa_node.services.tasks import Tasks
-from nexa_node.services.watches import Watches
-from nexa_node.services.work import Work
+from nexa_node.services.messages.postoffice import PostOffice
+from nexa_node.services.sessions.connection import Connection
+from nexa_node.services.sessions.door import Door
+from nexa_node.services.sessions.fences import Fences
+from nexa_node.services.sessions.presence import Registry
+from nexa_node.services.sessions.sessions import Sessions
+from nexa_node.services.tasks.canary import Canary
+from nexa_node.services.tasks.custody import Custody
+from nexa_node.services.tasks.dead_letters import DeadLetters
+from nexa_node.services.tasks.dispatch import Dispatch
+from nexa_node.services.tasks.ledger import Ledger
+from nexa_node.services.tasks.partials import PartialResults
+from nexa_node.services.tasks.queues import Queues
+from nexa_node.services.tasks.retirement import Retirement
+from nexa_node.services.tasks.tasks import Tasks
+from nexa_node.services.tasks.watches import Watches
+from nexa_node.services.tasks.work import Work
 from tests.builders import identity
 from tests.fakes import CountingEntropy, MemoryStore, RecordingJournal, settle
 

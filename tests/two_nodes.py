@@ -24,12 +24,12 @@ from nexa_node.contract.errors import Conflict, NotFound, Unavailable
 from nexa_node.contract.nodes import NodeState
 from nexa_node.core.policies import LeasePolicy
 from nexa_node.ports import Handler, StoreHealth, Versioned
-from nexa_node.services.caretaking import Caretaker, Duty
-from nexa_node.services.draining import Drain
-from nexa_node.services.isolation import Isolation
-from nexa_node.services.maintenance import Maintenance
-from nexa_node.services.orphans import EVERY_S, Orphans
-from nexa_node.services.relay import Relay
+from nexa_node.services.cluster.caretaking import Caretaker, Duty
+from nexa_node.services.cluster.isolation import Isolation
+from nexa_node.services.cluster.maintenance import Maintenance
+from nexa_node.services.cluster.orphans import EVERY_S, Orphans
+from nexa_node.services.cluster.relay import Relay
+from nexa_node.services.health.draining import Drain
 from tests.fakes import MemoryStore, settle
 from tests.rig import FakeAgent, Rig
 

@@ -21,13 +21,13 @@ from nexa_node.contract.messages import NewMessage
 from nexa_node.contract.tasks import NewTask, Submitted, Task
 from nexa_node.core.session import Call
 from nexa_node.services.api import AgentFilter, TaskFilter
-from nexa_node.services.dispatch import Dispatch
-from nexa_node.services.live import LiveAgent
-from nexa_node.services.postoffice import PostOffice
-from nexa_node.services.sight import Sight, TaskSeen
-from nexa_node.services.tasks import Tasks
-from nexa_node.services.watches import Watches
-from nexa_node.services.work import Work
+from nexa_node.services.directory.sight import Sight, TaskSeen
+from nexa_node.services.messages.postoffice import PostOffice
+from nexa_node.services.sessions.live import LiveAgent
+from nexa_node.services.tasks.dispatch import Dispatch
+from nexa_node.services.tasks.tasks import Tasks
+from nexa_node.services.tasks.watches import Watches
+from nexa_node.services.tasks.work import Work
 
 Now = Callable[[LiveAgent, Any], Any | None]
 Later = Callable[[LiveAgent, Any], Awaitable[Any]]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nexa_node.ports import Clock, Inboxes, Objects, SessionRecords, Signals
 from nexa_node.services.api import Journal
-from nexa_node.services.sight import Sight
+from nexa_node.services.directory.sight import Sight
 
 
 class Mail(Protocol):

@@ -30,7 +30,8 @@ from nexa_node.contract.tasks import (
 )
 from nexa_node.core.exposition import render
 from nexa_node.ports import TaskRecords
-from nexa_node.services.access import Access
+from nexa_node.services.access.access import Access
+from nexa_node.services.access.permissions import Permissions
 from nexa_node.services.api import (
     AgentConnection,
     AgentFilter,
@@ -40,10 +41,11 @@ from nexa_node.services.api import (
     StoredObject,
     TaskFilter,
 )
-from nexa_node.services.condition import Condition
-from nexa_node.services.directory import Directory
-from nexa_node.services.draining import Drain
-from nexa_node.services.feed import Feed
+from nexa_node.services.directory.directory import Directory
+from nexa_node.services.health.condition import Condition
+from nexa_node.services.health.draining import Drain
+from nexa_node.services.journal.feed import Feed
+from nexa_node.services.metrics.readings import Readings, families
 from nexa_node.services.parts import (
     BackupDesk,
     ClusterDesk,
@@ -57,8 +59,6 @@ from nexa_node.services.parts import (
     TaskDesk,
     TopicDesk,
 )
-from nexa_node.services.permissions import Permissions
-from nexa_node.services.readings import Readings, families
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,7 +20,7 @@ from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.contract import places
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import NexaError
-from nexa_node.services.self_test import SelfTests
+from nexa_node.services.health.self_test import SelfTests
 from nexa_node.wiring.checks import Asked, all_checks
 from nexa_node.wiring.trial import trial_node
 

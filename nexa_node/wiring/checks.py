@@ -12,7 +12,7 @@ from nexa_node.contract.checks import CheckGroup
 from nexa_node.contract.errors import NexaError
 from nexa_node.core.policies import CheckSpec
 from nexa_node.ports import RoundTrip
-from nexa_node.services.self_test import Check, Outcome
+from nexa_node.services.health.self_test import Check, Outcome
 
 _LONG_S = 20.0
 """For checks that wait for a trial node to start first."""

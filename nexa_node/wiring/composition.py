@@ -15,19 +15,19 @@ from nexa_node.contract import places
 from nexa_node.contract.errors import Unauthorized, Unavailable
 from nexa_node.contract.ids import NodeId
 from nexa_node.core.access import TOKEN_ENTROPY, make_token
-from nexa_node.services.clockwatch import ClockWatch
-from nexa_node.services.condition import Condition
-from nexa_node.services.draining import Drain
-from nexa_node.services.feed import Feed
-from nexa_node.services.journal import EventJournal
-from nexa_node.services.maintenance import Maintenance
+from nexa_node.services.access.permissions import Permissions
+from nexa_node.services.cluster.maintenance import Maintenance
+from nexa_node.services.health.clockwatch import ClockWatch
+from nexa_node.services.health.condition import Condition
+from nexa_node.services.health.draining import Drain
+from nexa_node.services.health.sampler import Sampler
+from nexa_node.services.health.self_test import SelfTests
+from nexa_node.services.health.supervisor import Supervisor
+from nexa_node.services.journal.feed import Feed
+from nexa_node.services.journal.journal import EventJournal
+from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
-from nexa_node.services.permissions import Permissions
-from nexa_node.services.readout import Readout
-from nexa_node.services.sampler import Sampler
-from nexa_node.services.self_test import SelfTests
-from nexa_node.services.supervisor import Supervisor
 from nexa_node.wiring.checks import Asked, all_checks
 from nexa_node.wiring.core import Core
 from nexa_node.wiring.duties import Duties

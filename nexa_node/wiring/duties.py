@@ -8,18 +8,19 @@ from nexa_node.adapters.files.sealing import read_key
 from nexa_node.adapters.files.shelf import Shelf
 from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract.version import VERSION
-from nexa_node.services import orphans, retirement, shape_keeping
-from nexa_node.services.backups import Backups
-from nexa_node.services.caretaking import Caretaker, Duty
-from nexa_node.services.changes import Changes
-from nexa_node.services.condition import Condition
-from nexa_node.services.draining import Drain
-from nexa_node.services.isolation import Isolation
-from nexa_node.services.maintenance import Maintenance
-from nexa_node.services.orphans import Orphans
-from nexa_node.services.relay import Relay
-from nexa_node.services.shape_keeping import ShapeKeeping
-from nexa_node.services.supervisor import Supervisor
+from nexa_node.services.cluster import orphans, shape_keeping
+from nexa_node.services.cluster.backups import Backups
+from nexa_node.services.cluster.caretaking import Caretaker, Duty
+from nexa_node.services.cluster.changes import Changes
+from nexa_node.services.cluster.isolation import Isolation
+from nexa_node.services.cluster.maintenance import Maintenance
+from nexa_node.services.cluster.orphans import Orphans
+from nexa_node.services.cluster.relay import Relay
+from nexa_node.services.cluster.shape_keeping import ShapeKeeping
+from nexa_node.services.health.condition import Condition
+from nexa_node.services.health.draining import Drain
+from nexa_node.services.health.supervisor import Supervisor
+from nexa_node.services.tasks import retirement
 from nexa_node.wiring.core import Core
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.joining import Admission

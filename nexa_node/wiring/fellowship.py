@@ -12,11 +12,11 @@ from nexa_node.contract.version import VERSION
 from nexa_node.core.agent_urls import agent_urls
 from nexa_node.core.cluster_view import cluster_view
 from nexa_node.core.health import Assessment
-from nexa_node.services.condition import Condition
-from nexa_node.services.controller import Controller
-from nexa_node.services.journal import EventJournal
-from nexa_node.services.members import Members, Myself
-from nexa_node.services.quorum import Writable
+from nexa_node.services.cluster.controller import Controller
+from nexa_node.services.cluster.members import Members, Myself
+from nexa_node.services.cluster.quorum import Writable
+from nexa_node.services.health.condition import Condition
+from nexa_node.services.journal.journal import EventJournal
 from nexa_node.wiring.place import Place
 
 SESSIONS_STREAM = bucket_stream(SESSIONS)

@@ -23,9 +23,9 @@ from nexa_node.contract.errors import Conflict
 from nexa_node.contract.version import VERSION
 from nexa_node.core.admission import Joiner
 from nexa_node.core.policies import ClusterPolicy
-from nexa_node.services.join_means import JoinMeans, Standing
-from nexa_node.services.joiner import Newcomer, join
-from nexa_node.services.joining import Joining
+from nexa_node.services.cluster.join_means import JoinMeans, Standing
+from nexa_node.services.cluster.joiner import Newcomer, join
+from nexa_node.services.cluster.joining import Joining
 from nexa_node.services.parts import Spawn
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.place import Place

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from nexa_node.core.policies import SelfTestPolicy
-from nexa_node.services.self_test import Outcome
+from nexa_node.services.health.self_test import Outcome
 
 PYTHON_MIN = (3, 11)
 _GIB = 1024**3

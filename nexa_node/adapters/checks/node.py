@@ -11,7 +11,7 @@ from nexa_node.contract.ids import AgentId
 from nexa_node.contract.nodes import NodeStatus
 from nexa_node.contract.version import JSON_SUBPROTOCOL
 from nexa_node.ports import RoundTrip
-from nexa_node.services.self_test import Outcome
+from nexa_node.services.health.self_test import Outcome
 
 _FSYNC_SLOW_MS = 100.0
 _SECOND_LOOKS = 2

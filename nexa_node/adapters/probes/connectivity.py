@@ -14,7 +14,7 @@ from nexa_node.adapters.probes.asking import Asking, Look, Unfit
 from nexa_node.adapters.probes.mending import of_os_error
 from nexa_node.adapters.probes.text import printable
 from nexa_node.core.policies import CheckSpec
-from nexa_node.services.self_test import Outcome
+from nexa_node.services.health.self_test import Outcome
 
 _KINDS = {
     "http": "http",

@@ -14,7 +14,7 @@ from nexa_node.adapters.tls.folder import Bearer, TlsFolder
 from nexa_node.contract.errors import Invalid, Unavailable
 from nexa_node.core.certificates import Life
 from nexa_node.core.join_tokens import Admitted
-from nexa_node.services.join_means import Handover
+from nexa_node.services.cluster.join_means import Handover
 
 T = TypeVar("T")
 

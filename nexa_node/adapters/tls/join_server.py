@@ -21,7 +21,7 @@ from nexa_node.adapters.tls.limits import HANG_UP_S, REQUEST_MAX, STEP_S, hang_u
 from nexa_node.contract.errors import Unavailable
 from nexa_node.core.addresses import Address
 from nexa_node.core.join_tokens import Greeting
-from nexa_node.services.join_means import JoinDesk, Reply
+from nexa_node.services.cluster.join_means import JoinDesk, Reply
 
 INSIDE_MAX = 8
 PATIENCE_S = 1.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nexa_node.contract.messages import NewMessage, Sent
-from nexa_node.services.isolation import AFTER_S
+from nexa_node.services.cluster.isolation import AFTER_S
 from tests.fakes import settle
 from tests.node.cluster.test_agents_move import at_work, progress
 from tests.rig import FakeAgent

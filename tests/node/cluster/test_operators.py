@@ -5,8 +5,8 @@ import pytest
 
 from nexa_node.contract.errors import Conflict, Invalid, NotFound, Unavailable
 from nexa_node.contract.ids import TaskId
-from nexa_node.services.draining import MOVE_S
-from nexa_node.services.relay import DISCONNECT, EXPLAIN
+from nexa_node.services.cluster.relay import DISCONNECT, EXPLAIN
+from nexa_node.services.health.draining import MOVE_S
 from tests.builders import agent as agent_record, task
 from tests.fakes import settle
 from tests.node.cluster.test_agents_move import at_work

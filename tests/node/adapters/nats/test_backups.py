@@ -30,7 +30,7 @@ from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.tasks import Task
 from nexa_node.core.policies import ClusterPolicy
 from nexa_node.ports import Caught, TokenRecord, Versioned
-from nexa_node.services.backups import Backups
+from nexa_node.services.cluster.backups import Backups
 from tests import builders
 from tests.fakes import FakeClock, RecordingJournal
 from tests.node.adapters.nats.tools import QUICK, eventually, kill, opened

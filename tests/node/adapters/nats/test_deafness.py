@@ -14,13 +14,13 @@ from nexa_node.adapters.nats import topology
 from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.core.policies import CanaryPolicy, LeasePolicy
 from nexa_node.core.strategies import Candidate, Seat
-from nexa_node.services.canary import Canary
-from nexa_node.services.custody import Custody
-from nexa_node.services.directory import Directory
-from nexa_node.services.dispatch import Dispatch
-from nexa_node.services.ledger import Ledger
-from nexa_node.services.live import LiveAgent
+from nexa_node.services.directory.directory import Directory
 from nexa_node.services.means import Means
+from nexa_node.services.sessions.live import LiveAgent
+from nexa_node.services.tasks.canary import Canary
+from nexa_node.services.tasks.custody import Custody
+from nexa_node.services.tasks.dispatch import Dispatch
+from nexa_node.services.tasks.ledger import Ledger
 from tests import builders
 from tests.fakes import CountingEntropy, RecordingJournal
 from tests.node.adapters.nats.tools import eventually, kill

@@ -28,7 +28,7 @@ from nexa_node.contract.errors import (
 )
 from nexa_node.core.election import Candidate
 from nexa_node.core.policies import ClusterPolicy
-from nexa_node.services.controller import Controller
+from nexa_node.services.cluster.controller import Controller
 from tests.fakes import RecordingJournal
 from tests.node.adapters.nats.tools import Road, back, eventually, kill
 

@@ -21,7 +21,7 @@ import pytest
 
 from nexa_node.adapters.probes.connectivity import probe
 from nexa_node.core.policies import CheckSpec
-from nexa_node.services.self_test import Outcome
+from nexa_node.services.health.self_test import Outcome
 from tests import debian
 
 PLACE = "/etc/nexa.toml"

@@ -18,7 +18,7 @@ from nexa_node.adapters.probes.mending import of_os_error
 from nexa_node.adapters.probes.targets import address, endpoint
 from nexa_node.contract.checks import CheckResult
 from nexa_node.core.policies import CheckSpec
-from nexa_node.services.self_test import Check, SelfTests
+from nexa_node.services.health.self_test import Check, SelfTests
 from tests.node.adapters.probes.certificates import Pair
 from tests.node.adapters.probes.servers import (
     PLACE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nexa_node.services.self_test import Outcome
+from nexa_node.services.health.self_test import Outcome
 from tests.node.adapters.probes.servers import PLACE, look, secret, serving
 
 

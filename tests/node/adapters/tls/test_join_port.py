@@ -29,9 +29,9 @@ from nexa_node.core.join_tokens import (
     Stranger,
     parse,
 )
-from nexa_node.services.join_means import JoinDesk, JoinMeans, Reply
-from nexa_node.services.joiner import Newcomer, join
-from nexa_node.services.joining import Joining
+from nexa_node.services.cluster.join_means import JoinDesk, JoinMeans, Reply
+from nexa_node.services.cluster.joiner import Newcomer, join
+from nexa_node.services.cluster.joining import Joining
 from tests.builders import identity
 from tests.fakes import CountingEntropy, FakeClock, RecordingJournal
 from tests.joining import (

@@ -8,7 +8,7 @@ import pytest
 
 from nexa_node.core.promql.answers import step_ms, time_ms
 from nexa_node.core.promql.samples import QueryError
-from nexa_node.services.querying import Querying
+from nexa_node.services.metrics.querying import Querying
 from tests.fakes import FakeClock
 from tests.node.core.promql.prometheus import (
     START_S,

@@ -1,0 +1,1 @@
+"""Being one of several nodes: members, joining, duties, backups."""

@@ -1,0 +1,1 @@
+"""How the node is: its parts, its self-test, its going down."""

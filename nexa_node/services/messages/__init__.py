@@ -1,0 +1,1 @@
+"""Messages: direct, to topics, requests and their answers."""

@@ -1,0 +1,1 @@
+"""How it runs, in numbers: readings, their text, queries."""

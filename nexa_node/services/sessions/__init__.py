@@ -1,0 +1,1 @@
+"""Agents' connections: coming in, staying, coming back."""

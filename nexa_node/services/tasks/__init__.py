@@ -1,0 +1,1 @@
+"""Tasks: taken, queued, dispatched, claimed, finished."""
