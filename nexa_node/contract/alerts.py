@@ -108,3 +108,149 @@ class SilencePreview(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that fired in the last 24 h and would have been silenced."""
     names: tuple[str, ...]
     """Of all these alerts."""
+
+
+class NewAck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/alerts/{fingerprint}/ack."""
+
+    note: str = ""
+    duration_s: int | None = None
+    """For so long; None: until it is over, or gets worse."""
+
+
+class NewNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/alerts/{fingerprint}/note."""
+
+    text: str
+
+
+class EvidenceSeries(msgspec.Struct, frozen=True, kw_only=True):
+    """What one series of an alert's expression did around the moment it fired."""
+
+    labels: dict[str, str]
+    times: tuple[float, ...]
+    """Unix seconds, growing."""
+    values: tuple[float | None, ...]
+    """One for each time; None: no value there."""
+
+
+class EvidenceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a log, or one event, near the moment."""
+
+    time: datetime
+    severity: str
+    node: str
+    text: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was the case when an alert fired; frozen then, and completed once.
+
+    The series reach 15 minutes to both sides, the lines 30 seconds.
+    """
+
+    at: datetime
+    expression: str
+    series: tuple[EvidenceSeries, ...] = ()
+    lines: tuple[EvidenceLine, ...] = ()
+    tasks: tuple[str, ...] = ()
+    """Ids of tasks that failed or waited longest then."""
+    profile: tuple[str, ...] = ()
+    """The functions that took most time on the node then, the first first."""
+    complete: bool = False
+    """Whether the time after the moment is in it, too."""
+
+
+class AlertChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an alert's history."""
+
+    id: str
+    time: datetime
+    fingerprint: str
+    name: str
+    severity: AlertSeverity
+    change: Literal[
+        "pending",
+        "firing",
+        "recovering",
+        "resolved",
+        "acknowledged",
+        "unacknowledged",
+        "reopened",
+        "noted",
+        "dismissed",
+        "escalated",
+        "flapping",
+        "steady",
+        "silenced",
+        "unsilenced",
+    ]
+    by: str = ""
+    """Who did it; empty: its rule."""
+    text: str = ""
+
+
+class AlertDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /v1/alerts/{fingerprint}: all that helps with one alert."""
+
+    alert: Alert
+    expression: str
+    """Of its rule."""
+    evidence: Evidence | None
+    history: tuple[AlertChange, ...]
+    """Newest first."""
+    runbook: str
+    """Markdown; empty if its rule has none."""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule as it stands, and what its last evaluation said."""
+
+    name: str
+    kind: Literal["alerting", "recording"]
+    expression: str
+    group: str
+    file: str
+    for_s: float
+    keep_firing_for_s: float
+    interval_s: float
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    health: Literal["ok", "err", "unknown"]
+    error: str = ""
+    evaluated: datetime | None = None
+    duration_ms: float = 0.0
+    alerts: int = 0
+    """Of it that are on."""
+    local: bool = False
+    """It is evaluated by every node for itself, without the cluster."""
+
+
+class RulesLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /v1/rules/reload: what is in force now."""
+
+    groups: int
+    rules: int
+    files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """Such as a selector that matches nothing."""
+
+
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /v1/alerts/handover: what one shift tells the next."""
+
+    since: datetime
+    until: datetime
+    open: tuple[Alert, ...]
+    """On now, in the order of triage."""
+    acknowledged: tuple[Alert, ...]
+    unseen: tuple[Alert, ...]
+    """Fired and cleared while nobody looked."""
+    noisiest: tuple[tuple[str, int], ...]
+    """Names, and how often they fired."""
+    silences: tuple[Silence, ...]
+    """In force, or ended in the time."""
+    changes: tuple[AlertChange, ...]
+    """Newest first, at most 200."""
+    text: str
+    """All of this as Markdown, to be pasted."""

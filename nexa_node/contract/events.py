@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.nodes import Cluster, HostSample, NodeStatus, TaskCounts
@@ -49,6 +50,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
     history: tuple[HostSample, ...]
     """Of this node, oldest first."""
     selftest: SelfTest | None
+    alerts: tuple[Alert, ...] = ()
+    """All on the board, in the order of triage."""
 
 
 class AgentChanged(msgspec.Struct, frozen=True, kw_only=True, tag="agent"):
@@ -117,6 +120,22 @@ class SelfTested(msgspec.Struct, frozen=True, kw_only=True, tag="selftest"):
     selftest: SelfTest
 
 
+class AlertChanged(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
+    """An alert is new on the board, or changed: its condition, or who minds it."""
+
+    seq: int
+    time: datetime
+    alert: Alert
+
+
+class AlertGone(msgspec.Struct, frozen=True, kw_only=True, tag="alert_gone"):
+    """An alert has left the board: it is over, and somebody has seen that it was."""
+
+    seq: int
+    time: datetime
+    fingerprint: str
+
+
 Change = (
     AgentChanged
     | AgentGone
@@ -126,5 +145,7 @@ Change = (
     | Sampled
     | Happened
     | SelfTested
+    | AlertChanged
+    | AlertGone
 )
 FeedFrame = Snapshot | Change

@@ -60,7 +60,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 _KINDS = {
     "snapshot", "agent", "agent_gone", "task", "task_gone", "cluster", "sample",
-    "event", "selftest",
+    "event", "selftest", "alert", "alert_gone",
 }  # fmt: skip
 
 

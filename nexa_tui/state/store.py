@@ -14,11 +14,14 @@ from typing import TypeVar
 import msgspec
 
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.events import (
     AgentChanged,
     AgentGone,
+    AlertChanged,
+    AlertGone,
     ClusterChanged,
     Event,
     FeedFrame,
@@ -99,6 +102,10 @@ class ClusterState(msgspec.Struct, frozen=True):
         default_factory=lambda: MappingProxyType({})
     )
     """In the order they were first heard of: the newest last."""
+    alerts: Mapping[str, Alert] = msgspec.field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """By fingerprint."""
     counts: TaskCounts = _NO_COUNTS
     events: tuple[Event, ...] = ()
     """The newest last."""
@@ -188,6 +195,7 @@ class _Draft:
         self._cluster = state.cluster
         self._agents: dict[AgentId, Agent] | None = None
         self._tasks: dict[TaskId, TaskSummary] | None = None
+        self._alerts: dict[str, Alert] | None = None
         self._counts = state.counts
         self._events: list[Event] | None = None
         self._history: list[HostSample] | None = None
@@ -215,6 +223,10 @@ class _Draft:
                 self._open_events().append(frame.event)
             case SelfTested():
                 self._selftest = frame.selftest
+            case AlertChanged():
+                self._open_alerts()[frame.alert.fingerprint] = frame.alert
+            case AlertGone():
+                self._open_alerts().pop(frame.fingerprint, None)
 
     def finish(self, *, said: datetime | None, at: float) -> ClusterState:
         base = self._base
@@ -226,6 +238,7 @@ class _Draft:
             cluster=self._cluster,
             agents=_sealed(self._agents, base.agents),
             tasks=_sealed(_trimmed(self._tasks), base.tasks),
+            alerts=_sealed(self._alerts, base.alerts),
             counts=self._counts,
             events=_tail(self._events, base.events, EVENTS_MAX),
             history=_tail(self._history, base.history, HISTORY_MAX),
@@ -238,6 +251,7 @@ class _Draft:
         self._cluster = snapshot.cluster
         self._agents = {agent.id: agent for agent in snapshot.agents}
         self._tasks = {task.id: task for task in reversed(snapshot.tasks)}
+        self._alerts = {alert.fingerprint: alert for alert in snapshot.alerts}
         self._counts = snapshot.counts
         self._events = list(snapshot.events)
         self._history = list(snapshot.history)
@@ -252,6 +266,11 @@ class _Draft:
         if self._tasks is None:
             self._tasks = dict(self._base.tasks)
         return self._tasks
+
+    def _open_alerts(self) -> dict[str, Alert]:
+        if self._alerts is None:
+            self._alerts = dict(self._base.alerts)
+        return self._alerts
 
     def _open_events(self) -> list[Event]:
         if self._events is None:

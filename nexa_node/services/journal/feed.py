@@ -16,6 +16,8 @@ from nexa_node.contract.errors import NexaError, Unauthorized
 from nexa_node.contract.events import (
     AgentChanged,
     AgentGone,
+    AlertChanged,
+    AlertGone,
     Change,
     ClusterChanged,
     FeedFrame,
@@ -164,5 +166,9 @@ def _topic(change: Change) -> Topic:
             return "sample", ""
         case SelfTested():
             return "selftest", ""
+        case AlertChanged():
+            return "alert", change.alert.fingerprint
+        case AlertGone():
+            return "alert", change.fingerprint
         case _:
             assert_never(change)
