@@ -205,15 +205,15 @@ class _Draft:
         match frame:
             case Snapshot():
                 self._begin(frame)
-            case AgentChanged():
-                self._open_agents()[frame.agent.id] = frame.agent
-            case AgentGone():
-                self._open_agents().pop(frame.id, None)
             case TaskChanged():
                 self._open_tasks()[frame.task.id] = frame.task
                 self._counts = frame.counts
-            case TaskGone():
-                self._open_tasks().pop(frame.id, None)
+            case AgentChanged():
+                self._open_agents()[frame.agent.id] = frame.agent
+            case AlertChanged():
+                self._open_alerts()[frame.alert.fingerprint] = frame.alert
+            case TaskGone() | AgentGone() | AlertGone():
+                self._drop(frame)
             case ClusterChanged():
                 self._cluster = frame.cluster
             case Sampled():
@@ -223,8 +223,13 @@ class _Draft:
                 self._open_events().append(frame.event)
             case SelfTested():
                 self._selftest = frame.selftest
-            case AlertChanged():
-                self._open_alerts()[frame.alert.fingerprint] = frame.alert
+
+    def _drop(self, frame: TaskGone | AgentGone | AlertGone) -> None:
+        match frame:
+            case TaskGone():
+                self._open_tasks().pop(frame.id, None)
+            case AgentGone():
+                self._open_agents().pop(frame.id, None)
             case AlertGone():
                 self._open_alerts().pop(frame.fingerprint, None)
 

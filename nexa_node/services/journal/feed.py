@@ -32,7 +32,8 @@ from nexa_node.contract.nodes import TaskCounts
 
 QUEUE_MAX = 1000
 
-Topic = tuple[Literal["agent", "task", "event", "cluster", "sample", "selftest"], str]
+_Kind = Literal["agent", "task", "event", "alert", "cluster", "sample", "selftest"]
+Topic = tuple[_Kind, str]
 """What a change is about: of two about the same, the newer is enough."""
 
 
@@ -149,26 +150,35 @@ def _next(subscriber: Subscriber) -> Change | None:
 
 
 def _topic(change: Change) -> Topic:
+    """Of two changes of one topic the newer says it all."""
     match change:
-        case AgentChanged():
-            return "agent", f"{change.agent.namespace}.{change.agent.id}"
-        case AgentGone():
-            return "agent", f"gone.{change.id}"
-        case TaskChanged():
-            return "task", change.task.id
-        case TaskGone():
-            return "task", change.id
-        case Happened():
-            return "event", change.event.id
-        case ClusterChanged():
-            return "cluster", ""
-        case Sampled():
-            return "sample", ""
-        case SelfTested():
-            return "selftest", ""
-        case AlertChanged():
-            return "alert", change.alert.fingerprint
-        case AlertGone():
-            return "alert", change.fingerprint
+        case AgentChanged(agent=agent):
+            topic = "agent", f"{agent.namespace}.{agent.id}"
+        case AgentGone(id=key):
+            topic = "agent", f"gone.{key}"
+        case TaskChanged(task=task):
+            topic = "task", task.id
+        case TaskGone(id=key):
+            topic = "task", key
+        case Happened(event=event):
+            topic = "event", event.id
+        case AlertChanged() | AlertGone():
+            topic = "alert", _fingerprint(change)
+        case ClusterChanged() | Sampled() | SelfTested():
+            topic = _ONLY_ONE[type(change)], ""
         case _:
             assert_never(change)
+    return topic
+
+
+_ONLY_ONE: dict[type, _Kind] = {
+    ClusterChanged: "cluster",
+    Sampled: "sample",
+    SelfTested: "selftest",
+}
+
+
+def _fingerprint(change: AlertChanged | AlertGone) -> str:
+    if isinstance(change, AlertGone):
+        return change.fingerprint
+    return change.alert.fingerprint
