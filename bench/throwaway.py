@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 import venv
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(tempfile.gettempdir()) / "nexa-bench-peers"
 """Where peers are installed, unless somebody says where."""
+IN_STEP_S = 120.0
 
 
 def nexa() -> list[str]:
@@ -48,10 +52,14 @@ def clean_environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_node(**settings: object) -> Iterator[Node]:
+def running_node(
+    *words: str, name: str = "bench", **settings: object
+) -> Iterator[Node]:
     """Start a node; it and its folder are gone afterwards.
 
     Args:
+        words: More for `nexa node start`.
+        name: The node's.
         settings: What is to differ from the defaults: `sessions_connections=6000` is
             `connections` in `[sessions]`.
     """
@@ -59,10 +67,10 @@ def running_node(**settings: object) -> Iterator[Node]:
     said = {f"NEXA_{name.upper()}": str(value) for name, value in settings.items()}
     environ = clean_environ(NEXA_HOME=str(home), **said)
     try:
-        start = ("node", "start", "--name", "bench", "--port", "0")
+        start = ("node", "start", "--name", name, "--port", "0", *words)
         with uninterrupted():
             told = _start(home, *start, environ=environ)
-        folder = home / "state" / "node" / "bench"
+        folder = home / "state" / "node" / name
         token = (folder / "admin.token").read_text().strip()
         pid = json.loads((folder / "node.json").read_text())["pid"]
         yield Node(url=told["url"], token=token, pid=pid, environ=environ)
@@ -70,6 +78,69 @@ def running_node(**settings: object) -> Iterator[Node]:
         with uninterrupted():
             _nexa("node", "stop", environ=environ)
             shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def running_cluster(count: int, **settings: object) -> Iterator[list[Node]]:
+    """Start nodes that are one cluster; they and their folders are gone afterwards.
+
+    They are one when all copies are in step. Each has a home of its own, as if it were a
+    machine of its own.
+
+    Args:
+        count: How many.
+        settings: As for `running_node`.
+    """
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(running_node(**settings))]
+        for number in range(1, count):
+            nodes.append(stack.enter_context(joined(nodes[0], number, **settings)))
+        in_step(nodes[0], count)
+        yield nodes
+
+
+@contextmanager
+def joined(first: Node, number: int, **settings: object) -> Iterator[Node]:
+    """Start one more node of a cluster."""
+    token = _nexa("cluster", "join-token", environ=first.environ)["token"]
+    more = ("--join", token)
+    with running_node(*more, name=f"bench-{number}", **settings) as node:
+        yield node
+
+
+def in_step(node: Node, count: int) -> None:
+    """Wait until all of a cluster's nodes are there, and all copies current.
+
+    Raises:
+        SystemExit: They are not, after two minutes.
+    """
+    copies = 3 if count > 2 else 1
+    until = time.monotonic() + IN_STEP_S
+    told: dict[str, Any] = {}
+    while time.monotonic() < until:
+        told = ask(node, "/v1/cluster")
+        if (
+            len(told["nodes"]) == count
+            and told["streams"]
+            and all(
+                place["leader"]
+                and len(place["replicas"]) >= copies
+                and all(copy["current"] for copy in place["replicas"])
+                for place in told["streams"]
+            )
+        ):
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"{count} nodes are not in step after {IN_STEP_S:g} s: {told}")
+
+
+def ask(node: Node, path: str) -> dict[str, Any]:
+    """What a node answers to a GET."""
+    asked = urllib.request.Request(
+        node.url + path, headers={"Authorization": f"Bearer {node.token}"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return json.load(answer)
 
 
 NEEDS = {

@@ -101,7 +101,8 @@ async def durable(given: argparse.Namespace) -> None:
             delivered.put_nowait((said["seq"], time.perf_counter()))
 
     took: dict[str, list[float]] = {"answered": [], "delivered": [], "acked": []}
-    sender, receiver = Line("sender", slots=0), Line("receiver", heard=heard, slots=0)
+    sender = Line("sender", slots=0)
+    receiver = Line("receiver", heard=heard, url=given.to_url, slots=0)
     message = {"to": {"agent": "receiver"}, "type": "note", "data": "x" * given.bytes}
     async with sender, receiver:
         for number in range(20 + given.alone):
@@ -125,8 +126,8 @@ async def durable(given: argparse.Namespace) -> None:
 class Receiver:
     """Counts what comes; acknowledges all that has come, one call at a time."""
 
-    def __init__(self, name: str, *, acks: bool) -> None:
-        self.line = Line(name, heard=self._heard, slots=0)
+    def __init__(self, name: str, *, acks: bool, url: str | None) -> None:
+        self.line = Line(name, heard=self._heard, url=url, slots=0)
         self.count = 0
         self.last = 0.0
         self._acks = acks
@@ -156,7 +157,8 @@ class Receiver:
 async def flood(given: argparse.Namespace) -> None:
     """Each sender to its own receiver, `at_once` messages in a frame."""
     receivers = [
-        Receiver(f"receiver-{each}", acks=given.durable) for each in range(given.pairs)
+        Receiver(f"receiver-{each}", acks=given.durable, url=given.to_url)
+        for each in range(given.pairs)
     ]
     senders = [Line(f"sender-{each}", slots=0) for each in range(given.pairs)]
 
@@ -205,5 +207,6 @@ if __name__ == "__main__":
     parser.add_argument("role", choices=("answer", "ask", "durable", "flood"))
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--durable", action="store_true")
+    parser.add_argument("--to-url", help="the receivers' node, if it is another one")
     given = parser.parse_args()
     asyncio.run(getattr(sys.modules["__main__"], given.role)(given))
