@@ -65,6 +65,24 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """The group of rules it is of."""
 
 
+def urgency(alert: Alert) -> tuple[int, int, int, datetime]:
+    """The order of triage, the lowest first: open, worst, escalated, oldest.
+
+    What nobody has taken comes before what somebody minds; what is silenced or explained
+    by another alert comes after all that is on.
+    """
+    if alert.silenced_by or alert.inhibited_by:
+        rank = 5
+    elif alert.state == "firing":
+        rank = 0 if alert.ack is None else 2
+    elif alert.unseen:
+        rank = 1
+    else:
+        rank = {"recovering": 3, "pending": 4}.get(alert.state, 6)
+    escalated = 0 if alert.escalated is not None else 1
+    return rank, SEVERITIES.index(alert.severity), escalated, alert.since
+
+
 MatcherKind = Literal["=", "!=", "=~", "!~"]
 
 

@@ -9,6 +9,16 @@ from typing import Protocol
 
 import msgspec
 
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertDetail,
+    Handover,
+    NewAck,
+    NewNote,
+    NewSilence,
+    Silence,
+    SilencePreview,
+)
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError
@@ -107,6 +117,38 @@ class NodeClient(Protocol):
 
     async def join_token(self) -> JoinToken:
         """Issue a token by which one node may join."""
+        ...
+
+    async def alert(self, fingerprint: str) -> AlertDetail:
+        """One alert with its evidence, its runbook and its history."""
+        ...
+
+    async def acknowledge(self, fingerprint: str, ack: NewAck) -> Alert:
+        """Mind an alert."""
+        ...
+
+    async def unacknowledge(self, fingerprint: str) -> Alert:
+        """Mind it no longer."""
+        ...
+
+    async def note(self, fingerprint: str, note: NewNote) -> Alert:
+        """Write something down about an alert."""
+        ...
+
+    async def dismiss(self, fingerprint: str) -> Alert:
+        """Take one that is over off the board."""
+        ...
+
+    async def preview(self, silence: NewSilence) -> SilencePreview:
+        """Say what a silence would hide, and would have hidden."""
+        ...
+
+    async def silence(self, silence: NewSilence) -> Silence:
+        """Have nobody told of some alerts for a while."""
+        ...
+
+    async def handover(self, since_s: int) -> Handover:
+        """What one shift tells the next."""
         ...
 
     async def close(self) -> None:

@@ -8,6 +8,16 @@ from urllib.parse import quote
 
 import msgspec
 
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertDetail,
+    Handover,
+    NewAck,
+    NewNote,
+    NewSilence,
+    Silence,
+    SilencePreview,
+)
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import (
     ClusterChange,
@@ -120,6 +130,40 @@ class HttpNode:
         body = NewJoinToken()
         return await self._call("POST", "/v1/cluster/join-tokens", JoinToken, body=body)
 
+    async def alert(self, fingerprint: str) -> AlertDetail:
+        """Fetch one alert."""
+        return await self._call("GET", _alert(fingerprint), AlertDetail)
+
+    async def acknowledge(self, fingerprint: str, ack: NewAck) -> Alert:
+        """Acknowledge an alert."""
+        return await self._call("POST", _alert(fingerprint, "ack"), Alert, body=ack)
+
+    async def unacknowledge(self, fingerprint: str) -> Alert:
+        """Take an acknowledgement back."""
+        return await self._call("POST", _alert(fingerprint, "unack"), Alert)
+
+    async def note(self, fingerprint: str, note: NewNote) -> Alert:
+        """Add a note."""
+        return await self._call("POST", _alert(fingerprint, "note"), Alert, body=note)
+
+    async def dismiss(self, fingerprint: str) -> Alert:
+        """Dismiss an alert."""
+        return await self._call("POST", _alert(fingerprint, "dismiss"), Alert)
+
+    async def preview(self, silence: NewSilence) -> SilencePreview:
+        """Preview a silence."""
+        path = "/v1/silences/preview"
+        return await self._call("POST", path, SilencePreview, body=silence)
+
+    async def silence(self, silence: NewSilence) -> Silence:
+        """Create a silence."""
+        return await self._call("POST", "/v1/silences", Silence, body=silence)
+
+    async def handover(self, since_s: int) -> Handover:
+        """Ask for the report."""
+        path = f"/v1/alerts/handover?since_s={since_s}"
+        return await self._call("GET", path, Handover)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:
@@ -167,6 +211,11 @@ class HttpNode:
             f"no node answers at {self.target.url}: {why}",
             remedy="nexa node start" if self.target.pid else "nexa node status",
         )
+
+
+def _alert(fingerprint: str, verb: str = "") -> str:
+    path = f"/v1/alerts/{quote(fingerprint, safe='')}"
+    return f"{path}/{verb}" if verb else path
 
 
 def _connect(target: Target) -> "httpx.AsyncClient":

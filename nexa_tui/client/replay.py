@@ -5,8 +5,19 @@ It answers what it was given and remembers what it was asked, and nothing moves.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertDetail,
+    Handover,
+    NewAck,
+    NewNote,
+    NewSilence,
+    Silence,
+    SilencePreview,
+    urgency,
+)
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError, NotFound
@@ -29,6 +40,7 @@ class Replay:
         news: Iterable[FeedNews] = (),
         checks: Iterable[CheckResult] = (),
         tasks: Mapping[TaskId, Task] | None = None,
+        alerts: Iterable[AlertDetail] = (),
         refusal: NexaError | None = None,
     ) -> None:
         """Keep the recording.
@@ -38,6 +50,7 @@ class Replay:
             news: Told by the feed, in order; after that it says nothing.
             checks: Told by each self-test.
             tasks: What `task` finds.
+            alerts: What `alert` finds.
             refusal: Raised by everything that would change something.
         """
         self._target = target
@@ -45,6 +58,7 @@ class Replay:
         self._news = list(news)
         self._checks = list(checks)
         self._tasks = dict(tasks or {})
+        self._alerts = {one.alert.fingerprint: one for one in alerts}
         self.refusal = refusal
         self.asked: list[tuple[str, str]] = []
         """What was asked of it that changes something: verb and id."""
@@ -129,6 +143,77 @@ class Replay:
         """Remember that one was issued; it is good for nothing."""
         self._change("join-token", "")
         return JoinToken(token=RECORDED_TOKEN, expires=_NEVER)
+
+    async def alert(self, fingerprint: str) -> AlertDetail:
+        """Find a recorded alert."""
+        if fingerprint not in self._alerts:
+            raise NotFound(f"no alert {fingerprint}", remedy="nexa alerts list")
+        return self._alerts[fingerprint]
+
+    async def acknowledge(self, fingerprint: str, ack: NewAck) -> Alert:
+        """Remember an acknowledgement."""
+        self._change("acknowledge", f"{fingerprint} {ack.note}".strip())
+        return (await self.alert(fingerprint)).alert
+
+    async def unacknowledge(self, fingerprint: str) -> Alert:
+        """Remember that one was taken back."""
+        self._change("unacknowledge", fingerprint)
+        return (await self.alert(fingerprint)).alert
+
+    async def note(self, fingerprint: str, note: NewNote) -> Alert:
+        """Remember a note."""
+        self._change("note", f"{fingerprint} {note.text}")
+        return (await self.alert(fingerprint)).alert
+
+    async def dismiss(self, fingerprint: str) -> Alert:
+        """Remember a dismissal."""
+        self._change("dismiss", fingerprint)
+        return (await self.alert(fingerprint)).alert
+
+    async def preview(self, silence: NewSilence) -> SilencePreview:
+        """Say what of the recorded alerts has the labels that are asked for."""
+        wanted = {one.name: one.value for one in silence.matchers if one.kind == "="}
+        hidden = [
+            one.alert
+            for one in self._alerts.values()
+            if wanted.items() <= one.alert.labels.items()
+        ]
+        return SilencePreview(
+            now=tuple(one.fingerprint for one in hidden),
+            last_day=len(hidden),
+            names=tuple(sorted({one.name for one in hidden})),
+        )
+
+    async def silence(self, silence: NewSilence) -> Silence:
+        """Remember a silence."""
+        self._change("silence", silence.comment)
+        begins = silence.starts or _NEVER
+        return Silence(
+            id="recorded",
+            matchers=silence.matchers,
+            starts=begins,
+            ends=begins + timedelta(seconds=silence.duration_s),
+            by="recorded",
+            comment=silence.comment,
+            created=begins,
+        )
+
+    async def handover(self, since_s: int) -> Handover:
+        """Sum up what was recorded."""
+        alerts = tuple(
+            sorted((one.alert for one in self._alerts.values()), key=urgency)
+        )
+        return Handover(
+            since=_NEVER - timedelta(seconds=since_s),
+            until=_NEVER,
+            open=tuple(one for one in alerts if one.ack is None),
+            acknowledged=tuple(one for one in alerts if one.ack is not None),
+            unseen=tuple(one for one in alerts if one.unseen),
+            noisiest=(),
+            silences=(),
+            changes=(),
+            text="\n".join(["# Handover", *(f"- {one.name}" for one in alerts)]),
+        )
 
     async def close(self) -> None:
         """Remember that it was let go."""

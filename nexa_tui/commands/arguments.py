@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from nexa_node.contract.errors import Invalid
-
-SECONDS_MAX = 10 * 365 * 24 * 3600
-"""Further ahead nothing is planned."""
+from nexa_tui.state.spans import seconds_of
 
 
 class Usage(Invalid):
@@ -40,22 +38,12 @@ class Parser(argparse.ArgumentParser):
         raise Help
 
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
 def seconds(text: str) -> float:
     """Read a span, in seconds or with a unit (`90`, `1.5m`, `2h`): an argument's `type`."""
-    unit = _UNITS_S.get(text[-1:], 0)
     try:
-        number = float(text[:-1] if unit else text) * (unit or 1)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError(
-            f"{text!a} is no number of seconds from 0 to {SECONDS_MAX:,},"
-            " nor 90s, 5m, 2h or 1d"
-        )
-    return number
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def choose_verb(

@@ -3,6 +3,7 @@
 from typing import cast
 
 from nexa_tui.screens.session import Session
+from nexa_tui.state.alerts import firing
 from nexa_tui.state.overview import Piece, headline
 from nexa_tui.state.severity import mark
 from nexa_tui.state.store import ClusterState, Denied, Gone, Live, NoNode, Opening
@@ -27,6 +28,7 @@ def standing(session: Session) -> Standing:
         read_only=session.read_only,
         feed=feed_of(state, now, paused=session.paused),
         age_s=state.age(now),
+        alerts=firing(state),
         notice=notice,
     )
 

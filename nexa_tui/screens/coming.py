@@ -14,10 +14,6 @@ NOT_YET: Mapping[str, tuple[str, str, str, str]] = {
         "5", "Messages", "The live tail of topics and inboxes is not here yet.",
         "nexa tail TOPIC --follow",
     ),
-    "alerts": (
-        "6", "Alerts", "The triage board comes with alerting.",
-        "nexa selftest",
-    ),
     "metrics": (
         "7", "Metrics", "Charts with range and PromQL come with the metrics store.",
         "nexa metrics",

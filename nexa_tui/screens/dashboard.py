@@ -27,6 +27,7 @@ from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.topology import TopologyView
 from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.alerts import ALERTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.store import Denied, NoNode
 from nexa_tui.state.tasks import TASKS
@@ -243,9 +244,7 @@ class Dashboard(Screen[None]):
         hints = [
             KeyHint(one.shown(), one.label, method(one.id))
             for one in actions
-            if detail is None
-            or not one.dangerous
-            or (detail.of in one.where and not detail.over)
+            if detail is None or detail.offers(one)
         ]
         at = next((n for n, one in enumerate(hints) if "'palette'" in one.action), 0)
         return [*hints[: at + 1], KeyHint("1-9", "views"), *hints[at + 1 :]]
@@ -260,6 +259,10 @@ _LISTS: Mapping[str, Callable[[Session], Widget]] = {
     "tasks": lambda session: ListView(
         TASKS, lambda state: state.tasks.values(),
         place="tasks", number=4, session=session,
+    ),
+    "alerts": lambda session: ListView(
+        ALERTS, lambda state: state.alerts.values(),
+        place="alerts", number=6, session=session,
     ),
     "events": lambda session: ListView(
         EVENTS, lambda state: state.events,

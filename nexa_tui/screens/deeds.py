@@ -7,7 +7,7 @@ first. The node has the last word, and what it says is shown as it said it.
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nexa_node.contract import places
 from nexa_node.contract.errors import NexaError
@@ -21,6 +21,9 @@ from nexa_tui.screens.session import Session
 from nexa_tui.state.effects import Effect, cancel_task, disconnect_agent, drain_node
 from nexa_tui.state.store import Live
 from nexa_tui.state.text import clean
+
+if TYPE_CHECKING:
+    from nexa_tui.screens.alert_deeds import AlertDeeds
 
 CLIPBOARD_MAX = 50_000
 """Characters: terminals take about 74,000 encoded ones."""
@@ -101,6 +104,12 @@ class Deeds:
             "node-maintenance": self._maintain,
             "node-remove": self._remove,
             "join-token": lambda _: self._cluster.join_token(),
+            "alert-ack": self._of_alert("acknowledge"),
+            "alert-unack": self._of_alert("unacknowledge"),
+            "alert-note": self._of_alert("note"),
+            "alert-silence": self._of_alert("silence"),
+            "alert-dismiss": self._of_alert("dismiss"),
+            "handover": lambda _: self._alerts().hand_over(),
         }
 
     def do(self, action_id: str, argument: str = "") -> None:
@@ -127,13 +136,15 @@ class Deeds:
             self.do(action.id, argument)
 
     def _meant(self, action: Action) -> Action:
-        """Of two actions on one key, that of the list the person looks at."""
+        """Of the actions on one key, the one that belongs where the person looks."""
         subject = self._desk.subject()
-        if not action.dangerous or subject is None or subject[0] in action.where:
+        here = {subject[0]} if subject is not None else set(self._desk.here())
+        if here & set(action.where) or "everywhere" in action.where:
             return action
         for other in self._session.keymap.actions:
             same = set(other.keys) & set(action.keys)
-            if other.dangerous and same and subject[0] in other.where:
+            alike = other.dangerous == action.dangerous
+            if same and alike and here & set(other.where):
                 return other
         return action
 
@@ -296,6 +307,25 @@ class Deeds:
         node = self._node(key)
         if node is not None:
             self._cluster.remove(node)
+
+    def _alerts(self) -> "AlertDeeds":
+        """Imported when it is first wanted: it brings the widgets of forms along."""
+        from nexa_tui.screens.alert_deeds import AlertDeeds
+
+        return AlertDeeds(self._desk, self._confirm)
+
+    def _of_alert(self, deed: str) -> Callable[[str], None]:
+        """The deed, for the alert that is meant; says so if there is none."""
+
+        def done(key: str) -> None:
+            wanted = key or self._key_of("alerts")
+            alert = self._session.state.alerts.get(wanted)
+            if alert is None:
+                self._unknown("alert", wanted, "nexa alerts list")
+            else:
+                getattr(self._alerts(), deed)(alert)
+
+        return done
 
     def _node(self, key: str) -> Node | None:
         """The node that is meant; says so if there is none."""

@@ -1,19 +1,21 @@
 """One record in full. What the feed does not carry is asked of the node, once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from nexa_node.contract.alerts import AlertDetail
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import FINISHED, Explanation, Task
-from nexa_tui.actions import Place
+from nexa_tui.actions import Action, Place
 from nexa_tui.screens.keys import bindings
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.sheet import Sheet
+from nexa_tui.state.alert_detail import alert_lines
 from nexa_tui.state.detail import (
     Line,
     Words,
@@ -32,7 +34,10 @@ from nexa_tui.widgets.lines import Piece
 from nexa_tui.widgets.panel import Panel
 
 _TASKS_MAX = 50
-_NOUNS = {"tasks": "Task", "agents": "Agent", "nodes": "Node", "events": "Event"}
+_NOUNS = {
+    "tasks": "Task", "agents": "Agent", "nodes": "Node", "events": "Event",
+    "alerts": "Alert",
+}  # fmt: skip
 
 
 class Detail(Container):
@@ -48,6 +53,7 @@ class Detail(Container):
         self.key = key
         self._session = session
         self._whole: Task | None = None
+        self._alert: AlertDetail | None = None
         self._why: Explanation | None = None
         self._error: NexaError | None = None
         self._asked_for: object = None
@@ -73,6 +79,15 @@ class Detail(Container):
         task = self._session.shown.tasks.get(TaskId(self.key)) or self._whole
         return self.of == "tasks" and task is not None and task.status in FINISHED
 
+    def offers(self, action: Action) -> bool:
+        """Say whether an action makes sense for this record."""
+        if "detail" not in action.where:
+            return True
+        lists = [place for place in action.where if place in _NOUNS]
+        if len(lists) in {0, len(_NOUNS)}:
+            return True
+        return self.of in lists and not (action.dangerous and self.over)
+
     def climb(self) -> bool:
         """Nothing to climb inside."""
         return False
@@ -90,6 +105,7 @@ class Detail(Container):
             "agents": self._agent_lines,
             "nodes": self._node_lines,
             "events": self._event_lines,
+            "alerts": self._alert_lines,
         }
         self._sheet.show_lines(makers[self.of](state, look))
         info: list[Piece] = [(TIMES, "muted"), ("Esc back", "muted")]
@@ -99,7 +115,7 @@ class Detail(Container):
 
     def _task_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
         summary = state.tasks.get(TaskId(self.key))
-        self._ask(summary)
+        self._ask(summary, self._fetch)
         if self._whole is not None and (
             summary is None or self._whole.status == summary.status
         ):
@@ -129,15 +145,35 @@ class Detail(Container):
                 return event_lines(event, look)
         return _gone("event", "nexa events")
 
-    def _ask(self, summary: object) -> None:
-        """Ask the node for the whole task; again only when its record changed."""
+    def _alert_lines(self, state: ClusterState, look: Look) -> Sequence[Line]:
+        alert = state.alerts.get(self.key)
+        self._ask(alert, self._fetch_alert)
+        detail = self._alert
+        if alert is None and detail is not None:
+            alert = detail.alert
+        if alert is None:
+            return _gone("alert", "nexa alerts history")
+        self._panel.say(title=f"Alert {clean(alert.name, 60)}")
+        return alert_lines(alert, look, detail)
+
+    def _ask(self, summary: object, fetch: Callable[[], Awaitable[None]]) -> None:
+        """Ask the node for the whole record; again only when it changed."""
         wanted = self.key if summary is None else summary
         if self._session.client is None or self._asked_for == wanted:
             return
         self._asked_for = wanted
-        self.run_worker(
-            self._fetch, group="detail", exclusive=True, exit_on_error=False
-        )
+        self.run_worker(fetch, group="detail", exclusive=True, exit_on_error=False)
+
+    async def _fetch_alert(self) -> None:
+        client = self._session.client
+        if client is None:
+            return
+        try:
+            self._alert, self._error = await client.alert(self.key), None
+        except NexaError as error:
+            self._error = error
+        if self.is_attached:
+            self.show()
 
     async def _fetch(self) -> None:
         client = self._session.client

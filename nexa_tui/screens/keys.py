@@ -44,7 +44,8 @@ def bindings(
 def frame_bindings() -> list[BindingType]:
     """What the frame itself binds: all that needs no particular view in focus."""
     places: tuple[Place, ...] = (
-        "everywhere", "no-node", "nodes", "agents", "tasks", "events", "list", "detail",
+        "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "events", "list",
+        "detail",
     )  # fmt: skip
     return bindings(*places, without=_IN_VIEW)
 

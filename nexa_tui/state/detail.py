@@ -72,7 +72,7 @@ def event_lines(event: Event, look: Look) -> tuple[Line, ...]:
         Field("kind", clean(event.kind)),
         Field("subject", clean(event.subject)),
         Field("node", clean(event.node)),
-        Field("time", _moment(event.time, look)),
+        Field("time", moment(event.time, look)),
         Field("id", clean(event.id), "muted"),
         *_json("data", event.data),
     )
@@ -105,13 +105,13 @@ def _task(
     yield Field("id", clean(task.id))
     yield Field("priority", task.priority)
     yield Field("agent", clean(task.agent or "-"))
-    yield Field("submitted", _moment(task.submitted, look))
+    yield Field("submitted", moment(task.submitted, look))
     if task.started:
-        yield Field("started", _moment(task.started, look))
+        yield Field("started", moment(task.started, look))
     if task.finished:
         took = since(task.started, task.finished)
         ran = "" if took is None else f", after {duration(took * 1000).strip()}"
-        yield Field("finished", _moment(task.finished, look) + ran)
+        yield Field("finished", moment(task.finished, look) + ran)
     if task.pct is not None:
         yield Field("progress", percent(task.pct / 100).strip())
     if task.note:
@@ -170,7 +170,7 @@ def _agent(agent: Agent, tasks: Sequence[TaskSummary], look: Look) -> Iterator[L
         yield Field("name", clean(agent.name))
     yield Field("node", clean(agent.node))
     word = "connected" if agent.connected else "not connected"
-    yield Field("since", f"{_moment(agent.since, look)} ({word})")
+    yield Field("since", f"{moment(agent.since, look)} ({word})")
     yield Field("slots", f"{agent.inflight} of {agent.slots} taken")
     yield Field("done", f"{agent.completed} completed, {agent.failed} failed")
     if agent.version:
@@ -205,7 +205,7 @@ def _node(node: Node, look: Look) -> Iterator[Line]:
     yield Field("role", clean(node.role))
     yield Field("url", clean(node.url))
     yield Field("version", clean(node.version))
-    yield Field("up since", _moment(node.started, look))
+    yield Field("up since", moment(node.started, look))
     yield Field("agents", str(node.agents))
     if node.rtt_ms is not None:
         yield Field("round trip", duration(node.rtt_ms).strip())
@@ -232,12 +232,13 @@ def _state(label: str, kind: Kind, state: str, look: Look) -> Field:
     return Field(label, shown.text, shown.style)
 
 
-def _moment(moment: datetime | None, look: Look) -> str:
-    if moment is None:
+def moment(when: datetime | None, look: Look) -> str:
+    """A date, and how long ago that is."""
+    if when is None:
         return "-"
-    seconds = since(moment, look.now)
+    seconds = since(when, look.now)
     ago = "" if seconds is None else f", {age(seconds).strip()} ago"
-    return date(moment) + ago
+    return date(when) + ago
 
 
 def _json(title: str, value: Json, style: StyleKey = "text") -> Iterator[Line]:

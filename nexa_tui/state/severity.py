@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-Kind = Literal["health", "node", "agent", "task", "check", "event", "alert", "feed"]
+Kind = Literal[
+    "health", "node", "agent", "task", "check", "event", "alert", "condition", "feed"
+]  # fmt: skip
 """Whose state it is: the same word may weigh differently."""
 
 StyleKey: TypeAlias = str
@@ -79,8 +81,11 @@ _STATES: Mapping[Kind, Mapping[str, Urgency]] = {
         "critical": "crit", "warning": "warn", "info": "ok", "debug": "quiet",
     },
     "alert": {
-        "critical": "crit", "warning": "warn", "unknown": "unknown", "info": "busy",
-        "ok": "ok", "silenced": "quiet",
+        "critical": "crit", "error": "crit", "warning": "warn", "unknown": "unknown",
+        "info": "busy", "ok": "ok", "none": "quiet", "silenced": "quiet",
+    },
+    "condition": {
+        "firing": "crit", "pending": "warn", "recovering": "busy", "resolved": "ok",
     },
     "feed": {
         "lost": "crit", "refused": "crit", "stale": "warn", "reconnecting": "warn", "paused": "warn",

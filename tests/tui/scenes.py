@@ -45,7 +45,7 @@ from tests.builders import (
     summary,
     task,
 )
-from tests.tui import clusters
+from tests.tui import alarms, clusters
 
 URL = "http://127.0.0.1:6392"
 TARGET = Target(url=URL, token="t", name="alpha", source="a scene", pid=4242)
@@ -403,7 +403,14 @@ SCENES: Mapping[str, Scene] = {
     "task": Scene(heard(picture()), keys=("4", "down", *"jjjjjjjjjjjjjjjj", "enter")),
     "agent": Scene(heard(picture()), keys=("3", "enter")),
     "events": Scene(heard(picture()), keys=("8",)),
-    "alerts": Scene(heard(picture()), keys=("6",)),
+    "alerts": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6",)),
+    "alerts-none": Scene(heard(picture()), keys=("6",)),
+    "alert": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "enter")),
+    "alert-ack": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "a")),
+    "alert-silence": Scene(
+        heard(picture(alerts=alarms.ALERTS)),
+        keys=("6", "m", "enter", "enter", *"planned", "enter"),
+    ),
     "help": Scene(heard(picture()), keys=("4", "question_mark")),
     "palette": Scene(heard(picture()), keys=("colon", *"task")),
     "themes": Scene(heard(picture()), keys=("t",)),
@@ -433,7 +440,11 @@ def console(
     doors = Doors(
         clock,
         lambda target: Replay(
-            target, news=scene.news, checks=scene.checks, tasks=whole
+            target,
+            news=scene.news,
+            checks=scene.checks,
+            tasks=whole,
+            alerts=alarms.RECORDED,
         ),
         check_here,
     )

@@ -16,6 +16,7 @@ from nexa_node.contract.alerts import (
     Alert,
     AlertSeverity,
     Note,
+    urgency,
 )
 from nexa_node.contract.errors import Conflict, Invalid
 from nexa_node.core.alerting.life import NAME_LABEL, Active
@@ -140,7 +141,7 @@ def escalates(alert: Alert, *, after: timedelta, now: datetime) -> bool:
 
 def triage(alerts: Iterable[Alert]) -> list[Alert]:
     """Put what needs somebody first, first: open, worst, escalated, oldest."""
-    return sorted(alerts, key=_urgency)
+    return sorted(alerts, key=urgency)
 
 
 class Flapping:
@@ -170,20 +171,6 @@ class Flapping:
         elif len(self._times) <= FLAP_END:
             self.on = False
         return self.on != before
-
-
-def _urgency(alert: Alert) -> tuple[int, int, int, datetime]:
-    suppressed = bool(alert.silenced_by or alert.inhibited_by)
-    if suppressed:
-        rank = 5
-    elif alert.state == "firing":
-        rank = 0 if alert.ack is None else 2
-    elif alert.unseen:
-        rank = 1
-    else:
-        rank = {"recovering": 3, "pending": 4}.get(alert.state, 6)
-    escalated = 0 if alert.escalated is not None else 1
-    return rank, SEVERITIES.index(alert.severity), escalated, alert.since
 
 
 def _is_over(ack: Ack, severity: AlertSeverity, now: datetime) -> bool:

@@ -30,6 +30,7 @@ from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NOW
+from tests.tui import alarms
 from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
 
 USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
@@ -144,6 +145,7 @@ class Stage:
                 news=self._news,
                 checks=self.checks,
                 tasks={one.id: whole_task(one) for one in tasks()},
+                alerts=alarms.RECORDED,
                 refusal=self._refusal,
             )
         )

@@ -6,6 +6,7 @@ import pytest
 
 from nexa_node.contract.nodes import Replica, StreamPlace
 from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.alerts import ALERTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.filters import parse
 from nexa_tui.state.listing import Choice, Listing, Look, Order, arrange
@@ -14,6 +15,7 @@ from nexa_tui.state.tasks import TASKS, says, short_id, took_ms
 from nexa_tui.state.topology import Part, Seen
 from nexa_tui.state.topology_list import PARTS, STREAMS
 from tests.builders import NOW, agent, event, node, summary
+from tests.tui.alarms import FIRING
 
 LOOK = Look(now=NOW)
 LISTS: Sequence[tuple[Listing[Any], Any]] = (
@@ -21,6 +23,7 @@ LISTS: Sequence[tuple[Listing[Any], Any]] = (
     (TASKS, summary()),
     (PARTS, Part(node(), Seen(None))),
     (EVENTS, event()),
+    (ALERTS, FIRING),
 )
 
 

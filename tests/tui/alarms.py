@@ -1,0 +1,136 @@
+"""Alerts of the scenes: one of each condition, and of each way to be minded."""
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from nexa_node.contract.alerts import (
+    Ack,
+    Alert,
+    AlertChange,
+    AlertDetail,
+    Evidence,
+    EvidenceLine,
+    EvidenceSeries,
+    Note,
+)
+from tests.builders import NOW
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def alert(name: str = "NexaTaskQueueBacklog", **overrides: Any) -> Alert:
+    labels = {"alertname": name, "severity": "warning", "instance": "alpha"}
+    fields: dict[str, Any] = {
+        "fingerprint": f"{abs(hash_of(name)):016x}",
+        "state": "firing",
+        "severity": "warning",
+        "labels": labels,
+        "annotations": {"summary": "312 tasks wait and nobody takes them"},
+        "since": ago(400),
+        "fired": ago(340),
+        "value": 312.0,
+        "times": 1,
+        "group": "tasks",
+    }
+    return Alert(name=name, **{**fields, **overrides})
+
+
+def hash_of(text: str) -> int:
+    """The same in every process."""
+    return sum(ord(char) * 257**place for place, char in enumerate(text)) % 2**64
+
+
+FIRING = alert(
+    "NexaNodeDown",
+    severity="critical",
+    labels={"alertname": "NexaNodeDown", "severity": "critical", "node": "gamma"},
+    annotations={
+        "summary": "gamma is gone: no word for 41 s",
+        "description": "Two of three nodes are left. One more, and nothing can be written.",
+    },
+    fired=ago(41),
+    since=ago(47),
+    value=1.0,
+    group="cluster",
+)
+ALERTS: tuple[Alert, ...] = (
+    FIRING,
+    alert(escalated=ago(30)),
+    alert(
+        "NexaDiskAlmostFull",
+        annotations={"summary": "9 % of alpha's disk is left"},
+        unseen=True, state="resolved", fired=ago(7200), resolved=ago(6900),
+    ),
+    alert(
+        "NexaTaskErrorRate", severity="error",
+        annotations={"summary": "4.2 % of wc tasks fail"},
+        ack=Ack(by="ada", at=ago(1200), until=ago(-6000), note="bad input since 11:40",
+                severity="error"),
+        notes=(Note(by="ada", at=ago(1100), text="told the team that sends it"),),
+        fired=ago(1500),
+    ),
+    alert(
+        "NexaAgentFlapping", severity="info", flapping=True, changes=7, times=4,
+        annotations={"summary": "wc-2 comes and goes"},
+    ),
+    alert("NexaHighCpu", state="pending", fired=None, since=ago(50),
+          annotations={"summary": "alpha uses 88 % of its processors"}),
+    alert("NexaMemory", state="recovering",
+          annotations={"summary": "alpha uses 74 % of its memory"}),
+    alert("NexaStoreSlow", silenced_by=("s-1",),
+          annotations={"summary": "synced writes take 41 ms"}),
+)  # fmt: skip
+
+DETAIL = AlertDetail(
+    alert=FIRING,
+    expression="nexa_node_up == 0\n  unless on (node) nexa_node_maintenance == 1",
+    evidence=Evidence(
+        at=ago(41),
+        expression="nexa_node_up == 0",
+        series=(
+            EvidenceSeries(
+                labels={"node": "gamma"},
+                times=tuple(float(n) for n in range(90)),
+                values=tuple(1.0 if n < 45 else 0.0 for n in range(90)),
+            ),
+            EvidenceSeries(
+                labels={"node": "beta"},
+                times=tuple(float(n) for n in range(90)),
+                values=tuple(0.4 + 0.2 * math.sin(n / 5) for n in range(90)),
+            ),
+        ),
+        lines=(
+            EvidenceLine(time=ago(44), severity="warning", node="alpha",
+                         text="gamma: no word for 1.5 s"),
+            EvidenceLine(time=ago(41), severity="critical", node="beta",
+                         text="gamma is dead: a majority says so"),
+        ),
+        tasks=("01jn8qk0kx29",),
+        profile=("nexa_node/services/tasks/dispatch.py:118 assign",),
+        complete=False,
+    ),
+    history=(
+        AlertChange(id="c2", time=ago(41), fingerprint=FIRING.fingerprint,
+                    name=FIRING.name, severity="critical", change="firing"),
+        AlertChange(id="c1", time=ago(47), fingerprint=FIRING.fingerprint,
+                    name=FIRING.name, severity="critical", change="pending"),
+    ),
+    runbook=(
+        "# NexaNodeDown\n\nA node has said nothing for longer than its peers wait.\n\n"
+        "## Check\n\n    nexa cluster status\n    nexa node status --node gamma\n\n"
+        "## Mend\n\nStart it again where it ran:\n\n    nexa node start --name gamma\n"
+    ),
+)  # fmt: skip
+RECORDED: tuple[AlertDetail, ...] = (
+    DETAIL,
+    *(
+        AlertDetail(
+            alert=one, expression="vector(1)", evidence=None, history=(), runbook=""
+        )
+        for one in ALERTS[1:]
+    ),
+)
+"""What a node answers for each of them."""
