@@ -12,7 +12,7 @@ import msgspec
 
 Place = Literal[
     "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "alerts",
-    "events",    "detail", "no-node",
+    "metrics", "events",    "detail", "no-node",
 ]  # fmt: skip
 Right = Literal["watch", "operate", "administer"]
 _RIGHTS: Mapping[str, frozenset[Right]] = {
@@ -89,9 +89,9 @@ ACTIONS: tuple[Action, ...] = (
     _view(9, "audit", "audit list", "Audit and access."),
     Action("back", ("minus",), "back", "The view before this one.", words="back"),
     Action("next-panel", ("tab",), "next panel", "Focus the next panel.",
-           ("overview", "nodes"), rank=2),
+           ("overview", "nodes", "metrics"), rank=2),
     Action("previous-panel", ("shift+tab",), "previous panel",
-           "Focus the panel before.", ("overview", "nodes")),
+           "Focus the panel before.", ("overview", "nodes", "metrics")),
     # Lists.
     Action("open", ("enter", "d"), "open", "Details of the row.",
            ("overview", "list", "nodes", "agents", "tasks", "alerts", "events"), rank=1),
@@ -119,7 +119,7 @@ ACTIONS: tuple[Action, ...] = (
            ("list", "nodes", "agents", "tasks", "alerts", "events", "overview", "detail"),
            words="copy"),
     Action("maximise", ("z",), "maximise", "This panel alone; again for all of them.",
-           ("overview", "nodes"), rank=4),
+           ("overview", "nodes", "metrics"), rank=4),
     Action("pause", ("p",), "pause", "Hold the picture still; data is still collected.",
            ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail"),
            words="pause", rank=9),
@@ -163,6 +163,15 @@ ACTIONS: tuple[Action, ...] = (
            right="operate", rank=8),
     Action("handover", ("h",), "handover", "What this shift tells the next.",
            ("alerts",), words="alerts handover", rank=9),
+    # Metrics.
+    Action("query", ("slash", "e"), "ask", "Ask a question of your own, in PromQL.",
+           ("metrics",), words="metrics query", takes="QUERY", rank=1),
+    Action("zoom-out", ("plus",), "longer", "Look further back.", ("metrics",), rank=3),
+    Action("zoom-in", ("minus",), "shorter", "Look at less time.", ("metrics",), rank=3),
+    Action("hair-left", ("left",), "cross-hair", "The cross-hair to the left.",
+           ("metrics",), rank=5),
+    Action("hair-right", ("right",), "right", "The cross-hair to the right.",
+           ("metrics",)),
     # Everywhere.
     Action("palette", ("colon", "ctrl+p"), "command",
            "Commands, in the words of the command line.", rank=7),

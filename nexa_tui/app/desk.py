@@ -107,6 +107,8 @@ class DeskApp(DressedApp[str]):
             self._show_splash()
         elif action.id == "filter" and self._dashboard is not None:
             self.begin(partial(self._dashboard.filter_by, argument), group="go")
+        elif action.id == "query" and argument and self._dashboard is not None:
+            self.begin(partial(self._dashboard.ask, argument), group="go")
         elif is_local(action.id) or action.id == "back":
             self.begin(partial(self._act, method(action.id)), group="go")
         elif action.id == "quit":

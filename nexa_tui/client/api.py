@@ -4,7 +4,7 @@
 recording). The feed never raises: a connection that is lost or refused is news.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,6 +26,7 @@ from nexa_node.contract.events import FeedFrame
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
 from nexa_tui.client.discovery import Target
+from nexa_tui.client.prometheus import Row
 
 
 class Connecting(msgspec.Struct, frozen=True):
@@ -149,6 +150,12 @@ class NodeClient(Protocol):
 
     async def handover(self, since_s: int) -> Handover:
         """What one shift tells the next."""
+        ...
+
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step: float
+    ) -> Sequence[Row]:
+        """Ask in PromQL what was the case, step by step; all in seconds since 1970."""
         ...
 
     async def close(self) -> None:

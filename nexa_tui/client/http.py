@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -33,6 +33,7 @@ from nexa_tui.client.clock import Clock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.feed import Feed, Resolve
 from nexa_tui.client.problems import told, unreadable
+from nexa_tui.client.prometheus import Row, matrix, refusal
 from nexa_tui.client.threads import beside
 
 if TYPE_CHECKING:
@@ -164,6 +165,18 @@ class HttpNode:
         path = f"/v1/alerts/handover?since_s={since_s}"
         return await self._call("GET", path, Handover)
 
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step: float
+    ) -> Sequence[Row]:
+        """Ask in PromQL."""
+        asked = {"query": expression, "start": start, "end": end, "step": step}
+        path = f"/api/v1/query_range?{urlencode(asked)}"
+        content = await self._ask("GET", path)
+        try:
+            return matrix(content)
+        except msgspec.DecodeError as error:
+            raise unreadable(self.target, str(error)) from error
+
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:
@@ -193,7 +206,8 @@ class HttpNode:
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         if answer.is_error:
-            raise told(answer.status_code, answer.content, self.target)
+            refused = refusal(answer.content) if path.startswith("/api/") else None
+            raise refused or told(answer.status_code, answer.content, self.target)
         return answer.content
 
     async def _connection(self) -> "httpx.AsyncClient":

@@ -4,7 +4,7 @@ It answers what it was given and remembers what it was asked, and nothing moves.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from nexa_node.contract.alerts import (
@@ -25,6 +25,7 @@ from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
 from nexa_tui.client.api import FeedNews
 from nexa_tui.client.discovery import Target
+from nexa_tui.client.prometheus import Row
 
 RECORDED_TOKEN = "nxj1.recorded.recorded.recorded"  # noqa: S105  no node knows it
 _NEVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -41,6 +42,8 @@ class Replay:
         checks: Iterable[CheckResult] = (),
         tasks: Mapping[TaskId, Task] | None = None,
         alerts: Iterable[AlertDetail] = (),
+        series: Mapping[str, Sequence[tuple[dict[str, str], Sequence[float]]]]
+        | None = None,
         refusal: NexaError | None = None,
     ) -> None:
         """Keep the recording.
@@ -51,6 +54,8 @@ class Replay:
             checks: Told by each self-test.
             tasks: What `task` finds.
             alerts: What `alert` finds.
+            series: What `query_range` answers, by expression: labels, and values
+                that are spread over whatever time is asked for.
             refusal: Raised by everything that would change something.
         """
         self._target = target
@@ -59,6 +64,7 @@ class Replay:
         self._checks = list(checks)
         self._tasks = dict(tasks or {})
         self._alerts = {one.alert.fingerprint: one for one in alerts}
+        self._series = dict(series or {})
         self.refusal = refusal
         self.asked: list[tuple[str, str]] = []
         """What was asked of it that changes something: verb and id."""
@@ -213,6 +219,24 @@ class Replay:
             silences=(),
             changes=(),
             text="\n".join(["# Handover", *(f"- {one.name}" for one in alerts)]),
+        )
+
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step: float
+    ) -> Sequence[Row]:
+        """Answer what was recorded for the expression, on the steps that are asked for."""
+        if self.refusal is not None:
+            raise self.refusal
+        steps = int((end - start) / step) + 1
+        return tuple(
+            (
+                labels,
+                tuple(
+                    (start + n * step, values[n * len(values) // steps])
+                    for n in range(steps)
+                ),
+            )
+            for labels, values in self._series.get(expression, ())
         )
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """Minding alerts: acknowledge, write down, silence with a preview, hand over."""
 
-from collections.abc import Callable, Coroutine, Mapping
+import re
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,8 @@ from nexa_node.contract.alerts import (
     NewSilence,
     SilencePreview,
 )
-from nexa_node.contract.errors import NexaError
+from nexa_node.contract.errors import Invalid, NexaError
+from nexa_node.contract.matchers import parse_matcher, written
 from nexa_tui.screens.cluster_deeds import Confirm, Office
 from nexa_tui.screens.form import Answers, Blank, Form
 from nexa_tui.state.alerts import subject
@@ -23,6 +25,9 @@ from nexa_tui.state.text import clean
 _COMMENT_MAX = 500
 _SHIFT_S = 8 * 3600
 _PAGE = 10
+_TELLING = frozenset(("alertname", "instance", "node"))
+"""Labels by which a silence is offered: this alert, and this place."""
+_WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 
 
 class AlertDeeds:
@@ -193,33 +198,23 @@ def _named(alert: Alert) -> str:
 
 
 def _matchers_of(alert: Alert) -> str:
-    labels: Mapping[str, str] = {
-        key: value
+    return " ".join(
+        written(LabelMatcher(name=key, kind="=", value=value))
         for key, value in alert.labels.items()
-        if key in {"alertname", "instance", "node"}
-    }
-    return " ".join(f"{key}={value}" for key, value in labels.items())
+        if key in _TELLING
+    )
 
 
 def _parsed(words: str) -> tuple[LabelMatcher, ...]:
-    """Matchers as Alertmanager writes them, between blanks: `a=b`, `c!=d`, `e=~f|g`.
+    """Conditions between blanks; a value with blanks stands in double quotes.
 
     Raises:
-        ValueError: One has no operator, or no name.
+        Invalid: One is none, or there is none at all.
     """
-    found: list[LabelMatcher] = []
-    for word in words.split():
-        for kind in ("!~", "=~", "!=", "="):
-            name, operator, value = word.partition(kind)
-            if operator and name and not set(name) & set("=!~"):
-                value = value.strip('"')
-                found.append(LabelMatcher(name=name, kind=kind, value=value))
-                break
-        else:
-            raise ValueError(f"{word}: say label=value, !=, =~ or !~")
+    found = tuple(parse_matcher(word) for word in _WORD.findall(words))
     if not found:
-        raise ValueError("say at least one: alertname=NodeDown")
-    return tuple(found)
+        raise Invalid("say at least one condition", remedy="alertname=NodeDown")
+    return found
 
 
 def _span_fault(answers: Answers, *, needed: bool) -> str | None:
@@ -236,8 +231,8 @@ def _span_fault(answers: Answers, *, needed: bool) -> str | None:
 def _silence_fault(answers: Answers) -> str | None:
     try:
         _parsed(answers["matchers"])
-    except ValueError as error:
-        return str(error)
+    except Invalid as error:
+        return f"{error.message}: {error.remedy}"
     if not answers["comment"]:
         return "Say why: somebody will wonder."
     return _span_fault(answers, needed=True)

@@ -14,10 +14,6 @@ NOT_YET: Mapping[str, tuple[str, str, str, str]] = {
         "5", "Messages", "The live tail of topics and inboxes is not here yet.",
         "nexa tail TOPIC --follow",
     ),
-    "metrics": (
-        "7", "Metrics", "Charts with range and PromQL come with the metrics store.",
-        "nexa metrics",
-    ),
     "audit": (
         "9", "Audit", "The audit trail comes with access control.",
         "nexa token list",

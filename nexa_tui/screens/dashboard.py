@@ -22,6 +22,7 @@ from nexa_tui.screens.coming import NOT_YET, Coming
 from nexa_tui.screens.detail import Detail
 from nexa_tui.screens.keys import frame_bindings, method
 from nexa_tui.screens.lists import ListView
+from nexa_tui.screens.metrics import MetricsView
 from nexa_tui.screens.overview import Overview
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
@@ -170,6 +171,12 @@ class Dashboard(Screen[None]):
             else:
                 await shown.action_filter()
 
+    async def ask(self, expression: str) -> None:
+        """Ask a question of the metrics."""
+        await self.go("metrics")
+        if isinstance(self._view, MetricsView):
+            self._view.ask_own(expression)
+
     async def action_view(self, name: str) -> None:
         """Turn to a view by its number."""
         await self.go(name)
@@ -264,6 +271,7 @@ _LISTS: Mapping[str, Callable[[Session], Widget]] = {
         ALERTS, lambda state: state.alerts.values(),
         place="alerts", number=6, session=session,
     ),
+    "metrics": MetricsView,
     "events": lambda session: ListView(
         EVENTS, lambda state: state.events,
         place="events", number=8, session=session,

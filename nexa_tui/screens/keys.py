@@ -20,6 +20,7 @@ _IN_VIEW = frozenset(
     (
         "filter", "sort", "reverse", "problems", "maximise", "next-panel",
         "previous-panel", "open", "go-on", "open-check", "run-check", "run-checks",
+        "query", "zoom-in", "zoom-out", "hair-left", "hair-right",
     )
 )  # fmt: skip
 
@@ -44,7 +45,8 @@ def bindings(
 def frame_bindings() -> list[BindingType]:
     """What the frame itself binds: all that needs no particular view in focus."""
     places: tuple[Place, ...] = (
-        "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "events", "list",
+        "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "metrics", "events",
+        "list",
         "detail",
     )  # fmt: skip
     return bindings(*places, without=_IN_VIEW)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from nexa_node.contract.nodes import Opinion, StreamPlace
+from nexa_node.contract.nodes import Growth, Opinion, StreamPlace
 from nexa_tui.state.formats import duration, size
 from nexa_tui.state.severity import StyleKey, mark
 from nexa_tui.state.text import clean
@@ -17,6 +17,15 @@ _SEVERITY = ("crit", "warn", "unknown", "text", "muted")
 _VOTES_MAX = 9
 """More voters are a figure, not a row of squares."""
 _NAMED = 3
+_FAILED = ("failed", "rolled_back")
+_CHANGES = {
+    "form": "forming the cluster",
+    "join": "joining",
+    "replicas": "making copies",
+    "remove": "striking a node off",
+    "backup": "making a backup",
+    "restore": "restoring a backup",
+}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -41,10 +50,33 @@ def findings(view: Topology) -> list[Finding]:
     ]
     if not found and view.cluster.verdict != "healthy":
         found = [Finding(clean(one, 300), "text") for one in view.cluster.reasons]
+    found += growth_told(view.cluster.growth)
     more = one_more(view.members)
     if more and view.margin >= 0:
         found.append(Finding(more, "muted"))
     return sorted(found, key=lambda one: _SEVERITY.index(one.style))
+
+
+def growth_told(growth: Growth | None) -> Iterator[Finding]:
+    """How far a change of the cluster's shape is, in a line; nothing if there is none."""
+    if growth is None:
+        return
+    what = _CHANGES[growth.action]
+    by = f" ({clean(growth.node, 40)})" if growth.node else ""
+    if growth.phase in _FAILED:
+        why = f": {clean(growth.error, 200)}" if growth.error else ""
+        mend = f"; mend: {clean(growth.remedy, 200)}" if growth.remedy else ""
+        yield Finding(f"{what}{by} failed{why}{mend}", "warn")
+        return
+    detail = f", {clean(growth.detail, 60)}" if growth.detail else ""
+    if growth.phase == "done":
+        yield Finding(f"{what}{by}: done{detail}", "muted")
+        return
+    far = ""
+    if growth.total:
+        share = min(1.0, growth.done / growth.total)
+        far = f" {share:.0%}, {growth.done:,} of {growth.total:,} messages"
+    yield Finding(f"{what}{by}: {clean(growth.phase, 20)}{far}{detail}", "text")
 
 
 def standing_line(view: Topology, *, ascii_only: bool = False) -> tuple[Piece, ...]:

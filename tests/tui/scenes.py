@@ -45,7 +45,7 @@ from tests.builders import (
     summary,
     task,
 )
-from tests.tui import alarms, clusters
+from tests.tui import alarms, clusters, figures
 
 URL = "http://127.0.0.1:6392"
 TARGET = Target(url=URL, token="t", name="alpha", source="a scene", pid=4242)
@@ -411,6 +411,11 @@ SCENES: Mapping[str, Scene] = {
         heard(picture(alerts=alarms.ALERTS)),
         keys=("6", "m", "enter", "enter", *"planned", "enter"),
     ),
+    "metrics": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("7",)),
+    "metrics-hair": Scene(
+        heard(picture(alerts=alarms.ALERTS)), keys=("7", "j", "j", *("left",) * 30, "z")
+    ),
+    "metrics-ask": Scene(heard(picture()), keys=("7", "slash")),
     "help": Scene(heard(picture()), keys=("4", "question_mark")),
     "palette": Scene(heard(picture()), keys=("colon", *"task")),
     "themes": Scene(heard(picture()), keys=("t",)),
@@ -445,6 +450,7 @@ def console(
             checks=scene.checks,
             tasks=whole,
             alerts=alarms.RECORDED,
+            series=figures.RECORDED,
         ),
         check_here,
     )

@@ -30,7 +30,7 @@ from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NOW
-from tests.tui import alarms
+from tests.tui import alarms, figures
 from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
 
 USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
@@ -39,7 +39,7 @@ PATIENCE_S = 10.0
 _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 """Groups of work that a key begins and that ends by itself."""
 _NAMES = {
-    "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus",
+    "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus", "+": "plus",
     " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis",
     "?": "question_mark",
 }  # fmt: skip
@@ -146,6 +146,7 @@ class Stage:
                 checks=self.checks,
                 tasks={one.id: whole_task(one) for one in tasks()},
                 alerts=alarms.RECORDED,
+                series=figures.RECORDED,
                 refusal=self._refusal,
             )
         )

@@ -37,7 +37,6 @@ async def test_each_number_leads_to_its_view(
     ("key", "words", "command"),
     [
         ("5", "is not here yet", "nexa tail TOPIC --follow"),
-        ("7", "come with the metrics store", "nexa metrics"),
         ("9", "comes with access control", "nexa token list"),
     ],
 )
