@@ -16,7 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from nexa_node.contract import places
 from nexa_node.contract.errors import BY_REASON, NexaError, NotFound, Unavailable
+from nexa_node.contract.ids import is_slug
 from nexa_node.contract.nodes import NodeFile
 from nexa_tui.client.discovery import LocalNode, Target, announced, local_nodes
 from nexa_tui.client.places import base_folders
@@ -64,7 +66,7 @@ def start_node(
     """
     before = {target.pid for target in local_nodes(environ)}
     _, state = base_folders(environ)
-    errors = state / "logs" / "node.err"
+    errors = Path(places.node_errors(state, _name_in(flags, environ)))
     try:
         errors.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(errors, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -90,6 +92,14 @@ def start_node(
             pipe.write(stdin or b"")
     say(f"started process {child.pid}")
     return _wait_until_running(environ, child, before, errors, say, timeout_s)
+
+
+def _name_in(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """The name a node was given; empty if that, or if it is none that a file could have."""
+    given = environ.get("NEXA_NODE_NAME", "")
+    if "--name" in flags[:-1]:
+        given = flags[flags.index("--name") + 1]
+    return given if is_slug(given) else ""
 
 
 def stop_node(

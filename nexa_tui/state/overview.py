@@ -9,7 +9,9 @@ from textwrap import wrap
 
 import msgspec
 
+from nexa_node.contract.alerts import urgency
 from nexa_node.contract.nodes import HostSample
+from nexa_tui.state.alerts import is_problem, says
 from nexa_tui.state.formats import age, duration, per_second
 from nexa_tui.state.severity import Mark, mark
 from nexa_tui.state.store import (
@@ -29,6 +31,8 @@ Piece = tuple[str, str]
 _GAP = 2.5
 """Beats between two samples, over which something is missing between them."""
 _GAP_MAX = 300
+_ALARMS_MAX = 4
+"""Alerts that the verdict names."""
 _FOLDS, _UNFOLDED = 4, 400
 """Of fewer lines than these none is folded: each says the beginning of something else."""
 
@@ -195,12 +199,14 @@ def verdict_lines(
     if lines < _FOLDS:
         width = _UNFOLDED
     mend = _labelled("mend", told.remedy, "strong", width) if told.remedy else []
-    if live and not told.reasons and (step := _next_step(state)):
+    if live and not told.reasons and not state.alerts and (step := _next_step(state)):
         mend = _labelled("next", step, "strong", width)
     room = max(0, lines - 1 - len(mend))
     rest = [
         line for reason in told.reasons for line in _labelled("", reason, "text", width)
     ]
+    if live:
+        rest += _alarms(state, ascii_only=ascii_only)
     if lines < _FOLDS:
         rest = rest[:room]
     elif len(rest) > room:
@@ -210,6 +216,23 @@ def verdict_lines(
         )
         rest = [*kept, more][:room]
     return [tuple(first), *rest, *mend]
+
+
+def _alarms(state: ClusterState, *, ascii_only: bool) -> list[tuple[Piece, ...]]:
+    """Alerts that wait for somebody, the most urgent first, a line each."""
+    waiting = sorted(filter(is_problem, state.alerts.values()), key=urgency)
+    lines: list[tuple[Piece, ...]] = []
+    for alert in waiting[:_ALARMS_MAX]:
+        shown = mark("alert", alert.severity, ascii_only=ascii_only)
+        said = f"{clean(alert.name, 60)}: {says(alert)}"
+        if alert.unseen:
+            said += " (over, and seen by nobody)"
+        lines.append(((f"   {shown.glyph} ", shown.style), (said, "text")))
+    more = len(waiting) - _ALARMS_MAX
+    if more > 0:
+        noun = "alert" if more == 1 else "alerts"
+        lines.append(((f"   and {more} more {noun}; 6 shows them", "muted"),))
+    return lines
 
 
 def _next_step(state: ClusterState) -> str | None:

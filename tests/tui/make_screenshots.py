@@ -24,6 +24,8 @@ PICTURES: tuple[tuple[str, tuple[int, int], str], ...] = (
     ("overview", (200, 60), "nexa-dark"),
     ("overview-empty", (80, 24), "nexa-dark"),
     ("overview-degraded", (120, 40), "nexa-dark"),
+    ("overview-alerts", (120, 40), "nexa-dark"),
+    ("overview-alerts", (80, 24), "nexa-dark"),
     ("overview-lost", (120, 40), "nexa-dark"),
     ("agents", (120, 40), "nexa-dark"),
     ("nodes", (120, 40), "nexa-dark"),

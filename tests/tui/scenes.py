@@ -373,6 +373,7 @@ SCENES: Mapping[str, Scene] = {
         checks=BROKEN,
     ),
     "overview": Scene(heard(picture())),
+    "overview-alerts": Scene(heard(picture(alerts=alarms.ALERTS))),
     "overview-empty": Scene(heard(EMPTY)),
     "overview-no-node": Scene(node=False),
     "overview-degraded": Scene(heard(DEGRADED)),

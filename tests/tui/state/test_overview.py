@@ -15,6 +15,7 @@ from nexa_tui.state.overview import (
 )
 from nexa_tui.state.store import ClusterState, Denied, Gone, Opening, apply, relink
 from tests.builders import NOW, agent, check, cluster, sample, selftest, snapshot
+from tests.tui.alarms import ALERTS, alert
 
 AT = 100.0
 
@@ -191,3 +192,19 @@ def test_of_few_lines_each_says_something_else() -> None:
     assert len(told) == 3
     assert told[1].startswith("   one one")
     assert told[2].startswith("   mend  mend it")
+
+
+def test_alerts_that_wait_for_somebody_follow_the_verdict() -> None:
+    told = words(verdict_lines(live(alerts=ALERTS), AT, width=100, lines=10))
+
+    assert told[1].strip() == "✗ NexaNodeDown: gamma is gone: no word for 41 s"
+    assert "seen by nobody" in told[4]
+    assert not any("NexaTaskErrorRate" in line for line in told)  # somebody minds it
+    assert not any("NexaStoreSlow" in line for line in told)  # it is silenced
+
+
+def test_more_alerts_than_fit_are_counted() -> None:
+    many = tuple(alert(f"Alert{n}") for n in range(9))
+    told = words(verdict_lines(live(alerts=many), AT, width=100, lines=10))
+
+    assert "and 5 more alerts; 6 shows them" in told[-1]
