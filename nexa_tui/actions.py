@@ -12,7 +12,8 @@ import msgspec
 
 Place = Literal[
     "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "alerts",
-    "metrics", "events",    "detail", "no-node",
+    "alert-history",
+    "silences", "rules", "metrics", "events", "audit",    "detail", "no-node",
 ]  # fmt: skip
 Right = Literal["watch", "operate", "administer"]
 _RIGHTS: Mapping[str, frozenset[Right]] = {
@@ -161,6 +162,14 @@ ACTIONS: tuple[Action, ...] = (
            "Take an alert that is over, and was seen by nobody, off the board.",
            ("alerts", "detail"), words="alerts dismiss", takes="ALERT",
            right="operate", rank=8),
+    Action("silence-expire", ("X",), "end it", "End the silence: its alerts are told again.",
+           ("silences",), words="silences expire", takes="SILENCE", right="operate",
+           dangerous=True, rank=5),
+    Action("tab-next", ("right_square_bracket",), "more lists",
+           "Silences, what became of alerts, rules: the next list of this view.",
+           ("alerts", "silences", "alert-history", "rules"), rank=7),
+    Action("tab-previous", ("left_square_bracket",), "previous list",
+           "The list before.", ("alerts", "silences", "alert-history", "rules")),
     Action("handover", ("h",), "handover", "What this shift tells the next.",
            ("alerts",), words="alerts handover", rank=9),
     # Metrics.

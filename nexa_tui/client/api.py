@@ -11,14 +11,17 @@ import msgspec
 
 from nexa_node.contract.alerts import (
     Alert,
+    AlertChange,
     AlertDetail,
     Handover,
     NewAck,
     NewNote,
     NewSilence,
+    Rule,
     Silence,
     SilencePreview,
 )
+from nexa_node.contract.audit import AuditRecord
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError
@@ -150,6 +153,26 @@ class NodeClient(Protocol):
 
     async def handover(self, since_s: int) -> Handover:
         """What one shift tells the next."""
+        ...
+
+    async def alert_history(self) -> Sequence[AlertChange]:
+        """What became of alerts lately."""
+        ...
+
+    async def silences(self) -> Sequence[Silence]:
+        """All silences, those that are over too."""
+        ...
+
+    async def expire(self, silence_id: str) -> None:
+        """End a silence."""
+        ...
+
+    async def rules(self) -> Sequence[Rule]:
+        """All rules in force."""
+        ...
+
+    async def audit(self) -> Sequence[AuditRecord]:
+        """What was done lately."""
         ...
 
     async def query_range(

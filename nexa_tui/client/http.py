@@ -10,14 +10,17 @@ import msgspec
 
 from nexa_node.contract.alerts import (
     Alert,
+    AlertChange,
     AlertDetail,
     Handover,
     NewAck,
     NewNote,
     NewSilence,
+    Rule,
     Silence,
     SilencePreview,
 )
+from nexa_node.contract.audit import AuditRecord
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import (
     ClusterChange,
@@ -27,6 +30,7 @@ from nexa_node.contract.cluster import (
 )
 from nexa_node.contract.errors import NexaError, Unavailable
 from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
 from nexa_tui.client.api import FeedNews
 from nexa_tui.client.clock import Clock
@@ -165,6 +169,26 @@ class HttpNode:
         path = f"/v1/alerts/handover?since_s={since_s}"
         return await self._call("GET", path, Handover)
 
+    async def alert_history(self) -> Sequence[AlertChange]:
+        """List what became of alerts."""
+        return await self._page("/v1/alerts/history", AlertChange)
+
+    async def silences(self) -> Sequence[Silence]:
+        """List silences."""
+        return await self._page("/v1/silences", Silence)
+
+    async def expire(self, silence_id: str) -> None:
+        """End a silence."""
+        await self._ask("DELETE", f"/v1/silences/{quote(silence_id, safe='')}")
+
+    async def rules(self) -> Sequence[Rule]:
+        """List rules."""
+        return await self._page("/v1/rules", Rule)
+
+    async def audit(self) -> Sequence[AuditRecord]:
+        """List what was done."""
+        return await self._page("/v1/audit?limit=500", AuditRecord)
+
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float
     ) -> Sequence[Row]:
@@ -185,6 +209,10 @@ class HttpNode:
 
     async def _send(self, path: str) -> None:
         await self._ask("POST", path)
+
+    async def _page(self, path: str, kind: type[T]) -> Sequence[T]:
+        page = await self._call("GET", path, Page[kind])
+        return page.items
 
     async def _call(
         self, method: str, path: str, kind: type[T], *, body: Any = None

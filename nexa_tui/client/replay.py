@@ -6,18 +6,24 @@ It answers what it was given and remembers what it was asked, and nothing moves.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import msgspec
 
 from nexa_node.contract.alerts import (
     Alert,
+    AlertChange,
     AlertDetail,
     Handover,
     NewAck,
     NewNote,
     NewSilence,
+    Rule,
     Silence,
     SilencePreview,
     urgency,
 )
+from nexa_node.contract.audit import AuditRecord
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError, NotFound
@@ -31,6 +37,23 @@ RECORDED_TOKEN = "nxj1.recorded.recorded.recorded"  # noqa: S105  no node knows 
 _NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """What a recording answers."""
+
+    checks: tuple[CheckResult, ...] = ()
+    """Told by each self-test."""
+    tasks: tuple[Task, ...] = ()
+    alerts: tuple[AlertDetail, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    audit: tuple[AuditRecord, ...] = ()
+    series: Mapping[str, Sequence[tuple[dict[str, str], Sequence[float]]]] = (
+        msgspec.field(default_factory=lambda: MappingProxyType({}))
+    )
+    """What `query_range` answers, by expression: labels, and values that are spread over
+    whatever time is asked for."""
+
+
 class Replay:
     """See `api.NodeClient`."""
 
@@ -39,11 +62,7 @@ class Replay:
         target: Target,
         *,
         news: Iterable[FeedNews] = (),
-        checks: Iterable[CheckResult] = (),
-        tasks: Mapping[TaskId, Task] | None = None,
-        alerts: Iterable[AlertDetail] = (),
-        series: Mapping[str, Sequence[tuple[dict[str, str], Sequence[float]]]]
-        | None = None,
+        recorded: Recorded | None = None,
         refusal: NexaError | None = None,
     ) -> None:
         """Keep the recording.
@@ -51,20 +70,15 @@ class Replay:
         Args:
             target: The node it pretends to be.
             news: Told by the feed, in order; after that it says nothing.
-            checks: Told by each self-test.
-            tasks: What `task` finds.
-            alerts: What `alert` finds.
-            series: What `query_range` answers, by expression: labels, and values
-                that are spread over whatever time is asked for.
+            recorded: What it answers.
             refusal: Raised by everything that would change something.
         """
         self._target = target
         self._queue: asyncio.Queue[FeedNews] | None = None
         self._news = list(news)
-        self._checks = list(checks)
-        self._tasks = dict(tasks or {})
-        self._alerts = {one.alert.fingerprint: one for one in alerts}
-        self._series = dict(series or {})
+        self._recorded = told = recorded or Recorded()
+        self._tasks = {task.id: task for task in told.tasks}
+        self._alerts = {one.alert.fingerprint: one for one in told.alerts}
         self.refusal = refusal
         self.asked: list[tuple[str, str]] = []
         """What was asked of it that changes something: verb and id."""
@@ -92,7 +106,7 @@ class Replay:
 
     async def selftest(self, *, only: str | None = None) -> AsyncIterator[CheckResult]:
         """Tell the recorded checks."""
-        for check in self._checks:
+        for check in self._recorded.checks:
             if only in {None, check.id}:
                 yield check
 
@@ -221,6 +235,35 @@ class Replay:
             text="\n".join(["# Handover", *(f"- {one.name}" for one in alerts)]),
         )
 
+    async def alert_history(self) -> Sequence[AlertChange]:
+        """List the recorded changes, the newest first."""
+        self._look()
+        found = [change for one in self._alerts.values() for change in one.history]
+        return sorted(found, key=lambda change: change.time, reverse=True)
+
+    async def silences(self) -> Sequence[Silence]:
+        """List the recorded silences."""
+        self._look()
+        return self._recorded.silences
+
+    async def expire(self, silence_id: str) -> None:
+        """Remember that one was ended."""
+        self._change("expire", silence_id)
+
+    async def rules(self) -> Sequence[Rule]:
+        """List the recorded rules."""
+        self._look()
+        return self._recorded.rules
+
+    async def audit(self) -> Sequence[AuditRecord]:
+        """List the recorded audit."""
+        self._look()
+        return self._recorded.audit
+
+    def _look(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float
     ) -> Sequence[Row]:
@@ -236,7 +279,7 @@ class Replay:
                     for n in range(steps)
                 ),
             )
-            for labels, values in self._series.get(expression, ())
+            for labels, values in self._recorded.series.get(expression, ())
         )
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from nexa_node.contract.errors import (
     from_problem,
 )
 from nexa_tui.client.discovery import Target
+from nexa_tui.client.prometheus import refusal
 
 T = TypeVar("T")
 _CONNECT_S = 3.0
@@ -88,9 +89,18 @@ class Rest:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
     ) -> T:
         """POST a record; see `get`."""
-        return self._call("POST", path, kind, body=body, query=query, headers=headers)
+        return self._call(
+            "POST",
+            path,
+            kind,
+            body=body,
+            query=query,
+            headers=headers,
+            wait_s=wait_s,
+        )
 
     def delete(self, path: str) -> None:
         """DELETE a record; see `get`."""
@@ -216,6 +226,9 @@ class Rest:
         try:
             error = from_problem(msgspec.json.decode(answer.content, type=Problem))
         except msgspec.DecodeError:
+            refused = refusal(answer.content)
+            if refused is not None:
+                return refused
             return NexaError(
                 f"{self.target.url} answers HTTP {answer.status_code} and is no nexa node",
                 remedy="nexa node status",

@@ -86,6 +86,17 @@ class AlertDeeds:
         )
         self._office.ask(form, self._previewed)
 
+    def expire(self, silence_id: str) -> None:
+        """End a silence, after the person has said so."""
+        effect = Effect(
+            "End a silence",
+            clean(silence_id, 60),
+            ("What it hides is told again, at once if it is on.",),
+            "End it",
+            keep="Leave it",
+        )
+        self._confirm(effect, partial(self._call_expire, silence_id))
+
     def hand_over(self) -> None:
         """Show what this shift tells the next."""
         self._office.begin(self._handover, group="deed")
@@ -139,6 +150,12 @@ class AlertDeeds:
             self._office.tell(
                 f"silenced; to end it: nexa silences expire {clean(made.id, 40)}"
             )
+
+    async def _call_expire(self, silence_id: str) -> None:
+        client = self._office.session.client
+        if client is not None:
+            await client.expire(silence_id)
+            self._office.tell("the silence is over")
 
     async def _handover(self) -> None:
         from nexa_tui.screens.dialogs import Reading

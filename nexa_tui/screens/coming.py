@@ -14,10 +14,6 @@ NOT_YET: Mapping[str, tuple[str, str, str, str]] = {
         "5", "Messages", "The live tail of topics and inboxes is not here yet.",
         "nexa tail TOPIC --follow",
     ),
-    "audit": (
-        "9", "Audit", "The audit trail comes with access control.",
-        "nexa token list",
-    ),
 }  # fmt: skip
 """Per view: its key, its title, what it comes with, and the command to use now."""
 

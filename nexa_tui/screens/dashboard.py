@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from nexa_tui.actions import Place
+from nexa_tui.screens.asked import AskedList
 from nexa_tui.screens.banner import banner_lines, standing
 from nexa_tui.screens.coming import NOT_YET, Coming
 from nexa_tui.screens.detail import Detail
@@ -28,7 +29,16 @@ from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.topology import TopologyView
 from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.alert_lists import (
+    HISTORY,
+    RULES,
+    SILENCES,
+    change_lines,
+    rule_lines,
+    silence_lines,
+)
 from nexa_tui.state.alerts import ALERTS
+from nexa_tui.state.audit import AUDIT, audit_lines
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.store import Denied, NoNode
 from nexa_tui.state.tasks import TASKS
@@ -181,6 +191,19 @@ class Dashboard(Screen[None]):
         """Turn to a view by its number."""
         await self.go(name)
 
+    async def action_tab_next(self) -> None:
+        """Turn to the next list of this view."""
+        await self._tab(1)
+
+    async def action_tab_previous(self) -> None:
+        """Turn to the list before."""
+        await self._tab(-1)
+
+    async def _tab(self, step: int) -> None:
+        if self._where in _TABS:
+            at = _TABS.index(self._where)
+            await self.go(_TABS[(at + step) % len(_TABS)], remember=False)
+
     async def action_back(self) -> None:
         """Turn to the view before this one."""
         if self._history:
@@ -257,6 +280,8 @@ class Dashboard(Screen[None]):
         return [*hints[: at + 1], KeyHint("1-9", "views"), *hints[at + 1 :]]
 
 
+_TABS = ("alerts", "silences", "alert-history", "rules")
+"""One view, several lists."""
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {
     "nodes": TopologyView,
     "agents": lambda session: ListView(
@@ -270,6 +295,22 @@ _LISTS: Mapping[str, Callable[[Session], Widget]] = {
     "alerts": lambda session: ListView(
         ALERTS, lambda state: state.alerts.values(),
         place="alerts", number=6, session=session,
+    ),
+    "silences": lambda session: AskedList(
+        SILENCES, lambda node: node.silences(), silence_lines,
+        place="silences", number=6, session=session,
+    ),
+    "alert-history": lambda session: AskedList(
+        HISTORY, lambda node: node.alert_history(), change_lines,
+        place="alert-history", number=6, session=session,
+    ),
+    "rules": lambda session: AskedList(
+        RULES, lambda node: node.rules(), rule_lines,
+        place="rules", number=6, session=session,
+    ),
+    "audit": lambda session: AskedList(
+        AUDIT, lambda node: node.audit(), audit_lines,
+        place="audit", number=9, session=session,
     ),
     "metrics": MetricsView,
     "events": lambda session: ListView(

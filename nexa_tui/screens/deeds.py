@@ -109,6 +109,7 @@ class Deeds:
             "alert-note": self._of_alert("note"),
             "alert-silence": self._of_alert("silence"),
             "alert-dismiss": self._of_alert("dismiss"),
+            "silence-expire": self._expire,
             "handover": lambda _: self._alerts().hand_over(),
         }
 
@@ -326,6 +327,13 @@ class Deeds:
                 getattr(self._alerts(), deed)(alert)
 
         return done
+
+    def _expire(self, key: str) -> None:
+        wanted = key or self._key_of("silences")
+        if wanted:
+            self._alerts().expire(wanted)
+        else:
+            self._unknown("silence", "", "nexa silences list")
 
     def _node(self, key: str) -> Node | None:
         """The node that is meant; says so if there is none."""

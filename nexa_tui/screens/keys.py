@@ -15,7 +15,7 @@ _MOVES: Mapping[str, str] = {
     "half-up": "move.half-up",
 }
 """What a view of lines binds by itself, under names of its own."""
-_ON_SCREEN = frozenset(("back", "escape", "quit"))
+_ON_SCREEN = frozenset(("back", "escape", "quit", "tab-next", "tab-previous"))
 _IN_VIEW = frozenset(
     (
         "filter", "sort", "reverse", "problems", "maximise", "next-panel",
@@ -45,7 +45,8 @@ def bindings(
 def frame_bindings() -> list[BindingType]:
     """What the frame itself binds: all that needs no particular view in focus."""
     places: tuple[Place, ...] = (
-        "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "metrics", "events",
+        "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "silences", "alert-history", "rules",
+        "metrics", "events", "audit",
         "list",
         "detail",
     )  # fmt: skip

@@ -12,8 +12,12 @@ from nexa_node.contract.alerts import (
     Evidence,
     EvidenceLine,
     EvidenceSeries,
+    LabelMatcher,
     Note,
+    Rule,
+    Silence,
 )
+from nexa_node.contract.audit import AuditEntry, AuditRecord
 from tests.builders import NOW
 
 
@@ -134,3 +138,55 @@ RECORDED: tuple[AlertDetail, ...] = (
     ),
 )
 """What a node answers for each of them."""
+
+SILENCES: tuple[Silence, ...] = (
+    Silence(
+        id="s-1",
+        matchers=(LabelMatcher(name="alertname", kind="=", value="NexaStoreSlow"),),
+        starts=ago(600), ends=ago(-6600), by="ada", comment="disk is being replaced",
+        created=ago(600),
+    ),
+    Silence(
+        id="s-0",
+        matchers=(LabelMatcher(name="node", kind="=~", value="test-.*"),),
+        starts=ago(90_000), ends=ago(3600), by="eve", comment="load test",
+        created=ago(90_000),
+    ),
+)  # fmt: skip
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="NexaNodeDown", kind="alerting", expression=DETAIL.expression,
+        group="cluster", file="builtin", for_s=5.0, keep_firing_for_s=60.0,
+        interval_s=10.0, labels={"severity": "critical"},
+        annotations={"summary": "{{ $labels.node }} is gone"}, health="ok",
+        evaluated=ago(4), duration_ms=0.8, alerts=1,
+    ),
+    Rule(
+        name="MyRule", kind="alerting", expression="rate(nexa_tasks_total[5m]) > 100",
+        group="mine", file="rules/mine.yaml", for_s=300.0, keep_firing_for_s=0.0,
+        interval_s=30.0, labels={}, annotations={}, health="err",
+        error="many-to-many matching is not allowed", evaluated=ago(12),
+    ),
+)  # fmt: skip
+AUDIT: tuple[AuditRecord, ...] = tuple(
+    AuditRecord(
+        v=1, chain="alpha/e1", seq=seq, prev="0" * 64, hash="1" * 64,
+        entry=AuditEntry(
+            time=ago(seconds), event=event, actor=actor, name=name, role=role,
+            address="192.0.2.7", request=f"r-{seq}", action=event, resource=resource,
+            outcome=outcome, reason=reason,
+        ),
+    )
+    for seq, seconds, event, actor, name, role, resource, outcome, reason in (
+        (9, 12, "nodes:drain", "token:k3v9", "ada", "operator",
+         "POST /v1/nodes/gamma/drain", "done", ""),
+        (8, 12, "nodes:drain", "token:k3v9", "ada", "operator",
+         "POST /v1/nodes/gamma/drain", "begun", ""),
+        (7, 300, "authz_fail", "token:v001", "wall", "viewer",
+         "POST /v1/tokens", "denied", "a viewer may not create tokens"),
+        (6, 900, "authn_login_fail", "", "", "", "GET /v1/nodes", "denied",
+         "the token is not known here"),
+        (5, 4000, "tokens:create", "token:a001", "root", "admin",
+         "POST /v1/tokens", "done", ""),
+    )
+)  # fmt: skip

@@ -24,7 +24,7 @@ from nexa_tui.app.console import Console
 from nexa_tui.client.api import FeedNews, Lost, Received, Refused
 from nexa_tui.client.clock import FixedClock
 from nexa_tui.client.discovery import Target
-from nexa_tui.client.replay import Replay
+from nexa_tui.client.replay import Recorded, Replay
 from nexa_tui.screens.dashboard import Dashboard
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.screens.splash import Splash
@@ -412,6 +412,11 @@ SCENES: Mapping[str, Scene] = {
         heard(picture(alerts=alarms.ALERTS)),
         keys=("6", "m", "enter", "enter", *"planned", "enter"),
     ),
+    "silences": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "right_square_bracket")),
+    "alert-history": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", *("right_square_bracket",) * 2)),
+    "rules": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "left_square_bracket")),
+    "rule": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "left_square_bracket", "enter")),
+    "audit": Scene(heard(picture()), keys=("9",)),
     "metrics": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("7",)),
     "metrics-hair": Scene(
         heard(picture(alerts=alarms.ALERTS)), keys=("7", "j", "j", *("left",) * 30, "z")
@@ -442,16 +447,21 @@ def console(
 
             await asyncio.sleep(3600)
 
-    whole = {one.id: whole_task(one) for one in tasks()}
+    whole = tuple(whole_task(one) for one in tasks())
     doors = Doors(
         clock,
         lambda target: Replay(
             target,
             news=scene.news,
-            checks=scene.checks,
-            tasks=whole,
-            alerts=alarms.RECORDED,
-            series=figures.RECORDED,
+            recorded=Recorded(
+                checks=scene.checks,
+                tasks=whole,
+                alerts=alarms.RECORDED,
+                silences=alarms.SILENCES,
+                rules=alarms.RULES,
+                audit=alarms.AUDIT,
+                series=figures.RECORDED,
+            ),
         ),
         check_here,
     )

@@ -11,7 +11,7 @@ PLACES = ("splash", "overview", "nodes", "agents", "tasks", "events", "detail")
 def test_no_key_means_two_things_in_one_place() -> None:
     for first, second in combinations(ACTIONS, 2):
         shared = set(first.keys) & set(second.keys)
-        lists = {"nodes", "agents", "tasks", "alerts", "events"}
+        lists = {"nodes", "agents", "tasks", "alerts", "silences", "events"}
         where = [set(one.where) for one in (first, second)]
         where = [places | (lists if "list" in places else set()) for places in where]
         together = where[0] & where[1] or any(
@@ -43,6 +43,7 @@ def test_what_destroys_is_shifted_and_needs_a_right() -> None:
         "node-drain",
         "node-maintenance",
         "node-remove",
+        "silence-expire",
     }
     assert all(action.keys[0].isupper() for action in dangerous)
     assert all(action.right != "watch" for action in dangerous)

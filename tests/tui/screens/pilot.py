@@ -21,7 +21,7 @@ from nexa_tui.app.console import Console
 from nexa_tui.client.api import FeedNews, Received
 from nexa_tui.client.clock import FixedClock
 from nexa_tui.client.discovery import Target
-from nexa_tui.client.replay import Replay
+from nexa_tui.client.replay import Recorded, Replay
 from nexa_tui.screens.dashboard import Dashboard
 from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.session import Doors, Session
@@ -40,6 +40,7 @@ _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 """Groups of work that a key begins and that ends by itself."""
 _NAMES = {
     "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus", "+": "plus",
+    "[": "left_square_bracket", "]": "right_square_bracket",
     " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis",
     "?": "question_mark",
 }  # fmt: skip
@@ -143,10 +144,15 @@ class Stage:
             Replay(
                 target,
                 news=self._news,
-                checks=self.checks,
-                tasks={one.id: whole_task(one) for one in tasks()},
-                alerts=alarms.RECORDED,
-                series=figures.RECORDED,
+                recorded=Recorded(
+                    checks=tuple(self.checks),
+                    tasks=tuple(whole_task(one) for one in tasks()),
+                    alerts=alarms.RECORDED,
+                    silences=alarms.SILENCES,
+                    rules=alarms.RULES,
+                    audit=alarms.AUDIT,
+                    series=figures.RECORDED,
+                ),
                 refusal=self._refusal,
             )
         )

@@ -37,7 +37,6 @@ async def test_each_number_leads_to_its_view(
     ("key", "words", "command"),
     [
         ("5", "is not here yet", "nexa tail TOPIC --follow"),
-        ("9", "comes with access control", "nexa token list"),
     ],
 )
 async def test_a_view_that_is_not_there_yet_says_what_to_use(

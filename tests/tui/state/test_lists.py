@@ -6,7 +6,9 @@ import pytest
 
 from nexa_node.contract.nodes import Replica, StreamPlace
 from nexa_tui.state.agents import AGENTS
+from nexa_tui.state.alert_lists import HISTORY, RULES, SILENCES
 from nexa_tui.state.alerts import ALERTS
+from nexa_tui.state.audit import AUDIT
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.filters import parse
 from nexa_tui.state.listing import Choice, Listing, Look, Order, arrange
@@ -15,7 +17,13 @@ from nexa_tui.state.tasks import TASKS, says, short_id, took_ms
 from nexa_tui.state.topology import Part, Seen
 from nexa_tui.state.topology_list import PARTS, STREAMS
 from tests.builders import NOW, agent, event, node, summary
-from tests.tui.alarms import FIRING
+from tests.tui.alarms import (
+    AUDIT as DONE,
+    DETAIL,
+    FIRING,
+    RULES as IN_FORCE,
+    SILENCES as ON_AND_OVER,
+)
 
 LOOK = Look(now=NOW)
 LISTS: Sequence[tuple[Listing[Any], Any]] = (
@@ -24,6 +32,10 @@ LISTS: Sequence[tuple[Listing[Any], Any]] = (
     (PARTS, Part(node(), Seen(None))),
     (EVENTS, event()),
     (ALERTS, FIRING),
+    (HISTORY, DETAIL.history[0]),
+    (SILENCES, ON_AND_OVER[0]),
+    (RULES, IN_FORCE[0]),
+    (AUDIT, DONE[0]),
 )
 
 
