@@ -61,6 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.port.asked.append((line, _decoded(body)))
         self._answer(line)
 
+    def do_DELETE(self) -> None:
+        line = f"DELETE {self.path}"
+        self.port.asked.append((line, None))
+        self._answer(line)
+
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", "0")))

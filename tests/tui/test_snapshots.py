@@ -27,6 +27,13 @@ ELSEWHERE = (
     "nodes-no-quorum",
     "nodes-cut",
     "nodes-fifty",
+    "alerts",
+    "alert",
+    "alert-ack",
+    "silences",
+    "metrics",
+    "audit",
+    "overview-alerts",
 )
 CASES = [
     *((name, USUAL, "nexa-dark") for name in SCENES),
@@ -38,6 +45,12 @@ CASES = [
     ("overview", USUAL, "monochrome"),
     *(("nodes-seven", size, "nexa-dark") for size in (LARGE, (40, 12))),
     ("nodes-fifty", LARGE, "nexa-dark"),
+    *((name, LARGE, "nexa-dark") for name in ("alerts", "alert", "metrics", "audit")),
+    *(
+        (name, USUAL, theme)
+        for name in ("alerts", "alert", "metrics")
+        for theme in ("nexa-light", "monochrome")
+    ),
     *(("nodes-seven", USUAL, one) for one in ("nexa-light", "ansi-16", "monochrome")),
 ]
 

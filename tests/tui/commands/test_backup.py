@@ -3,18 +3,28 @@
 import io
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from nexa_node.contract.cluster import Growth
-from nexa_node.contract.errors import Conflict, Invalid
+from nexa_node.contract.errors import Conflict, Invalid, Unavailable
+from nexa_node.contract.nodes import NodeStatus
 from nexa_tui.client.archive import Checked
+from tests import builders
 from tests.tui import clusters
 from tests.tui.archives import archive
 from tests.tui.served import Answer, Port, Said, Terminal, port, say
+
+
+def run(number: int) -> NodeStatus:
+    """The node in one of its runs: after it was filled it starts anew."""
+    started = datetime(2026, 11, 1, 12, number, tzinfo=UTC)
+    return builders.node_status(started=started)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +38,7 @@ def there(whole: bytes) -> Iterator[Port]:
         pieces = [whole[at : at + 700] for at in range(0, len(whole), 700)]
         made.answers |= {
             "GET /v1/cluster": clusters.ONE,
+            "GET /v1/node": [run(1), Unavailable("it starts"), run(2)],
             "POST /v1/cluster/backup": Answer(*pieces),
             "POST /v1/cluster/restore": Answer(
                 b'{"action":"restore","phase":"restore","done":1,"total":3}\n',
@@ -247,8 +258,6 @@ class TestRestore:
     def test_a_failure_on_the_way_is_told(
         self, there: Port, tell: Any, path: str, told: Growth | None, words: str
     ) -> None:
-        import msgspec
-
         line = None if told is None else msgspec.json.encode(told) + b"\n"
         there.answers["POST /v1/cluster/restore"] = Answer(
             b'{"action":"restore","phase":"restore"}\n', line
