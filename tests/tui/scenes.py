@@ -484,7 +484,16 @@ async def play(pilot: Pilot[Any], name: str) -> None:
     for key in SCENES[name].keys:
         await pilot.press(key)
         await pilot.pause()
-    for screen in pilot.app.screen_stack:
-        if isinstance(screen, Splash | Dashboard):
-            screen.refresh_view()
-    await pilot.pause()
+    before, now = None, _drawn(pilot)
+    while now != before:  # a layout may follow from what was drawn
+        for screen in pilot.app.screen_stack:
+            if isinstance(screen, Splash | Dashboard):
+                screen.refresh_view()
+        await pilot.pause()
+        await pilot.pause()
+        before, now = now, _drawn(pilot)
+
+
+def _drawn(pilot: Pilot[Any]) -> list[str]:
+    strips = pilot.app.screen._compositor.render_strips()  # pyright: ignore[reportPrivateUsage]  no public way
+    return [strip.text for strip in strips]
