@@ -50,6 +50,7 @@ from tests.tui import alarms, clusters, figures
 URL = "http://127.0.0.1:6392"
 TARGET = Target(url=URL, token="t", name="alpha", source="a scene", pid=4242)
 AT = 1000.0
+_QUESTIONS = frozenset(("metrics", "asked", "detail"))
 Run = Callable[[Pilot[Any]], Awaitable[None]]
 
 
@@ -419,7 +420,7 @@ SCENES: Mapping[str, Scene] = {
     "audit": Scene(heard(picture()), keys=("9",)),
     "metrics": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("7",)),
     "metrics-hair": Scene(
-        heard(picture(alerts=alarms.ALERTS)), keys=("7", "j", "j", *("left",) * 30, "z")
+        heard(picture(alerts=alarms.ALERTS)), keys=("7", "j", "j", "z", *("left",) * 30)
     ),
     "metrics-ask": Scene(heard(picture()), keys=("7", "slash")),
     "help": Scene(heard(picture()), keys=("4", "question_mark")),
@@ -481,17 +482,27 @@ async def play(pilot: Pilot[Any], name: str) -> None:
     """Let the scene come to where it stands still."""
     await pilot.pause()
     await pilot.pause()
+    await _rest(pilot)
     for key in SCENES[name].keys:
         await pilot.press(key)
-        await pilot.pause()
+        await _rest(pilot)
+
+
+async def _rest(pilot: Pilot[Any]) -> None:
+    """Wait until nothing moves: a layout, or a question, may follow from what was drawn."""
     before, now = None, _drawn(pilot)
-    while now != before:  # a layout may follow from what was drawn
+    while now != before or _asks(pilot):
         for screen in pilot.app.screen_stack:
             if isinstance(screen, Splash | Dashboard):
                 screen.refresh_view()
         await pilot.pause()
-        await pilot.pause()
         before, now = now, _drawn(pilot)
+
+
+def _asks(pilot: Pilot[Any]) -> bool:
+    return any(
+        one.group in _QUESTIONS and not one.is_finished for one in pilot.app.workers
+    )
 
 
 def _drawn(pilot: Pilot[Any]) -> list[str]:
