@@ -150,6 +150,11 @@ class LineView(ScrollView, can_focus=True):
         if tell and target != old and count:
             self.post_message(self.Highlighted(self, target, self.line_key(target)))
 
+    def from_the_top(self) -> None:
+        """Scroll no further than the cursor needs: the same however it came to be so."""
+        if self.window:
+            self._scroll_lines(max(0, self._cursor - self.window + 1))
+
     # Keys and the mouse.
 
     def action_move(self, lines: int) -> None:

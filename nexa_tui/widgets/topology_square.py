@@ -35,12 +35,15 @@ class SquareView(LineView):
         if not self.has_focus:
             keys = [name for name, _ in self._square.rows]
             self.move_to(keys.index(about) if about in keys else 0, tell=False)
+            self.from_the_top()
 
     def on_resize(self) -> None:
         """Draw for the new width."""
         super().on_resize()
         if self.size.width != self._drawn_at:
             self._draw()
+        if not self.has_focus:
+            self.from_the_top()
 
     def line_count(self) -> int:
         """One line per node."""
