@@ -275,7 +275,7 @@ def memory(pids: Sequence[int]) -> int:
 
 def run_idle(given: argparse.Namespace) -> tuple[list[str], object]:
     counts = [int(each) for each in given.agents.split(",")]
-    raise_file_limit(max(counts) * 2 + 2000)
+    raise_file_limit(max(counts) + 2000)
     found: dict[str, Any] = {}
     for count in (1, NODES):
         for agents in counts:

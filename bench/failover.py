@@ -1,14 +1,15 @@
 """How long anybody waits when a node of three goes: by fault, in seconds.
 
 Nodes, agents and clients are processes of their own on this machine. The faults are those
-of `tests/system/chaos`; partitions need root. Each node is the victim in turn, always one
-that has an agent at work, and the next fault waits until all is well again.
+of `tests/system/chaos`; partitions need root. The victim is always the node that is the
+controller, and has an agent at work that dies with it; the next fault waits until all is
+well again.
 
-    python bench/failover.py [--runs 6] [--faults kill-both,stop-node,cut] [--json FILE]
+    python bench/failover.py [--runs 10] [--faults kill-both,stop-node,cut] [--json FILE]
 
 - session: until an agent that was at the victim was welcomed by another node
 - task: until a task whose agent died with its node was given to another agent
-- controller: until the survivors had another one; only where the victim was it
+- controller: until a survivor said that another one is it
 - writes: the longest time in which no survivor took a submission
 """
 
@@ -25,6 +26,8 @@ from typing import Any
 
 import httpx
 import msgspec
+from readme import rewrite
+from servers import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,13 +38,21 @@ from tests.system.chaos.vocabulary import VOCABULARY, chosen, unable
 from tests.system.crashes.facts import CAPABILITY
 from tests.system.crashes.figures import quantiles
 
-FAULTS = "kill-node,kill-both,kill-store,stop-node,restart,cut"
+FAULTS = "kill-node,kill-both,stop-node,cut"
 LEASES = {"leases.lease_ms": "30000"}
 """The default: the town's own is shorter."""
 HELD_S = 30.0
-PACE_S = 0.02
+PACE_S = 0.05
 LOOK_S = 0.05
 LONG_MS = 600_000
+SLOTS = 16
+READY_S = 60.0
+SERVICES = ("session", "task", "controller", "writes")
+NOTHING = {"type": CAPABILITY, "data": {"work_ms": 0, "poison": False}}
+
+
+Found = dict[str, dict[str, list[float]]]
+"""By fault and service: seconds of each trial."""
 
 
 class Writer:
@@ -73,7 +84,7 @@ class Writer:
         ) as http:
             while not self._over.wait(PACE_S):
                 try:
-                    answer = http.post("/v1/tasks", json={"type": "nobody"})
+                    answer = http.post("/v1/tasks", json=NOTHING)
                 except httpx.TransportError:
                     continue
                 if answer.is_success:
@@ -88,9 +99,10 @@ class Writer:
 class Trial:
     """One fault at one node, with all that is measured."""
 
-    def __init__(self, town: Town, kind: str, victim: int) -> None:
+    def __init__(self, town: Town, kind: str) -> None:
         self._town = town
-        self._victim = victim
+        self._survivor = 0
+        self._victim = victim = self._controller()
         self._survivor = (victim + 1) % len(town.names)
         step = Step(0.0, kind, victim, HELD_S, chance=1)
         self._fault = VOCABULARY[kind](town, step)
@@ -104,8 +116,8 @@ class Trial:
         self._at_victim("worker", self._doomed, "1")
         task = self._task()
         self._heir = f"heir-{time.monotonic_ns()}"
-        town.client("worker", self._heir, "1")
-        was_controller = self._cluster().get("controller") == town.names[victim]
+        words = (self._heir, str(SLOTS))
+        town.client("worker", *words, first=self._survivor)
         with Writer(town, victim) as writer:
             time.sleep(1.0)  # what is normal
             began = time.monotonic()
@@ -117,7 +129,6 @@ class Trial:
             }
             if self._fault.kind != "kill-store":
                 watch["session"] = lambda: self._is_back(began)
-            if was_controller and self._fault.kind not in {"kill-store", "stop-store"}:
                 watch["controller"] = self._has_another
             self._watch(watch, began)
             striking.join()
@@ -168,6 +179,16 @@ class Trial:
                 return True
         return False
 
+    def _controller(self) -> int:
+        """Which node is the controller."""
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            name = self._cluster().get("controller")
+            if name in self._town.names:
+                return self._town.names.index(name)
+            time.sleep(LOOK_S)
+        raise AssertionError("no node is the controller")
+
     def _has_another(self) -> bool:
         victim = self._town.names[self._victim]
         return self._cluster().get("controller") not in {None, victim}
@@ -189,57 +210,66 @@ class Trial:
             timeout=15.0,
             trust_env=False,
         )
-        for name in (self._agent, self._doomed, self._heir):
-            self._town.clients.pop(name).kill()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=6, help="of each fault")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=10, help="of each fault")
     parser.add_argument("--faults", default=FAULTS)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--write-readme", action="store_true")
     given = parser.parse_args()
-    kinds = chosen(given.faults)
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: Found = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="nexa-bench-") as temporary:
-        folder = Path(temporary)
-        missing = unable(kinds, folder, 3)
-        for kind, why in missing.items():
-            print(f"no {kind} here: {why}", file=sys.stderr)
-        kinds = [kind for kind in kinds if kind not in missing]
-        wired = any(VOCABULARY[kind].needs == "wire" for kind in kinds)
-        with Town(folder, Shape(nodes=3, wired=wired, settings=LEASES)) as town:
-            for run in range(given.runs):
-                for kind in kinds:
-                    told = Trial(town, kind, run % 3).run()
-                    for name, seconds in told.items():
-                        found[kind][name].append(seconds)
-                    words = {name: round(took, 2) for name, took in told.items()}
-                    print(f"{kind} {town.names[run % 3]} {words}", file=sys.stderr)
-                    town.wait_healthy(60.0)
-                    for words_ in town.surprises:
-                        print(words_, file=sys.stderr)
-    _print(found)
+        where = machine(Path(temporary))
+        _trials(Path(temporary), given.faults, given.runs, found)
+    lines = _table(found)
+    print("\n".join(lines))
     if given.json is not None:
-        told_all = {
-            kind: {name: quantiles(values) for name, values in figures.items()}
-            for kind, figures in found.items()
-        }
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(told_all)))
+        given.json.write_bytes(msgspec.json.encode({"machine": where, "all": found}))
+    if given.write_readme:
+        rewrite("failover", lines, where=where, runs=given.runs)
     return 0
 
 
-def _print(found: dict[str, dict[str, list[float]]]) -> None:
-    names = ("session", "task", "controller", "writes")
-    print(f"{'seconds, p50 / max':<20}" + "".join(f"{name:>16}" for name in names))
+def _trials(folder: Path, faults: str, runs: int, found: Found) -> None:
+    """Have the faults take turns."""
+    kinds = chosen(faults)
+    missing = unable(kinds, folder, 3)
+    for kind, why in missing.items():
+        print(f"no {kind} here: {why}", file=sys.stderr)
+    kinds = [kind for kind in kinds if kind not in missing]
+    wired = any(VOCABULARY[kind].needs == "wire" for kind in kinds)
+    with Town(folder, Shape(nodes=3, wired=wired, settings=LEASES)) as town:
+        for kind in kinds * runs:
+            try:
+                told = Trial(town, kind).run()
+            finally:
+                for name in list(town.clients):
+                    town.clients.pop(name).kill()
+            for name, seconds in told.items():
+                found[kind][name].append(seconds)
+            words = {name: round(took, 2) for name, took in told.items()}
+            print(f"{kind} {words}", file=sys.stderr, flush=True)
+            for wrong in [*town.wait_healthy(READY_S), *town.surprises]:
+                print(wrong, file=sys.stderr)
+
+
+def _table(found: Found) -> list[str]:
+    lines = [
+        f"| seconds, p50 / worst | {' | '.join(SERVICES)} | trials |",
+        "| --- |" + " --- |" * (len(SERVICES) + 1),
+    ]
     for kind, figures in found.items():
         cells = [
             f"{quantiles(figures[name])['p50_s']:.1f} / {max(figures[name]):.1f}"
             if figures.get(name)
-            else "-"
-            for name in names
+            else "–"
+            for name in SERVICES
         ]
-        print(f"{kind:<20}" + "".join(f"{cell:>16}" for cell in cells))
+        count = max(map(len, figures.values()))
+        lines.append(f"| `{kind}` | {' | '.join(cells)} | {count} |")
+    return lines
 
 
 if __name__ == "__main__":

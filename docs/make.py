@@ -1,17 +1,20 @@
 """Make what the documents take from the code: `python docs/make.py`.
 
-Writes docs/nexa.v1.schema.json, and in docs/protocol.md whatever stands between
+Writes docs/nexa.v1.schema.json, and in the pages named below whatever stands between
 `<!-- made: NAME -->` and `<!-- /made -->`. A test fails when it was not run.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nexa_node.contract import errors, frames, schema
+from nexa_node.core.exposition import Histogram
 
 FOLDER = Path(__file__).parent
+PAGES = ("protocol.md", "metrics.md")
 _MADE = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- /made -->)", re.DOTALL)
 
 Document = dict[str, Any]
@@ -56,10 +59,30 @@ def structs() -> str:
     )
 
 
+def metrics() -> str:
+    """The table of metrics: of all parts that measure, moved once each for their labels."""
+    sys.path.insert(0, str(FOLDER.parent))
+    from tests.node.services.metrics.moving import MOVES, Rig
+
+    rig = Rig()
+    for move in MOVES.values():
+        move(rig)
+    rows = ["| metric | kind | labels | |", "| --- | --- | --- | --- |"]
+    for name, family in sorted(rig.families().items()):
+        children = family.series if isinstance(family, Histogram) else family.samples
+        labels = " ".join(
+            f"`{label}`" for label in (children[0].labels if children else ())
+        )
+        kind = type(family).__name__.lower()
+        rows.append(f"| `{name}` | {kind} | {labels} | {_one_line(family.help)} |")
+    return "\n".join(rows)
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "errors": refusals,
     "structs": structs,
+    "metrics": metrics,
 }
 
 
@@ -126,8 +149,9 @@ def _one_line(text: str) -> str:
 
 def main() -> None:
     """Write them."""
-    protocol = FOLDER / "protocol.md"
-    protocol.write_text(page(protocol.read_text()))
+    for name in PAGES:
+        document = FOLDER / name
+        document.write_text(page(document.read_text()))
     (FOLDER / "nexa.v1.schema.json").write_text(schema.text())
 
 

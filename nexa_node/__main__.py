@@ -1,4 +1,4 @@
-"""`python -m nexa_node run|check|config`: the node, its self-test, its settings."""
+"""`python -m nexa_node run|check|config|rules`: the node, its self-test, its settings, rule files."""
 
 import sys
 
@@ -18,7 +18,11 @@ def main(arguments: list[str]) -> int:
         from nexa_node.wiring.config import main as config
 
         return config(rest)
-    sys.stderr.write("usage: python -m nexa_node run|check|config\n")
+    if verb == "rules":
+        from nexa_node.wiring.rules import main as rules
+
+        return rules(rest)
+    sys.stderr.write("usage: python -m nexa_node run|check|config|rules\n")
     return 2
 
 

@@ -6,21 +6,40 @@ contract test per port runs over both. Every coroutine here may raise
 that is not named.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from nexa_node.contract.access import RoleName
+from nexa_node.contract.access import Role, RoleName, Scope
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alert_records import AlertRecord
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertChange,
+    Evidence,
+    EvidenceLine,
+    Silence,
+)
+from nexa_node.contract.audit import (
+    AuditEntry,
+    AuditRecord,
+    AuditVerdict,
+    Checkpoint,
+)
 from nexa_node.contract.cluster import Beat, Growth, NodeEntry
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import Message
 from nexa_node.contract.nodes import HostSample, Route, StreamPlace
+from nexa_node.contract.notifications import Delivery as Notified
+from nexa_node.contract.shared import ConflictRecord
 from nexa_node.contract.tasks import Json, Task, TaskSummary
+from nexa_node.core.alerting.notifying.notices import Notification
+from nexa_node.core.alerting.notifying.tracks import Track
+from nexa_node.core.shared import Record as SharedRecord
 
 T = TypeVar("T")
 
@@ -451,8 +470,12 @@ class Objects(Protocol):
     What is not stored to its end is never seen by anybody.
     """
 
-    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> StoredObject:
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, limit: int, shelf: str = ""
+    ) -> StoredObject:
         """Store what comes, in chunks of any size, until it ends.
+
+        What is on a shelf, a namespace, is found there only.
 
         The same content is one object; it is kept anew for the whole time.
 
@@ -461,7 +484,9 @@ class Objects(Protocol):
         """
         ...
 
-    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]] | None:
+    async def get(
+        self, sha256: str, *, shelf: str = ""
+    ) -> tuple[int, AsyncIterator[bytes]] | None:
         """Find an object: its size and its pieces, in order; None if there is none.
 
         Raises:
@@ -500,6 +525,16 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created: datetime
     expires: datetime | None
+    scope: Scope = Scope()
+    last_used: datetime | None = None
+    """To about ten minutes."""
+    generation: int = 0
+    """How often it got a new secret."""
+    rotated: datetime | None = None
+    """When it got this one."""
+    former_sha256: str = ""
+    """Of the secret before; good until `former_until`."""
+    former_until: datetime | None = None
 
 
 class TokenRecords(Protocol):
@@ -509,12 +544,36 @@ class TokenRecords(Protocol):
         """Store a token's record."""
         ...
 
+    async def replace(self, record: TokenRecord, *, revision: int) -> int:
+        """Store it if the newest is still at that revision; the new one.
+
+        Raises:
+            Conflict: Somebody wrote first, or it was revoked.
+        """
+        ...
+
     async def delete(self, token_id: str) -> bool:
         """Revoke; False if there was none."""
         ...
 
     def watch(self) -> AsyncIterator[Versioned[TokenRecord] | Removed | Caught]:
         """Every record, then `Caught`, then every change. Survives reconnects."""
+        ...
+
+
+class RoleRecords(Protocol):
+    """The cluster's own roles, by name."""
+
+    async def put(self, role: Role) -> None:
+        """Store a role, in place of the one of that name."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Forget one; False if there was none."""
+        ...
+
+    def watch(self) -> AsyncIterator[Versioned[Role] | Removed | Caught]:
+        """Every role, then `Caught`, then every change. Survives reconnects."""
         ...
 
 
@@ -557,6 +616,11 @@ class Store(Protocol):
     objects: Objects
     events: EventLog
     tokens: TokenRecords
+    roles: RoleRecords
+    alerts: "AlertRecords"
+    silences: "SilenceRecords"
+    evidence: "EvidenceRecords"
+    alert_log: "AlertLog"
 
     def health(self) -> StoreHealth:
         """Tell how it is, from memory."""
@@ -671,6 +735,54 @@ class NodeCalls(Protocol):
         ...
 
 
+class Tick(msgspec.Struct, frozen=True, array_like=True):
+    """What one node measured at one moment, for all others; never stored.
+
+    Series have numbers, told once: a node that was not there then asks for all of them.
+    """
+
+    node: str
+    run: str
+    """Numbers hold as long as this is the same."""
+    at_ms: int
+    first: int
+    """The number of the first of `added`."""
+    added: tuple[tuple[str, dict[str, str]], ...]
+    """Series that are new: `counter` or `gauge`, and the labels."""
+    values: bytes
+    """A float64, little-endian, for every number; Prometheus' stale NaN: it ended."""
+    sent: float = 0.0
+    """When, by its clock; seconds since 1970."""
+
+
+class Ticks(Protocol):
+    """Measurements between nodes. Not stored."""
+
+    async def send(self, tick: Tick) -> None:
+        """Tell all others."""
+        ...
+
+    def arrivals(self) -> AsyncIterator[Tick]:
+        """What others tell from now on; maybe our own, too."""
+        ...
+
+
+class HistoryFile(Protocol):
+    """This node's own figures over time, between two runs. May block: use a thread."""
+
+    def read(self) -> bytes | None:
+        """What was written last; None if nothing was."""
+        ...
+
+    def write(self, content: bytes) -> None:
+        """Replace it, whole or not at all."""
+        ...
+
+    def set_aside(self) -> str:
+        """Put away what can't be read, for whoever wants to look; its path."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StorePeer:
     """A member of the store's meta group, as its Raft has it."""
@@ -729,6 +841,214 @@ class StoreCluster(Protocol):
         ...
 
 
+# -- notifications ---------------------------------------------------------------
+
+
+class Deliveries(Protocol):
+    """What was told to whom: a contested record for each receiver and group, and a log.
+
+    Both survive the node that wrote them. A record that nobody wrote for
+    `core.alerting.notifying.tracks.FORGET_AFTER` may be gone.
+    """
+
+    async def tracks(self) -> list[Versioned[Track]]:
+        """Every record there is, committed."""
+        ...
+
+    async def put(self, track: Track, *, revision: int) -> int:
+        """Store it if it is still at `revision`, 0: if there is none; the new revision.
+
+        Raises:
+            Conflict: Another node wrote first; read again.
+        """
+        ...
+
+    async def note(self, entry: Notified) -> None:
+        """Append to the log."""
+        ...
+
+    async def recent(self, *, limit: int) -> list[Notified]:
+        """The newest entries of the log, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How one attempt to notify ended."""
+
+    delivered: bool
+    detail: str
+    """What was answered, or why it failed. Holds no secret."""
+    retry: bool = False
+    """The same may arrive if it is tried again."""
+    after_s: float | None = None
+    """The receiver asked to be left alone for so long."""
+
+
+class Sender(Protocol):
+    """One receiver's way in."""
+
+    async def send(self, notification: Notification) -> Sent:
+        """Deliver it. Never raises but when cancelled; safe to be done twice."""
+        ...
+
+
+class Heart(Protocol):
+    """Somebody outside who minds when we fall silent."""
+
+    async def beat(self) -> Sent:
+        """Tell that we are there."""
+        ...
+
+
+class AlertmanagerServer(Protocol):
+    """All members of an Alertmanager's cluster, by API v2."""
+
+    async def push(self, alerts: Sequence[Alert], *, ends: datetime) -> tuple[str, ...]:
+        """Tell every member of alerts; those that fire count as over after `ends`.
+
+        Returns:
+            Why some members did not take them.
+
+        Raises:
+            Unavailable: Not one member took them.
+        """
+        ...
+
+    async def silences(self) -> list[Silence]:
+        """All silences that are in force or will be."""
+        ...
+
+    async def put_silence(self, silence: Silence) -> str:
+        """Make a silence, or change the one with its id; the id it has then.
+
+        One without an id is new.
+
+        Raises:
+            Invalid: It was refused; the message is Alertmanager's.
+        """
+        ...
+
+    async def expire(self, silence_id: str) -> None:
+        """End a silence; no error if it is over."""
+        ...
+
+    async def status(self) -> str:
+        """Say which version answers, and how its cluster is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignAlert:
+    """An alert that somebody else evaluated, while it is pending or fires."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    """`alertname` included."""
+    annotations: Mapping[str, str]
+    value: float
+    firing: bool
+    since: float
+    """When it was seen first, seconds since 1970."""
+    fired: float | None
+    group: str
+    """Of its rule."""
+
+
+class ForeignRules(Protocol):
+    """A Prometheus that evaluates rules."""
+
+    async def alerts(self) -> list[ForeignAlert]:
+        """The alerts that are on.
+
+        Raises:
+            Unavailable: It does not answer, or not what its API promises.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFigures:
+    """The machine and this process, as its metrics tell them: base units, counted on."""
+
+    cpu_s: Mapping[str, float]
+    """Processor time of all cores since the machine began, by mode."""
+    cores: int
+    load1: float
+    memory_total: int
+    memory_available: int
+    swap_used: int
+    filesystems: Mapping[str, tuple[int, int]]
+    """Size and what is free, bytes; by mount point."""
+    disks: Mapping[str, tuple[int, int, float]]
+    """Bytes read and written, and seconds busy; by device."""
+    networks: Mapping[str, tuple[int, int, int, int]]
+    """Bytes received and sent, packets dropped and damaged on the way in; by device."""
+    pressure: Mapping[str, float]
+    """Share of the last minute that something waited for it; where the system tells."""
+    process: Mapping[str, float]
+    """By the standard names: `process_open_fds` and so on."""
+
+
+class HostMeasure(Protocol):
+    """What the machine has counted."""
+
+    def figures(self) -> HostFigures:
+        """Read them now; a few milliseconds at most."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFigures:
+    """What the store's server and the connection to it have counted."""
+
+    storage_used: int = 0
+    storage_limit: int = 0
+    """Bytes; 0 if there is none."""
+    slow_consumers: int = 0
+    reconnects: int = 0
+
+
+class SharedRecords(Protocol):
+    """Users' shared state: buckets of values."""
+
+    async def get(self, bucket: str, key: str = "") -> Versioned[SharedRecord] | None:
+        """Read a value, committed; without a key the bucket itself."""
+        ...
+
+    async def put(
+        self, bucket: str, key: str, record: SharedRecord, *, revision: int
+    ) -> int | None:
+        """Store if it is still at `revision`, 0: if there is none; None if it is not."""
+        ...
+
+    async def delete(self, bucket: str, key: str, *, revision: int) -> bool:
+        """Remove if it is still at `revision`; False if it is not."""
+        ...
+
+    def all(
+        self, bucket: str = ""
+    ) -> AsyncIterator[tuple[str, Versioned[SharedRecord]]]:
+        """Every value of a bucket with its key; without a name, every bucket."""
+        ...
+
+
+class ConflictLog(Protocol):
+    """Conflicts that were settled. Kept for 30 days."""
+
+    async def add(self, record: ConflictRecord) -> None:
+        """Keep it; one of the same id is kept as it is."""
+        ...
+
+    async def get(self, conflict: str) -> ConflictRecord | None:
+        """Read one."""
+        ...
+
+    async def all(self) -> list[ConflictRecord]:
+        """Every one, the newest first."""
+        ...
+
+
 class HostProbe(Protocol):
     """The machine's figures."""
 
@@ -741,4 +1061,189 @@ class HostProbe(Protocol):
         ...
 
 
+# -- alerts --------------------------------------------------------------------
+
+
+class AlertRecords(Protocol):
+    """The board, by fingerprint. Contested: compare-and-set, and the loser is told."""
+
+    async def get(self, fingerprint: str) -> Versioned[AlertRecord] | None:
+        """Read the newest committed record."""
+        ...
+
+    async def create(self, record: AlertRecord) -> int | None:
+        """Store the first record; its revision, or None if there is one already."""
+        ...
+
+    async def update(self, record: AlertRecord, *, revision: int) -> int:
+        """Store it if the record is still at `revision`; the new revision.
+
+        Raises:
+            Conflict: Somebody wrote first; read again.
+        """
+        ...
+
+    async def delete(self, fingerprint: str, *, revision: int) -> None:
+        """Take it off the board if it is still at `revision`; no error if it is gone.
+
+        Raises:
+            Conflict: Somebody wrote first; read again.
+        """
+        ...
+
+    def watch(self) -> AsyncIterator[Versioned[AlertRecord] | Removed | Caught]:
+        """Every record, then `Caught`, then every change. Survives reconnects."""
+        ...
+
+
+class SilenceRecords(Protocol):
+    """Silences, by id; those that are over too, until they are deleted."""
+
+    async def put(self, silence: Silence) -> None:
+        """Store it."""
+        ...
+
+    async def delete(self, silence_id: str) -> None:
+        """Forget one; no error if there is none."""
+        ...
+
+    def watch(self) -> AsyncIterator[Versioned[Silence] | Removed | Caught]:
+        """Every silence, then `Caught`, then every change. Survives reconnects."""
+        ...
+
+
+class EvidenceRecords(Protocol):
+    """What was the case when an alert fired last, by fingerprint; kept a week."""
+
+    async def get(self, fingerprint: str) -> Evidence | None:
+        """Read it."""
+        ...
+
+    async def put(self, fingerprint: str, evidence: Evidence) -> None:
+        """Keep it, in place of what was there."""
+        ...
+
+
+class AlertLog(Protocol):
+    """What became of alerts. Append only, kept as long as `[retention]` says."""
+
+    async def append(self, change: AlertChange) -> None:
+        """Store one line; the same id twice is stored once."""
+        ...
+
+    async def read(
+        self, *, fingerprint: str | None = None, before: int | None = None, limit: int
+    ) -> list[tuple[int, AlertChange]]:
+        """Lines and their positions, the newest first.
+
+        Args:
+            fingerprint: Of one alert only.
+            before: Only what stands before this position.
+            limit: So many at most; fewer mean that there are no more.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """A file of rules, as an operator wrote it."""
+
+    name: str
+    text: str
+    error: str = ""
+    """Why it could not be read; then there is no text."""
+
+
+class RuleFiles(Protocol):
+    """The operator's rule files. May block: called in a thread."""
+
+    def stamp(self) -> object:
+        """Something that is another once a file was added, removed or written."""
+        ...
+
+    def read(self) -> tuple[RuleFile, ...]:
+        """All of them, by name."""
+        ...
+
+
+class Witness(Protocol):
+    """What this process can say of a moment."""
+
+    async def log(self, since: datetime, until: datetime) -> tuple[EvidenceLine, ...]:
+        """Lines that this node logged then, the oldest first, at most 100."""
+        ...
+
+    async def profile(self) -> tuple[str, ...]:
+        """The functions in which this process spends its time now, the first first.
+
+        Looks for a second, at a cost of less than a hundredth of a processor.
+        """
+        ...
+
+
 SampleSink = Callable[[HostSample], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTail:
+    """How far a chain of the audit is."""
+
+    chain: str
+    seq: int
+    head: str
+    """The hash of record `seq`."""
+
+
+class AuditFiles(Protocol):
+    """A node's own audit: lines that are only ever added to."""
+
+    async def open(self, new_chain: str) -> AuditTail:
+        """Go on where the last process stopped, or begin `new_chain`.
+
+        Raises:
+            Unavailable: What is there can't be used.
+        """
+        ...
+
+    async def append(self, lines: Sequence[bytes], tail: AuditTail) -> None:
+        """Add lines, synced, all or none; `tail` is where the chain is afterwards.
+
+        Raises:
+            Unavailable: Nothing was added.
+        """
+        ...
+
+    async def newest(
+        self,
+        takes: Callable[[AuditEntry], bool],
+        *,
+        limit: int,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> list[AuditRecord]:
+        """Read what `takes` accepts, the newest first, at most `limit`."""
+        ...
+
+    async def verify(self, points: Sequence[Checkpoint]) -> AuditVerdict:
+        """Read the whole chain and compare it with checkpoints."""
+        ...
+
+    async def retire(self, *, older_than: float, more_than_bytes: int) -> int:
+        """Remove the oldest segments; how many."""
+        ...
+
+
+class Checkpoints(Protocol):
+    """Checkpoints of all nodes' audits, kept by the cluster."""
+
+    async def put(self, point: Checkpoint) -> None:
+        """Keep one; older ones of the chain stay.
+
+        Raises:
+            Unavailable: It is not kept.
+        """
+        ...
+
+    async def all(self) -> list[Checkpoint]:
+        """Every one there is."""
+        ...

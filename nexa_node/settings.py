@@ -3,20 +3,25 @@
 import msgspec
 
 from nexa_node.core.policies import (
+    AlertingPolicy,
     CanaryPolicy,
     CheckSpec,
     ClusterPolicy,
     HttpPolicy,
+    InhibitPolicy,
     LeasePolicy,
     LogPolicy,
     NodePolicy,
     Policy,
     QueuePolicy,
+    ReceiverPolicy,
     RetentionPolicy,
+    RoutePolicy,
     SamplePolicy,
     SelfTestPolicy,
     SessionPolicy,
     StorePolicy,
+    WatchdogPolicy,
 )
 
 
@@ -34,5 +39,10 @@ class Settings(Policy, frozen=True, kw_only=True):
     sampling: SamplePolicy = SamplePolicy()
     selftest: SelfTestPolicy = SelfTestPolicy()
     log: LogPolicy = LogPolicy()
+    alerting: AlertingPolicy = AlertingPolicy()
     queues: tuple[QueuePolicy, ...] = msgspec.field(default=(), name="queue")
     checks: tuple[CheckSpec, ...] = msgspec.field(default=(), name="check")
+    receivers: tuple[ReceiverPolicy, ...] = msgspec.field(default=(), name="receiver")
+    routes: tuple[RoutePolicy, ...] = msgspec.field(default=(), name="route")
+    inhibits: tuple[InhibitPolicy, ...] = msgspec.field(default=(), name="inhibit")
+    watchdogs: tuple[WatchdogPolicy, ...] = msgspec.field(default=(), name="watchdog")

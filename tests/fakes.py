@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from nexa_node.contract.access import Role
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alert_records import AlertRecord
+from nexa_node.contract.alerts import AlertChange, Evidence, Silence
 from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
@@ -381,10 +384,29 @@ class MemoryTokens:
     async def put(self, record: TokenRecord) -> None:
         await self.bucket.write(record.id, record)
 
+    async def replace(self, record: TokenRecord, *, revision: int) -> int:
+        return await self.bucket.swap(record.id, record, revision)
+
     async def delete(self, token_id: str) -> bool:
         return await self.bucket.remove(token_id)
 
     def watch(self) -> AsyncIterator[Versioned[TokenRecord] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+class MemoryRoles:
+    """`ports.RoleRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Role] = Bucket(door, "roles")
+
+    async def put(self, role: Role) -> None:
+        await self.bucket.write(role.name, role)
+
+    async def delete(self, name: str) -> bool:
+        return await self.bucket.remove(name)
+
+    def watch(self) -> AsyncIterator[Versioned[Role] | Removed | Caught]:
         return self.bucket.watch()
 
 
@@ -783,7 +805,9 @@ class MemoryObjects:
         self._age_s = objects_age_s(retention)
         self.kept: dict[str, tuple[bytes, float]] = {}
 
-    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> StoredObject:
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, limit: int, shelf: str = ""
+    ) -> StoredObject:
         await self._door.enter("objects.put")
         cutter, whole = Cutter(limit), bytearray()
         async for chunk in chunks:
@@ -791,13 +815,15 @@ class MemoryObjects:
                 whole += piece
         whole += b"".join(cutter.finish())
         until = self._clock.monotonic() + self._age_s
-        self.kept[cutter.sha256] = bytes(whole), until
+        self.kept[cutter.sha256 + shelf] = bytes(whole), until
         self._door.leave("objects.put")
         return StoredObject(cutter.sha256, cutter.size)
 
-    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]] | None:
+    async def get(
+        self, sha256: str, *, shelf: str = ""
+    ) -> tuple[int, AsyncIterator[bytes]] | None:
         await self._door.enter("objects.get")
-        content, until = self.kept.get(sha256, (b"", 0.0))
+        content, until = self.kept.get(sha256 + shelf, (b"", 0.0))
         if until <= self._clock.monotonic():
             return None
         return len(content), self._pieces(content)
@@ -838,6 +864,88 @@ class MemoryEvents:
         return self._hub.subscribe()
 
 
+class MemoryAlerts:
+    """`ports.AlertRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[AlertRecord] = Bucket(door, "alerts")
+
+    def seed(self, *records: AlertRecord) -> None:
+        for record in records:
+            self.bucket.set(record.alert.fingerprint, record)
+
+    async def get(self, fingerprint: str) -> Versioned[AlertRecord] | None:
+        return await self.bucket.read(fingerprint)
+
+    async def create(self, record: AlertRecord) -> int | None:
+        return await self.bucket.create(record.alert.fingerprint, record)
+
+    async def update(self, record: AlertRecord, *, revision: int) -> int:
+        return await self.bucket.swap(record.alert.fingerprint, record, revision)
+
+    async def delete(self, fingerprint: str, *, revision: int) -> None:
+        await self.bucket.remove(fingerprint, revision=revision)
+
+    def watch(self) -> AsyncIterator[Versioned[AlertRecord] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+class MemorySilences:
+    """`ports.SilenceRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Silence] = Bucket(door, "silences")
+
+    async def put(self, silence: Silence) -> None:
+        await self.bucket.write(silence.id, silence)
+
+    async def delete(self, silence_id: str) -> None:
+        await self.bucket.remove(silence_id)
+
+    def watch(self) -> AsyncIterator[Versioned[Silence] | Removed | Caught]:
+        return self.bucket.watch()
+
+
+class MemoryEvidence:
+    """`ports.EvidenceRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Evidence] = Bucket(door, "evidence")
+
+    async def get(self, fingerprint: str) -> Evidence | None:
+        seen = await self.bucket.read(fingerprint)
+        return None if seen is None else seen.value
+
+    async def put(self, fingerprint: str, evidence: Evidence) -> None:
+        await self.bucket.write(fingerprint, evidence)
+
+
+class MemoryAlertLog:
+    """`ports.AlertLog`."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.lines: list[AlertChange] = []
+
+    async def append(self, change: AlertChange) -> None:
+        await self.door.enter("alert_log.append")
+        if all(line.id != change.id for line in self.lines):
+            self.lines.append(change)
+        self.door.leave("alert_log.append")
+
+    async def read(
+        self, *, fingerprint: str | None = None, before: int | None = None, limit: int
+    ) -> list[tuple[int, AlertChange]]:
+        await self.door.enter("alert_log.read")
+        found = [
+            (seq, line)
+            for seq, line in enumerate(self.lines, start=1)
+            if fingerprint in (None, line.fingerprint)
+            and (before is None or seq < before)
+        ]
+        return found[::-1][:limit]
+
+
 class MemoryStore:
     """`ports.Store`: all of them behind one door."""
 
@@ -861,6 +969,11 @@ class MemoryStore:
         self.objects = MemoryObjects(self.door, self.clock, self.retention)
         self.events = MemoryEvents(self.door)
         self.tokens = MemoryTokens(self.door)
+        self.roles = MemoryRoles(self.door)
+        self.alerts = MemoryAlerts(self.door)
+        self.silences = MemorySilences(self.door)
+        self.evidence = MemoryEvidence(self.door)
+        self.alert_log = MemoryAlertLog(self.door)
         self.restarts = 0
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.audit import AuditVerdict
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import NotFound
@@ -20,6 +21,12 @@ from nexa_node.core.health import assess_cluster
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
 from nexa_node.services.access.access import Access
 from nexa_node.services.access.permissions import Permissions
+from nexa_node.services.access.roles import RoleBook
+from nexa_node.services.access.view import View
+from nexa_node.services.alerting.desk import NotificationDesk
+from nexa_node.services.alerting.watchdogs import Watchdogs
+from nexa_node.services.api import PrometheusAnswer, PrometheusCall
+from nexa_node.services.audit_api import AuditFilter
 from nexa_node.services.directory.directory import Directory
 from nexa_node.services.health.condition import Condition
 from nexa_node.services.health.draining import Drain
@@ -27,13 +34,40 @@ from nexa_node.services.health.sampler import Sampler
 from nexa_node.services.health.supervisor import Supervisor
 from nexa_node.services.journal.feed import Feed
 from nexa_node.services.journal.journal import EventJournal
+from nexa_node.services.metrics.readings import families
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
+from nexa_node.services.shared.state import SharedState
 from nexa_node.services.tasks.canary import CanaryFigures
 from nexa_node.services.tasks.retirement import Retirement
 from tests import builders
+from tests.alert_rig import AlertNode, AlertTown
+from tests.alerting import MemoryDeliveries, around
 from tests.fakes import CountingEntropy, FakeProbe, MemoryStore, settle
+from tests.shared_fakes import MemoryConflicts, MemoryShared
+
+
+class AskedPrometheus:
+    """Prometheus' API: keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[PrometheusCall] = []
+
+    async def ask(self, call: PrometheusCall) -> PrometheusAnswer:
+        self.asked.append(call)
+        return PrometheusAnswer(b"{}")
+
+
+class Audit:
+    """An audit in which nothing was written down."""
+
+    async def page(self, query: AuditFilter) -> Page[Any]:
+        del query
+        return Page(items=())
+
+    async def verify(self) -> AuditVerdict:
+        return AuditVerdict(status="ok", records=0)
 
 
 class ClusterDesk:
@@ -53,6 +87,10 @@ class ClusterDesk:
     async def remove(self, name: str, *, by: str, dry_run: bool) -> ClusterChange:
         self.asked.append(("remove", name, by, dry_run))
         return ClusterChange(done=not dry_run, what="removed")
+
+    async def rotate(self, *, by: str, dry_run: bool) -> ClusterChange:
+        self.asked.append(("rotate", by, dry_run))
+        return ClusterChange(done=not dry_run, what="rotated")
 
     async def set_replicas(
         self, copies: int, *, by: str, dry_run: bool
@@ -158,12 +196,12 @@ class Desk:
         self.asked.append(("read", query))
         return Page(items=())
 
-    async def put(self, chunks: Any) -> ObjectRef:
+    async def put(self, chunks: Any, *, shelf: str = "") -> ObjectRef:
         sizes = [len(chunk) async for chunk in chunks]
         self.asked.append(("put", sum(sizes)))
         return ObjectRef(ref="nexa:object/0", size=sum(sizes), sha256="0")
 
-    async def get(self, sha256: str) -> tuple[int, Any]:
+    async def get(self, sha256: str, *, shelves: Any = ()) -> tuple[int, Any]:
         self.asked.append(("get", sha256))
         return 0, builders.nothing()
 
@@ -206,11 +244,13 @@ class Scene:
             events=self.store.events, clock=self.clock, node="alpha", entropy=entropy
         )
         self.supervisor = Supervisor(clock=self.clock, journal=self.journal)
+        self.role_book = RoleBook(roles=self.store.roles, journal=self.journal)
         self.access = Access(
             tokens=self.store.tokens,
             clock=self.clock,
             journal=self.journal,
             entropy=entropy,
+            rights=self.role_book.permissions,
         )
         self.directory = Directory(
             tasks=self.store.tasks,
@@ -252,7 +292,14 @@ class Scene:
             journal=self.journal,
             picture=self.picture,
         )
-        self.feed = Feed(snapshot=self.condition.snapshot, counts=self.directory.counts)
+        self.feed = Feed(
+            snapshot=self.condition.snapshot,
+            counts=self.directory.counts,
+            view=lambda identity: View(identity, self.directory),
+        )
+        self.role_book.on_changed(self.access.role_changed)
+        self.access.on_retired(self.feed.retired)
+        self.access.on_changed(self.feed.changed)
         self.directory.subscribe(self.feed.tell)
         self.condition.on_change(self.feed.tell)
         self.access.on_ended(self.desk.revoked)
@@ -273,9 +320,6 @@ class Scene:
             directory=self.directory,
             sampler=self.sampler,
             store_health=self.store.health,
-            sessions=self.desk,
-            dispatch=self.desk,
-            feed=self.feed,
             access=self.access,
             permissions=self.permissions,
             journal=self.journal,
@@ -285,12 +329,23 @@ class Scene:
             refused={"waiting": 2},
         )
         self.cluster_desk = ClusterDesk()
+        self.notices = NotificationDesk(
+            {},
+            MemoryDeliveries(),
+            MemoryDeliveries(),
+            around(self.clock),
+            watchdogs=Watchdogs(("uptime",), self.clock),
+        )
+        self.prometheus = AskedPrometheus()
+        self.alerting = AlertNode(AlertTown(store=self.store), "alpha")
         self.relay = Relay(self.desk, self.directory)
         self.node = Node(
             condition=self.condition,
-            readings=self.readout.read,
+            figures=lambda: families(self.readout.read()),
+            prometheus_desk=self.prometheus,
             permissions=self.permissions,
             access=self.access,
+            role_book=self.role_book,
             directory=self.directory,
             records=self.store.tasks,
             sessions=self.desk,
@@ -308,6 +363,16 @@ class Scene:
             writable=lambda: None,
             changes=self.cluster_desk,
             archive=self.cluster_desk,
+            notices=self.notices,
+            shared=SharedState(
+                records=MemoryShared(),
+                conflicts=MemoryConflicts(),
+                clock=self.clock,
+                journal=self.journal,
+                node="alpha",
+            ),
+            alerting=self.alerting.desk,
+            auditing=Audit(),
         )
         for name, loop in self.loops():
             self.supervisor.add(name, loop)
@@ -331,6 +396,7 @@ class Scene:
     def loops(self) -> list[tuple[str, Any]]:
         return [
             ("journal", self.journal.run),
+            ("roles", self.role_book.watch),
             ("tokens", self.access.watch),
             ("token-expiry", self.access.expire),
             ("tasks-watch", self.directory.watch_tasks),

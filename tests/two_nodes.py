@@ -250,6 +250,7 @@ class Member(Rig):
             ledger=self.ledger,
             agents=store.agents,
             sessions=store.sessions,
+            queue=store.queue,
             living=lambda: town.living,
             id_of=lambda each: f"id-{each}",
             clock=self.clock,

@@ -136,7 +136,8 @@ def closed(error: ConnectionClosed, *, incarnation: str) -> NexaError | Trouble:
     A NexaError when the agent must not come back: closes of 4500 and up, and 4409 when
     another agent of the same name took over. The reason of a 4409 may end in the
     other's incarnation, `taken_over:<incarnation>`; an older one than ours is a zombie
-    that we fence by coming back.
+    that we fence by coming back, and our own is a hello that we gave up and that a slow
+    node took all the same.
     """
     frame = error.rcvd
     if frame is None:
@@ -144,6 +145,8 @@ def closed(error: ConnectionClosed, *, incarnation: str) -> NexaError | Trouble:
     reason = frame.reason[:_REASON_LIMIT]
     if frame.code == CLOSE_TAKEN_OVER:
         other = reason.partition(":")[2].strip()
+        if other == incarnation:
+            return Trouble("a connection that was given up took over for a moment")
         if other and other < incarnation:
             return Trouble("an older process with this id took over for a moment")
         return Conflict(

@@ -1,12 +1,14 @@
-"""Who may call, and as what."""
+"""Who may call, as what, and how far that reaches."""
 
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-RoleName = Literal["viewer", "operator", "admin", "auditor", "agent", "node"]
-ROLES: tuple[RoleName, ...] = (
+BuiltInRole = Literal["viewer", "operator", "admin", "auditor", "agent", "node"]
+RoleName = str
+"""One of `ROLES`, or a custom role of the cluster: a slug."""
+ROLES: tuple[BuiltInRole, ...] = (
     "viewer",
     "operator",
     "admin",
@@ -14,6 +16,46 @@ ROLES: tuple[RoleName, ...] = (
     "agent",
     "node",
 )
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a role may do. There are no denials: what nobody allowed is refused."""
+
+    allow: str
+    """`resource:verb`, `tasks:read` say; either half may be `*`."""
+    on: str = ">"
+    """Which ones: dotted names as NATS has them, the namespace first. `*` is one token,
+    `>` all that are left: `team-a.>`, `*.topic.orders.>`."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a token reaches within what its role may. Empty: as far as the role."""
+
+    namespaces: tuple[str, ...] = ()
+    """Nothing outside of these exists for the holder; none named: all."""
+    may_send: tuple[str, ...] | None = None
+    """Messages go only to these: `topic:orders.>`, `agent:bob`, `capability:wc`,
+    `broadcast`."""
+    may_receive: tuple[str, ...] | None = None
+    """Only these: `topic:orders.>` to subscribe to, `capability:wc` to get tasks for. Its
+    own inbox an agent always reads."""
+    may_submit: tuple[str, ...] | None = None
+    """Tasks of these types only: `capability:wc`."""
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True):
+    """What its holders may do."""
+
+    name: RoleName
+    permissions: tuple[Permission, ...]
+    built_in: bool = False
+
+
+class NewRole(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/roles; one of that name is replaced."""
+
+    name: RoleName
+    permissions: tuple[Permission, ...]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +66,29 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     role: RoleName
     name: str
     expires: datetime | None = None
+    scope: Scope = Scope()
+    permissions: tuple[Permission, ...] | None = None
+    """Of a custom role; None of a built-in one."""
+    generation: int = 0
+    """How often the token had been rotated when it was shown."""
+
+
+class AccessDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether somebody may do something, and by which rule."""
+
+    who: str
+    action: str
+    resource: str
+    allowed: bool
+    rule: str
+
+
+class NamespaceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace, as far as the asker may know of it."""
+
+    name: str
+    agents: int
+    tasks: int
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +99,13 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created: datetime
     expires: datetime | None
+    last_used: datetime | None = None
+    """To about ten minutes; None if never."""
+    scope: Scope = Scope()
+    rotated: datetime | None = None
+    """When it got its present secret, if that is not its first."""
+    overlap_until: datetime | None = None
+    """Till then the secret before opens the node, too."""
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +115,14 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     expires_s: int | None = None
     """From now, in seconds; None takes the role's default (30 d, agents 90 d)."""
+    scope: Scope = Scope()
+
+
+class RotateToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/tokens/{id}/rotate."""
+
+    overlap_s: int = 600
+    """How long the secret before goes on working; at most a day."""
 
 
 class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,3 +133,4 @@ class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
     role: RoleName
     name: str
     expires: datetime | None
+    scope: Scope = Scope()

@@ -206,6 +206,8 @@ class AlertChange(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     """Who did it; empty: its rule."""
     text: str = ""
+    labels: dict[str, str] = {}
+    """Of the alert, when it fired; else empty."""
 
 
 class AlertDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,21 @@
 """How several nodes become one cluster and stay one: what they tell each other."""
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
-from nexa_node.contract.nodes import Health, NodeState, Opinion
+from nexa_node.contract.nodes import Growth, Health, HostSample, NodeState, Opinion
+
+__all__ = [
+    "Beat",
+    "ClusterChange",
+    "Copies",
+    "Growth",
+    "JoinToken",
+    "Maintenance",
+    "NewJoinToken",
+    "NodeEntry",
+]
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +34,10 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     agents: int = 0
     started: datetime | None = None
     opinions: tuple[Opinion, ...] = ()
+    host: HostSample | None = None
+    """Its machine's figures, on the first beat after they were taken."""
+    growth: Growth | None = None
+    """How far the change of the cluster's shape is that it makes; None of no news."""
 
 
 class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,20 +54,6 @@ class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Of its newest run."""
     maintenance: bool = False
     left: bool = False
-
-
-class Growth(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a change of the cluster's shape is."""
-
-    action: Literal["form", "join", "replicas", "remove", "backup", "restore"]
-    phase: str
-    """A word: snapshot, start, restore, verify, done, rolled_back, failed."""
-    done: int = 0
-    total: int = 0
-    """Of messages; 0 while it is not known."""
-    detail: str = ""
-    error: str | None = None
-    remedy: str | None = None
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import msgspec
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
-from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, Namespace, TaskId
 from nexa_node.contract.nodes import Cluster, HostSample, NodeStatus, TaskCounts
 from nexa_node.contract.tasks import Json, TaskSummary
 
@@ -68,6 +68,7 @@ class AgentGone(msgspec.Struct, frozen=True, kw_only=True, tag="agent_gone"):
     seq: int
     time: datetime
     id: AgentId
+    namespace: Namespace = DEFAULT_NAMESPACE
 
 
 class TaskChanged(msgspec.Struct, frozen=True, kw_only=True, tag="task"):

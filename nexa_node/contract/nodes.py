@@ -120,6 +120,24 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     pending_bytes: int = 0
 
 
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a change of the cluster's shape is."""
+
+    action: Literal["form", "join", "replicas", "remove", "backup", "restore"]
+    phase: str
+    """A word: snapshot, start, restore, verify, done, rolled_back, failed."""
+    done: int = 0
+    total: int = 0
+    """Of messages; 0 while it is not known."""
+    detail: str = ""
+    error: str | None = None
+    remedy: str | None = None
+    time: datetime | None = None
+    """When this was so; None of a node that does not say."""
+    node: str = ""
+    """Who makes the change."""
+
+
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster and one verdict on it."""
 
@@ -139,6 +157,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Copies of each stream, as wanted."""
     tolerates: int = 0
     """Nodes that may die at once without a loss or a standstill."""
+    growth: Growth | None = None
+    """The change of its shape that is under way, or was done or failed a moment ago."""
 
 
 class TaskCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,11 @@ def console_config(config: PurePath) -> PurePath:
     return config / "console.toml"
 
 
+def rules(config: PurePath) -> PurePath:
+    """Files of rules that an operator wrote."""
+    return config / "rules"
+
+
 def contexts(config: PurePath) -> PurePath:
     """Clusters an operator knows by name."""
     return config / "contexts.toml"
@@ -72,6 +77,11 @@ def admin_token(state: PurePath, name: str) -> PurePath:
 def startup_log(state: PurePath) -> PurePath:
     """Every self-test and every start, one JSON object a line."""
     return state / "logs" / "startup.jsonl"
+
+
+def node_errors(state: PurePath, name: str) -> PurePath:
+    """What a node says on its standard error; `name` as it was given, empty if not."""
+    return state / "logs" / (f"{name}.err" if name else "node.err")
 
 
 def node_log(state: PurePath) -> PurePath:

@@ -1,4 +1,4 @@
-"""Tokens as text, and who may do what: one pure `authorize`, asked for every call.
+"""Tokens as text, and which permission each action needs; `core.authorization` decides.
 
 Roles hold permissions `resource:verb`, each over a pattern of resource names; there
 are no deny rules, so an action nobody was allowed is refused. Actions are named as
@@ -17,8 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nexa_node.contract.access import Identity, RoleName
-from nexa_node.contract.errors import Forbidden
+from nexa_node.contract.access import BuiltInRole, Permission
 
 TOKEN_ENTROPY = 40
 """Bytes that `make_token` needs: 8 for the id, 32 for the secret."""
@@ -36,15 +35,17 @@ class TokenText:
     text: str
 
 
-def make_token(entropy: bytes) -> TokenText:
-    """Make a token of at least `TOKEN_ENTROPY` random bytes.
+def make_token(entropy: bytes, *, token_id: str | None = None) -> TokenText:
+    """Make a token of at least `TOKEN_ENTROPY` random bytes; a new secret with an id.
 
     Raises:
         ValueError: Too few bytes.
     """
     if len(entropy) < TOKEN_ENTROPY:
         raise ValueError(f"a token needs {TOKEN_ENTROPY} random bytes")
-    token_id = _base62(entropy[:_ID_ENTROPY], 11, alphabet=_BASE62[:10] + _BASE62[36:])
+    token_id = token_id or _base62(
+        entropy[:_ID_ENTROPY], 11, alphabet=_BASE62[:10] + _BASE62[36:]
+    )
     secret = _base62(entropy[_ID_ENTROPY:TOKEN_ENTROPY], 43)
     body = f"nxa_{token_id}_{secret}"
     return TokenText(token_id, body + _checksum(body))
@@ -66,22 +67,6 @@ def hash_token(text: str) -> str:
 def same_token(text: str, sha256: str) -> bool:
     """Say whether `text` is the token with that hash, in constant time."""
     return hmac.compare_digest(hash_token(text).encode(), sha256.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `authorize` decided, and by which rule: logged, audited and shown."""
-
-    allowed: bool
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """One permission, over the resources that match a NATS-style pattern."""
-
-    permission: str
-    pattern: str = ">"
 
 
 PUBLIC = "public"
@@ -107,13 +92,29 @@ API_ACTIONS: Mapping[str, str] = {
     "posted": "messages:read",
     "put_object": "objects:write",
     "get_object": "objects:read",
+    "buckets": "shared:read",
+    "declare_bucket": "shared:declare",
+    "shared_values": "shared:read",
+    "shared_value": "shared:read",
+    "write_value": "shared:write",
+    "delete_value": "shared:write",
+    "conflicts": "shared:read",
+    "conflict": "shared:read",
     "events": "events:read",
     "selftest": "selftest:read",
     "run_selftest": "selftest:run",
     "metrics": "metrics:read",
+    "prometheus": "metrics:read",
+    "targets": "metrics:read",
     "create_token": "tokens:create",
     "list_tokens": "tokens:read",
     "revoke_token": "tokens:revoke",
+    "rotate_token": "tokens:rotate",
+    "roles": "roles:read",
+    "create_role": "roles:write",
+    "delete_role": "roles:write",
+    "explain_access": "roles:read",
+    "namespaces": "namespaces:read",
     "feed": "feed:read",
     "drain": "node:drain",
     "maintain": "node:maintain",
@@ -122,8 +123,28 @@ API_ACTIONS: Mapping[str, str] = {
     "leave": "cluster:change",
     "remove_node": "cluster:change",
     "set_replicas": "cluster:change",
+    "rotate_keys": "cluster:change",
     "backup": "cluster:backup",
     "restore": "cluster:restore",
+    "notifications": "notifications:read",
+    "test_receivers": "notifications:test",
+    "watchdog": "watchdog:call",
+    "alerts": "alerts:read",
+    "alert": "alerts:read",
+    "alert_history": "alerts:read",
+    "handover": "alerts:read",
+    "ack_alert": "alerts:ack",
+    "unack_alert": "alerts:ack",
+    "note_alert": "alerts:ack",
+    "dismiss_alert": "alerts:ack",
+    "silences": "silences:read",
+    "preview_silence": "silences:read",
+    "create_silence": "silences:write",
+    "expire_silence": "silences:write",
+    "rules": "rules:read",
+    "reload_rules": "rules:reload",
+    "audit": "audit:read",
+    "verify_audit": "audit:verify",
     "connect_agent": "sessions:open",
 }
 """Every call of `services.api.NodeApi`."""
@@ -166,8 +187,17 @@ _READ = (
     "selftest:read",
     "metrics:read",
     "feed:read",
+    "alerts:read",
+    "silences:read",
+    "rules:read",
+    "notifications:read",
+    "shared:read",
+    "roles:read",
+    "namespaces:read",
 )
 _OPERATE = (
+    "shared:declare",
+    "shared:write",
     "agents:disconnect",
     "tasks:submit",
     "tasks:cancel",
@@ -178,10 +208,17 @@ _OPERATE = (
     "objects:read",
     "objects:write",
     "selftest:run",
+    "alerts:ack",
+    "silences:write",
+    "rules:reload",
+    "notifications:test",
+    "watchdog:call",
     "node:drain",
     "node:maintain",
 )
 _WORK = (
+    "shared:read",
+    "shared:write",
     "sessions:open",
     "agents:read",
     "tasks:read",
@@ -193,11 +230,15 @@ _WORK = (
     "messages:read",
     "objects:read",
     "objects:write",
+    "watchdog:call",
 )
+_AUDIT = ("audit:read", "audit:verify")
 _GOVERN = (
     "tokens:create",
     "tokens:read",
     "tokens:revoke",
+    "tokens:rotate",
+    "roles:write",
     "cluster:join",
     "cluster:change",
     "cluster:backup",
@@ -205,83 +246,20 @@ _GOVERN = (
 )
 
 
-def _grants(*permissions: str) -> tuple[Grant, ...]:
-    return tuple(Grant(permission) for permission in dict.fromkeys(permissions))
+def _grants(*permissions: str) -> tuple[Permission, ...]:
+    return tuple(Permission(allow=each) for each in dict.fromkeys(permissions))
 
 
-ROLE_GRANTS: Mapping[RoleName, tuple[Grant, ...]] = {
+ROLE_GRANTS: Mapping[BuiltInRole, tuple[Permission, ...]] = {
     "viewer": _grants(*_READ),
     "operator": _grants(*_READ, *_OPERATE),
-    "admin": _grants(*_READ, *_OPERATE, *_WORK, *_GOVERN),
-    "auditor": _grants(*_READ, "tokens:read"),
+    "admin": _grants(*_READ, *_OPERATE, *_WORK, *_GOVERN, *_AUDIT),
+    "auditor": _grants(*_READ, *_AUDIT, "tokens:read"),
     "agent": _grants(*_WORK),
     "node": _grants("node:read", "cluster:read"),
 }
 """What each role may do. An admin is an agent too: `nexa agent run` on the node's own
 machine finds the admin's token and no other."""
-
-
-def authorize(identity: Identity, action: str, resource: str = "*") -> Verdict:
-    """Decide whether `identity` may do `action` on `resource`.
-
-    Args:
-        identity: A caller that proved who it is; whether it still may call at all
-            (expiry, revocation) is settled before.
-        action: A key of `ACTIONS`.
-        resource: Its dotted name, `<namespace>.<id>` say; `*` when there is no single one.
-    """
-    permission = ACTIONS.get(action)
-    if permission is None:
-        return Verdict(False, f"no permission is mapped to {action}")
-    if permission == PUBLIC:
-        return Verdict(True, f"{action} is open to anybody")
-    for grant in ROLE_GRANTS[identity.role]:
-        if grant.permission == permission and _matches(grant.pattern, resource):
-            return Verdict(True, f"{identity.role} has {permission} on {grant.pattern}")
-    return Verdict(False, f"{identity.role} lacks {permission}")
-
-
-def demand(identity: Identity, action: str, resource: str = "*") -> None:
-    """Let an allowed call pass.
-
-    Raises:
-        Forbidden: `authorize` said no; the remedy names a role that may.
-    """
-    verdict = authorize(identity, action, resource)
-    if verdict.allowed:
-        return
-    role = _least_role(action, resource)
-    remedy = (
-        f"use a token of the role {role}: an admin makes one with"
-        f" nexa token create --role {role}"
-        if role
-        else None
-    )
-    raise Forbidden(f"{identity.id} may not {action}: {verdict.rule}", remedy=remedy)
-
-
-_BY_REACH: tuple[RoleName, ...] = ("viewer", "operator", "agent", "auditor", "admin")
-"""Roles to advise, the narrowest that a person would hold first."""
-
-
-def _least_role(action: str, resource: str) -> RoleName | None:
-    permission = ACTIONS.get(action)
-    for role in _BY_REACH:
-        for grant in ROLE_GRANTS[role]:
-            if grant.permission == permission and _matches(grant.pattern, resource):
-                return role
-    return None
-
-
-def _matches(pattern: str, resource: str) -> bool:
-    """Match dotted names as NATS does: `*` is one token, `>` all that are left."""
-    wanted, given = pattern.split("."), resource.split(".")
-    for at, part in enumerate(wanted):
-        if part == ">":
-            return len(given) > at
-        if at >= len(given) or part not in ("*", given[at]):
-            return False
-    return len(wanted) == len(given)
 
 
 def _base62(raw: bytes, length: int, *, alphabet: str = _BASE62) -> str:

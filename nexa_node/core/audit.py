@@ -79,7 +79,7 @@ class Verifier:
         """Begin behind record `after`, whose hash is `prev`."""
         self.chain = chain
         self.records = 0
-        self.seq = after
+        self.seq: int = after
         self.head: str = prev
         self.heads: dict[int, str] = {after: prev}
         self._fault: tuple[int, str] | None = None

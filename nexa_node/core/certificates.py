@@ -8,6 +8,8 @@ NODE_LIFE = timedelta(days=90)
 CLIENT_LIFE = timedelta(days=90)
 BACKDATED = timedelta(hours=1)
 """Certificates begin so long before they are made: clocks of machines differ."""
+BACKDATED_PART = 24
+"""But by no more than this part of their life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def new_life(now: datetime, length: timedelta, *, within: Life | None = None) ->
         length: From now on.
         within: Of its issuer, which it must not outlive.
     """
-    begins = (now - BACKDATED).replace(microsecond=0)
+    before = min(BACKDATED, length / BACKDATED_PART)
+    begins = (now - before).replace(microsecond=0)
     ends = (now + length).replace(microsecond=0)
     if within is None:
         return Life(begins, ends)

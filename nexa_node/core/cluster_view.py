@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nexa_node.contract.nodes import Cluster, Node, Opinion, Quorum
+from nexa_node.contract.nodes import Cluster, Growth, Node, Opinion, Quorum
 from nexa_node.core.health import assess_cluster
 from nexa_node.core.opinions import Disagreement
 from nexa_node.core.store_shape import Shape, tolerates
@@ -21,6 +21,7 @@ def cluster_view(
     shape: Shape,
     opinions: Sequence[Opinion] = (),
     disagreements: Sequence[Disagreement] = (),
+    growth: Growth | None = None,
 ) -> Cluster:
     """Put the picture together, with one verdict.
 
@@ -31,6 +32,7 @@ def cluster_view(
         shape: How the store lies.
         opinions: What each node thinks of each other one.
         disagreements: Where these differ for longer than a moment.
+        growth: A change of the cluster's shape that is under way, or just over.
     """
     quorum = _quorum(shape)
     verdict = assess_cluster(
@@ -53,6 +55,7 @@ def cluster_view(
         stale=not has_quorum(shape),
         replicas=shape.replicas,
         tolerates=tolerates(shape),
+        growth=growth,
     )
 
 

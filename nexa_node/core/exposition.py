@@ -1,7 +1,8 @@
 """Prometheus' text format (version 0.0.4), from plain values.
 
 `render` writes what a scrape answers. A family that Prometheus' own linter would
-complain about cannot be built: the prefix is `nexa_`, units are base units (seconds,
+complain about cannot be built: the prefix is `nexa_` (or that of the standard families
+of any process, `process_` and `python_`), units are base units (seconds,
 bytes, ratios), and counters, and only counters, end in `_total`.
 
     Counter("nexa_tasks_completed_total", "Tasks completed.", (Sample(3),))
@@ -18,7 +19,7 @@ from itertools import pairwise
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `render` returns."""
 
-_NAME = re.compile(r"nexa_[a-z0-9]+(_[a-z0-9]+)*")
+_NAME = re.compile(r"(nexa|process|python)_[a-z0-9]+(_[a-z0-9]+)*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SMALL_UNITS = re.compile(
     r"_(ms|milliseconds|us|microseconds|ns|nanoseconds|minutes|hours|days|bits|percent"
@@ -121,6 +122,11 @@ def render(families: Iterable[Family]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def bounds_told(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    """The values of `le` of a histogram's buckets, infinity last."""
+    return tuple(_number(bound) for bound in (*bounds, math.inf))
+
+
 def _lines(family: Family) -> Iterator[str]:
     yield f"# HELP {family.name} {_escaped_help(family.help)}"
     yield f"# TYPE {family.name} {type(family).__name__.lower()}"
@@ -134,9 +140,9 @@ def _lines(family: Family) -> Iterator[str]:
 
 def _histogram(name: str, buckets: Buckets) -> Iterator[str]:
     below = 0
-    for bound, count in zip((*buckets.bounds, math.inf), buckets.counts, strict=True):
+    for bound, count in zip(bounds_told(buckets.bounds), buckets.counts, strict=True):
         below += count
-        labels = {**buckets.labels, "le": _number(bound)}
+        labels = {**buckets.labels, "le": bound}
         yield f"{name}_bucket{_labels(labels)} {below}"
     yield f"{name}_sum{_labels(buckets.labels)} {_number(buckets.total)}"
     yield f"{name}_count{_labels(buckets.labels)} {below}"

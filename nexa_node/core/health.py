@@ -5,7 +5,7 @@ sentence an operator can act on, and is shown as it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nexa_node.contract.checks import SelfTest
@@ -49,10 +49,15 @@ class Assessment:
 
     health: Health
     reasons: tuple[str, ...]
+    maintenance: bool = False
+    """It is out of service by an operator's word: that is no fault, and not its health."""
 
     @property
     def ready(self) -> Ready:
-        """The same, as /readyz tells it."""
+        """The same, as /readyz tells it; maintenance is told there, since agents can't come."""
+        if self.maintenance and self.health == "healthy":
+            told = "the node is in maintenance and takes no new work"
+            return Ready(status="degraded", reasons=(told,))
         return Ready(status=_READINESS[self.health], reasons=self.reasons)
 
 
@@ -61,10 +66,12 @@ def assess(facts: Facts, *, limits: SelfTestPolicy) -> Assessment:
 
     A node that is starting is `unknown`; one without its store, with a failed required
     check, or on its way out is `unhealthy`; any other failure or warning degrades it.
+    Maintenance does not: it is the node's state, and what somebody wanted.
     """
-    return _roll_up(
+    found = _roll_up(
         [*_of_state(facts), *_of_checks(facts), *_of_disk(facts.host, limits)]
     )
+    return replace(found, maintenance=facts.state == "maintenance")
 
 
 def assess_cluster(
@@ -113,12 +120,10 @@ def _of_nodes(nodes: Sequence[Node]) -> Iterator[tuple[Health, str]]:
 
 def _of_state(facts: Facts) -> Iterator[tuple[Health, str]]:
     match facts.state:
-        case "running":
+        case "running" | "maintenance":
             pass
         case "starting":
             yield "unknown", "the node is starting"
-        case "maintenance":
-            yield "degraded", "the node is in maintenance and takes no new work"
         case "stopping":
             yield "unhealthy", "the node is draining and takes nothing new"
         case "stopped" | "error":

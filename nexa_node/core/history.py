@@ -1,52 +1,45 @@
-"""The figures of one node over time: rings of three resolutions, a column for each tick.
+"""The figures of all nodes over time: rings of three resolutions, a column for each tick.
 
 The newest hour is kept as it was read, each ten seconds; six hours by the minute, a day
 by five minutes. Of a counter the coarser rings keep the newest value, so that `rate` is
-right over any span; of a gauge they keep average, least and most. A hundred series take
-less than a megabyte. It is a `promql.samples.Source`.
+right over any span; of a gauge they keep average, least and most. A series that has had
+one value since it began takes no room in the rings: most counters stay at zero. A
+hundred moving series take less than a megabyte. It is a `promql.samples.Source`.
+
+Series belong to an owner, the node that told them; where an owner told nothing at all
+none of its series has a sample.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from sys import intern
 
 import numpy as np
 
-from nexa_node.core.promql.samples import (
-    STALE_BITS,
-    Floats,
-    Labels,
-    Mask,
-    Matcher,
-    Series,
-    Times,
-    is_stale,
-    meets,
+from nexa_node.core.history_tiers import (
+    COARSE,
+    KINDS,
+    TICK_MS,
+    Entry,
+    Fine,
+    Fold,
+    Kind,
+    Places,
+    Tier,
 )
+from nexa_node.core.promql.names import NAME
+from nexa_node.core.promql.samples import Labels, Matcher, Series, is_stale, meets
 from nexa_node.core.promql.vectors import Key, key_of
+from nexa_node.core.rings import ABSENT
 
-Kind = Literal["counter", "gauge"]
-Fold = Literal["avg", "min", "max"]
-TICK_MS = 10_000
+__all__ = ["ABSENT", "SERIES_MAX", "TICK_MS", "History", "Kind", "Sample"]
+
 SERIES_MAX = 2000
-"""Series kept; what comes above that is counted as dropped, and told."""
-FORMAT = 1
-"""Of what `dump` gives."""
-ABSENT = float(np.array([STALE_BITS], np.uint64).view(np.float64)[0])
-"""Where a series has no sample; in single precision any NaN is that."""
-_GROW = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """How one ring keeps things."""
-
-    every_ms: int
-    slots: int
-
-
-FINE = Resolution(TICK_MS, 360)
-COARSE = (Resolution(60_000, 360), Resolution(300_000, 288))
+"""Series of one owner; what comes above that is counted as dropped, and told."""
+BACKWARDS_MS = 60_000
+"""A clock that went back by more begins anew there; by less, its ticks are ignored."""
+_CACHED = 1000
+"""Selections remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,161 +52,161 @@ class Sample:
     kind: Kind
 
 
-class Ring:
-    """A row for each series, a column for each moment; the oldest is written over."""
-
-    def __init__(self, slots: int, dtype: Any) -> None:
-        """Keep `slots` moments of nothing yet."""
-        self.times: Times = np.full(slots, -1, np.int64)
-        self.values = np.zeros((0, slots), dtype)
-        self.next = 0
-        self._nothing = ABSENT if self.values.dtype == np.float64 else np.nan
-
-    @property
-    def bytes(self) -> int:
-        """What it takes."""
-        return self.values.nbytes + self.times.nbytes
-
-    def append(self, at_ms: int, column: Floats) -> None:
-        """Write a moment. A column may be longer than those before it, never shorter."""
-        more = len(column) - len(self.values)
-        if more > 0:
-            room = np.full(
-                (max(more, _GROW), len(self.times)), self._nothing, self.values.dtype
-            )
-            self.values = np.concatenate((self.values, room))
-        self.times[self.next] = at_ms
-        self.values[: len(column), self.next] = column
-        self.values[len(column) :, self.next] = self._nothing
-        self.next = (self.next + 1) % len(self.times)
-
-    def read(self, row: int, start_ms: int, end_ms: int) -> tuple[Times, Floats]:
-        """A series' samples of that time, both ends included, the oldest first.
-
-        Behind the last one before a gap stands a mark that the series ended
-        (`samples.is_stale`): what went is not taken for what is.
-        """
-        if row >= len(self.values):
-            return np.zeros(0, np.int64), np.zeros(0)
-        order = np.roll(np.arange(len(self.times)), -self.next)
-        times, values = self.times[order], self.values[row, order]
-        wide = np.ascontiguousarray(values, np.float64)
-        there = ~self._absent(wide)
-        ended = np.zeros(len(there), np.bool_)
-        ended[1:] = there[:-1] & ~there[1:]
-        wide = np.where(ended, ABSENT, wide)
-        wanted = (times >= max(0, start_ms)) & (times <= end_ms) & (there | ended)
-        return times[wanted], wide[wanted]
-
-    def _absent(self, values: Floats) -> Mask:
-        exact = self.values.dtype == np.float64
-        return is_stale(values) if exact else np.isnan(values)
-
-
-class Gathering:
-    """What is to become one column of a coarser ring."""
-
-    def __init__(self) -> None:
-        """Nothing came yet."""
-        self._columns: list[Floats] = []
-
-    def add(self, column: Floats) -> None:
-        """Take a tick in."""
-        self._columns.append(column)
-
-    def close(self, size: int) -> dict[Fold | Literal["newest"], Floats]:
-        """Fold what came, and begin anew."""
-        stack = np.full((len(self._columns), size), ABSENT)
-        for at, column in enumerate(self._columns):
-            stack[at, : len(column)] = column
-        self._columns.clear()
-        there = ~is_stale(stack)
-        some = there.any(axis=0)
-        last = len(stack) - 1 - np.argmax(there[::-1], axis=0)
-        known = np.where(there, stack, np.nan)
-        with np.errstate(all="ignore"):
-            total = np.where(there, stack, 0.0).sum(axis=0) / there.sum(axis=0)
-            return {
-                "newest": np.where(some, stack[last, np.arange(size)], ABSENT),
-                "avg": np.where(some, total, np.nan),
-                "min": np.fmin.reduce(known, axis=0),
-                "max": np.fmax.reduce(known, axis=0),
-            }
-
-
-class Tier:
-    """One coarser resolution: newest values of counters, three folds of gauges."""
-
-    def __init__(self, resolution: Resolution) -> None:
-        """Keep nothing yet."""
-        self._every_ms = resolution.every_ms
-        self._gathering = Gathering()
-        self.newest = Ring(resolution.slots, np.float64)
-        self.folds: dict[Fold, Ring] = {
-            fold: Ring(resolution.slots, np.float32) for fold in ("avg", "min", "max")
-        }
-
-    def add(self, at_ms: int, column: Floats, counters: Times, gauges: Times) -> None:
-        """Take a tick in; the last one of a slot closes it."""
-        self._gathering.add(column)
-        if (at_ms + TICK_MS) // self._every_ms == at_ms // self._every_ms:
-            return
-        told = self._gathering.close(len(column))
-        self.newest.append(at_ms, told["newest"][counters])
-        for fold, ring in self.folds.items():
-            ring.append(at_ms, told[fold][gauges])
-
-
 class History:
-    """All series of one node."""
+    """All series of all owners."""
 
     def __init__(self, *, limit: int = SERIES_MAX) -> None:
-        """Know nothing yet; keep at most `limit` series."""
+        """Know nothing yet; keep at most `limit` series of each owner."""
+        self.limit = limit
         self.dropped = 0
-        """Samples refused because there were too many series."""
-        self._limit = limit
-        self._rows: dict[Key, int] = {}
-        self._labels: list[Labels] = []
-        self._of_kind: dict[Kind, list[int]] = {"counter": [], "gauge": []}
-        self._places: list[tuple[Kind, int]] = []
-        """A series' kind, and its row among those of its kind in the coarser rings."""
-        self._fine = Ring(FINE.slots, np.float64)
-        self._tiers = tuple(Tier(resolution) for resolution in COARSE)
+        """Samples refused because their owner had too many series."""
+        self.forgotten: set[int] = set()
+        """Owners some of whose series were forgotten: their numbers mean nothing now."""
+        self.fine = Fine()
+        self.tiers = tuple(Tier(resolution) for resolution in COARSE)
+        self.owners: dict[str, int] = {}
+        self._entries: list[Entry | None] = []
+        self._ids: list[dict[Key, int]] = []
+        """Of each owner."""
+        self._named: dict[str, list[int]] = {}
+        self._changed: dict[str, int] = {"": 0}
+        """How often series of a name came or went; of any name, by the empty one."""
+        self._met: dict[tuple[str | None, tuple[Matcher, ...]], tuple[int, list[int]]]
+        self._met = {}
+        self._rows = Places()
+        self._places = {kind: Places() for kind in KINDS}
 
     def __len__(self) -> int:
         """How many series are kept."""
-        return len(self._labels)
+        return sum(map(len, self._ids))
 
     @property
     def bytes(self) -> int:
         """What the rings take."""
-        return sum(ring.bytes for _, ring in self._rings())
+        kept = [self.fine.rows.values, self.fine.present.marks, self.fine.axis.times]
+        for tier in self.tiers:
+            kept += [tier.present.marks, tier.axis.times]
+            kept += [rows.values for kind in KINDS for rows in tier.rows_of(kind)]
+        return sum(array.nbytes for array in kept)
+
+    @property
+    def moving(self) -> int:
+        """How many series take room in the rings."""
+        return self._rows.taken
 
     @property
     def newest_ms(self) -> int | None:
         """When the last tick was."""
-        newest = int(self._fine.times.max())
+        newest = self.fine.axis.newest
         return None if newest < 0 else newest
 
-    def labels(self) -> tuple[Labels, ...]:
-        """The labels of every series."""
-        return tuple(self._labels)
+    def labels(self, owner: str | None = None) -> tuple[Labels, ...]:
+        """The labels of every series, or of one owner's."""
+        return tuple(entry.labels for entry in self.series(owner))
 
-    def append(self, at_ms: int, samples: Sequence[Sample]) -> None:
-        """Take what was read at a tick. One that is no newer than the last is ignored."""
-        newest = self.newest_ms
-        if newest is not None and at_ms <= newest:
-            return
-        rows = [self._row(sample) for sample in samples]
-        column = np.full(len(self._labels), ABSENT)
-        for row, sample in zip(rows, samples, strict=True):
-            if row is not None:
-                column[row] = sample.value
-        self._fine.append(at_ms, column)
-        counters = np.asarray(self._of_kind["counter"], np.int64)
-        gauges = np.asarray(self._of_kind["gauge"], np.int64)
-        for tier in self._tiers:
-            tier.add(at_ms, column, counters, gauges)
+    def series(self, owner: str | None = None) -> list[Entry]:
+        """Every series, or one owner's."""
+        if owner is None:
+            return [entry for entry in self._entries if entry is not None]
+        number = self.owners.get(owner)
+        mine = {} if number is None else self._ids[number]
+        return [self.entry(each) for each in mine.values()]
+
+    # -- writing ---------------------------------------------------------------
+
+    def append(self, at_ms: int, samples: Sequence[Sample], *, owner: str = "") -> None:
+        """Take what one owner told at a tick; see `open` and `fill`."""
+        if self.open(at_ms):
+            self.fill(samples, owner=owner)
+
+    def open(self, at_ms: int) -> bool:
+        """Begin a tick, at which nobody told anything yet.
+
+        Returns:
+            False: it is no newer than the last one, and ignored.
+        """
+        axis = self.fine.axis
+        if axis.newest >= 0 and at_ms // TICK_MS <= axis.newest // TICK_MS:
+            if at_ms > axis.newest - BACKWARDS_MS:
+                return False
+            self._forget_after(at_ms - 1)
+        for tier in self.tiers:
+            if axis.newest >= 0 and tier.is_over(axis.newest, at_ms):
+                tier.close(self.fine, self.series())
+        place = axis.open(at_ms)
+        self.fine.rows.clear(column=place)
+        self.fine.present.marks[:, place] = False
+        return True
+
+    def fill(self, samples: Iterable[Sample], *, owner: str = "") -> None:
+        """Take all that an owner told at the newest tick.
+
+        A series that was there and is not among `samples` has no sample then.
+        """
+        number, kept = self.owner(owner), list(samples)
+        ids = self.identify(number, ((one.labels, one.kind) for one in kept))
+        self.write(number, ids, [one.value for one in kept])
+
+    def owner(self, name: str) -> int:
+        """The number of an owner, which is made if need be."""
+        number = self.owners.get(name)
+        if number is None:
+            number = self.owners[name] = len(self.owners)
+            self._ids.append({})
+            for kept in (self.fine, *self.tiers):
+                kept.present.reach(number + 1)
+        return number
+
+    def identify(self, owner: int, series: Iterable[tuple[Labels, Kind]]) -> list[int]:
+        """Numbers of an owner's series, for `write`; -1 where there are too many."""
+        return [self._identify(owner, labels, kind) for labels, kind in series]
+
+    def write(
+        self,
+        owner: int,
+        ids: Sequence[int],
+        values: Sequence[float],
+        *,
+        whole: bool = True,
+    ) -> None:
+        """Take values of an owner's series at the newest tick.
+
+        Args:
+            owner: Its number.
+            ids: Of `identify`.
+            values: As many; `ABSENT` says that a series has ended.
+            whole: The owner's other series have no sample then.
+        """
+        axis = self.fine.axis
+        place = axis.place(axis.newest)
+        self.fine.present.marks[owner, place] = True
+        exact = np.array(values, np.float64).view(np.uint64).tolist()
+        told: set[int] = set()
+        for number, value, bits in zip(ids, values, exact, strict=True):
+            if number < 0:
+                self.dropped += 1
+                continue
+            told.add(number)
+            entry = self._entries[number]
+            if entry is not None:
+                self._put(entry, value, bits, place)
+        if whole and len(told) < len(self._ids[owner]):
+            for number in self._ids[owner].values():
+                if number not in told:
+                    self._put(self.entry(number), ABSENT, _ABSENT_BITS, place)
+
+    def forget(self, before_ms: int) -> int:
+        """Forget series that were told last before `before_ms`; how many."""
+        old = [
+            (number, entry)
+            for number, entry in enumerate(self._entries)
+            if entry is not None and self._last_told(entry) < before_ms
+        ]
+        for number, entry in old:
+            self._remove(number, entry)
+        return len(old)
+
+    # -- reading ---------------------------------------------------------------
 
     def select(
         self,
@@ -222,100 +215,195 @@ class History:
         end_ms: int,
         *,
         fold: Fold = "avg",
+        owner: str | None = None,
     ) -> list[Series]:
         """Series that meet `matchers`, each moment at the best resolution there is.
+
+        A tick at which a series has no sample is marked as its end (`samples.is_stale`):
+        what went is not taken for what is.
 
         Args:
             matchers: All must be met.
             start_ms: The first moment.
             end_ms: The last one.
             fold: What stands for a gauge where only a fold of it is kept.
+            owner: Only what that one told. By default what anybody told, and what
+                several told under the same labels is one series.
         """
+        met = [self.entry(each) for each in self._meeting(tuple(matchers), owner)]
         found: list[Series] = []
-        for row, labels in enumerate(self._labels):
-            if meets(labels, matchers):
-                times, values = self._samples(row, start_ms, end_ms, fold)
-                if len(times):
-                    found.append(Series(labels, times, values))
-        return found
+        for kind in KINDS:
+            mine = [entry for entry in met if entry.kind == kind]
+            if mine:
+                found += self._of_kind(kind, mine, start_ms, end_ms, fold)
+        return found if owner is not None else _united(found)
 
-    def dump(self) -> dict[str, Any]:
-        """All of it: plain values, and arrays by the names of the rings."""
-        return {
-            "format": FORMAT,
-            "series": [
-                [kind, dict(labels)]
-                for labels, (kind, _) in zip(self._labels, self._places, strict=True)
-            ],
-            "rings": {
-                name: (ring.times, ring.values, ring.next)
-                for name, ring in self._rings()
-            },
-        }
+    def _of_kind(
+        self, kind: Kind, entries: list[Entry], start_ms: int, end_ms: int, fold: Fold
+    ) -> list[Series]:
+        parts = [self.fine.read(entries, start_ms, end_ms)]
+        end_ms = min(end_ms, self.fine.axis.newest - 1)
+        for tier in self.tiers:
+            if len(parts[-1][0]):
+                end_ms = int(parts[-1][0][0]) - 1  # the rest is older
+            if end_ms >= start_ms:
+                parts.append(tier.read(kind, entries, start_ms, end_ms, fold))
+        if len(parts) == 1:
+            times, values = parts[0]
+        else:
+            parts.reverse()
+            times = np.concatenate([part[0] for part in parts])
+            values = np.concatenate([part[1] for part in parts], axis=1)
+        some = np.any(~is_stale(values), axis=1)
+        return [
+            Series(entry.labels, times, row, entry.key)
+            for entry, row, there in zip(entries, values, some.tolist(), strict=True)
+            if there
+        ]
 
-    @classmethod
-    def load(cls, dumped: Mapping[str, Any], *, limit: int = SERIES_MAX) -> Self:
-        """Make it again from what `dump` gave.
-
-        Raises:
-            ValueError: It is something else, or of another format.
-        """
-        history = cls(limit=limit)
-        try:
-            if dumped["format"] != FORMAT:
-                raise ValueError(f"format {dumped['format']}, not {FORMAT}")
-            for kind, labels in dumped["series"]:
-                history._row(Sample(labels, 0.0, kind))
-            for name, ring in history._rings():
-                times, values, following = dumped["rings"][name]
-                if times.shape != ring.times.shape or values.shape[1] != len(times):
-                    raise ValueError(f"ring {name} has another size")
-                ring.times = times.astype(np.int64)
-                ring.values = values.astype(ring.values.dtype)
-                ring.next = int(following) % len(times)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"it is no history: {error!r}") from error
-        return history
-
-    def _row(self, sample: Sample) -> int | None:
-        key = key_of(sample.labels)
-        row = self._rows.get(key)
-        if row is not None:
-            return row
-        if len(self._labels) >= self._limit:
-            self.dropped += 1
-            return None
-        row = self._rows[key] = len(self._labels)
-        mates = self._of_kind[sample.kind]
-        self._places.append((sample.kind, len(mates)))
-        mates.append(row)
-        self._labels.append(dict(sample.labels))
-        return row
-
-    def _rings(self) -> Iterator[tuple[str, Ring]]:
-        yield "fine", self._fine
-        for at, tier in enumerate(self._tiers):
-            yield f"{at}.newest", tier.newest
-            for fold, ring in tier.folds.items():
-                yield f"{at}.{fold}", ring
-
-    def _samples(
-        self, row: int, start_ms: int, end_ms: int, fold: Fold
-    ) -> tuple[Times, Floats]:
-        kind, place = self._places[row]
-        rings = [(self._fine, row)]
-        for tier in self._tiers:
-            coarse = tier.newest if kind == "counter" else tier.folds[fold]
-            rings.append((coarse, place))
-        parts: list[tuple[Times, Floats]] = []
-        for ring, at in rings:
-            times, values = ring.read(at, start_ms, end_ms)
-            if len(times):
-                parts.append((times, values))
-                end_ms = int(times[0]) - 1  # the rest is older
-        if not parts:
-            return np.zeros(0, np.int64), np.zeros(0)
-        return (
-            np.concatenate([times for times, _ in reversed(parts)]),
-            np.concatenate([values for _, values in reversed(parts)]),
+    def _meeting(self, matchers: tuple[Matcher, ...], owner: str | None) -> list[int]:
+        """Numbers of the series that meet `matchers`, by their labels."""
+        name = next(
+            (m.value for m in matchers if m.label == NAME and m.kind == "="), ""
         )
+        version = self._changed.get(name, 0)
+        known = self._met.get((owner, matchers))
+        if known is not None and known[0] == version:
+            return known[1]
+        number = None if owner is None else self.owners.get(owner, -1)
+        met = [
+            (entry.key, each)
+            for each in (
+                self._named.get(name, ()) if name else range(len(self._entries))
+            )
+            if (entry := self._entries[each]) is not None
+            and number in (None, entry.owner)
+            and meets(entry.labels, matchers)
+        ]
+        met.sort()
+        if len(self._met) >= _CACHED:
+            self._met.clear()
+        self._met[owner, matchers] = version, [each for _, each in met]
+        return self._met[owner, matchers][1]
+
+    # -- series ----------------------------------------------------------------
+
+    def entry(self, number: int) -> Entry:
+        """A series by its number."""
+        entry = self._entries[number]
+        assert entry is not None
+        return entry
+
+    def _identify(self, owner: int, labels: Labels, kind: Kind) -> int:
+        key = key_of(labels)
+        mine = self._ids[owner]
+        number = mine.get(key)
+        if number is not None:
+            return number
+        if len(mine) >= self.limit and not self._make_room(owner):
+            return -1
+        shared = {intern(str(name)): intern(str(text)) for name, text in labels.items()}
+        number = len(self._entries)  # no number is ever used again
+        entry = Entry(owner, shared, key_of(shared), kind)
+        self._entries.append(entry)
+        mine[entry.key] = number
+        self._named.setdefault(shared.get(NAME, ""), []).append(number)
+        self._note_change(entry)
+        return number
+
+    def _make_room(self, owner: int) -> bool:
+        """Forget the series of an owner that ended first, if any has ended."""
+        ended = [
+            (entry.seen, number)
+            for number in self._ids[owner].values()
+            if (entry := self.entry(number)).row >= 0
+            and entry.seen < self.fine.axis.newest - TICK_MS
+        ]
+        if not ended:
+            return False
+        number = min(ended)[1]
+        self._remove(number, self.entry(number))
+        return True
+
+    def _remove(self, number: int, entry: Entry) -> None:
+        if entry.row >= 0:
+            self.fine.rows.clear(row=entry.row)
+            self._rows.give(entry.row)
+            for tier in self.tiers:
+                for rows in tier.rows_of(entry.kind):
+                    rows.clear(row=entry.place)
+            self._places[entry.kind].give(entry.place)
+        del self._ids[entry.owner][entry.key]
+        self._named[entry.labels.get(NAME, "")].remove(number)
+        self._entries[number] = None
+        self.forgotten.add(entry.owner)
+        self._note_change(entry)
+
+    def _note_change(self, entry: Entry) -> None:
+        for name in {entry.labels.get(NAME, ""), ""}:
+            self._changed[name] = self._changed.get(name, 0) + 1
+
+    def _last_told(self, entry: Entry) -> int:
+        if entry.row >= 0:
+            return entry.seen
+        marks = self.fine.present.marks[entry.owner]
+        return int(np.where(marks, self.fine.axis.times, entry.since).max())
+
+    def _put(self, entry: Entry, value: float, bits: int, place: int) -> None:
+        newest = self.fine.axis.newest
+        if entry.row < 0:
+            if entry.since < 0 and bits != _ABSENT_BITS:
+                entry.since, entry.rested = newest, value
+            if entry.since < 0 or bits == _bits(entry.rested):
+                return
+            self.wake(entry)
+        self.fine.rows.values[entry.row, place] = value
+        if bits != _ABSENT_BITS:
+            entry.seen = newest
+
+    def wake(self, entry: Entry) -> None:
+        """Give a series that rested a row, with its past."""
+        entry.row, entry.place = self._rows.take(), self._places[entry.kind].take()
+        self.fine.rows.reach(self._rows.size)
+        for tier in self.tiers:
+            for rows in tier.rows_of(entry.kind):
+                rows.reach(self._places[entry.kind].size)
+        if entry.since < 0:
+            return
+        times = self.fine.axis.times
+        there = self.fine.present.marks[entry.owner] & (times >= entry.since)
+        there &= times >= 0
+        self.fine.rows.values[entry.row, there] = entry.rested
+        entry.seen = int(times[there].max(initial=entry.since))
+        for tier in self.tiers:
+            tier.settle(entry)
+
+    def _forget_after(self, at_ms: int) -> None:
+        for kept in (self.fine, *self.tiers):
+            kept.axis.forget_after(at_ms)
+        for entry in self.series():
+            entry.since = min(entry.since, at_ms + 1)
+            entry.seen = min(entry.seen, at_ms)
+
+
+def _united(found: list[Series]) -> list[Series]:
+    """One series of those that several owners tell under the same labels."""
+    places: dict[Key, int] = {}
+    united: list[Series] = []
+    for one in found:
+        assert one.key is not None
+        at = places.setdefault(one.key, len(united))
+        if at == len(united):
+            united.append(one)
+            continue
+        other = united[at]
+        values = np.where(is_stale(other.values), one.values, other.values)
+        united[at] = Series(other.labels, other.times, values, other.key)
+    return united
+
+
+def _bits(value: float) -> int:
+    return int(np.array(value, np.float64).view(np.uint64))
+
+
+_ABSENT_BITS = _bits(ABSENT)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nexa_node.contract.cluster import Beat
-from nexa_node.contract.nodes import Suspicion
+from nexa_node.contract.nodes import HostSample, Suspicion
 
 FLAP_WINDOW_S = 60.0
 """Recoveries within so long are counted together; so long steady, all is forgotten."""
@@ -42,6 +42,8 @@ class Member:
     """It is on record as a member, so it counts for a majority."""
     beat: Beat | None = None
     """Its newest."""
+    host: HostSample | None = None
+    """The newest figures of its machine that it told."""
     heard: float | None = None
     suspicion: Suspicion = "alive"
     reason: str = ""

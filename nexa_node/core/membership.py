@@ -222,6 +222,7 @@ class Membership:
         if restarted and known is not None:
             member.over.append(known.incarnation)
         member.beat, member.heard, member.id = beat, now, beat.id
+        member.host = beat.host or member.host
         before, member.suspicion = member.suspicion, "alive"
         member.reason, member.dead_since = "", None
         if member.stopped:

@@ -63,6 +63,8 @@ class ClusterPolicy(Policy, frozen=True, kw_only=True):
     """Silent for so long, and for a majority, a node is dead: its leases are over."""
     lease_ms: int = 3000
     """The controller's lease; renewed each third of it."""
+    certificate_hours: float = 2160.0
+    """How long certificates for the routes live; made anew at two thirds of it."""
     backup_every_hours: float = 0.0
     """A scheduled backup; 0 makes none."""
     backup_folder: str = ""
@@ -127,6 +129,8 @@ class RetentionPolicy(Policy, frozen=True, kw_only=True):
     tasks_max: int = 100_000
     """Finished tasks kept, whichever limit is met first."""
     events_hours: float = 72.0
+    alerts_hours: float = 720.0
+    """How long it can be read what became of alerts."""
     inbox_hours: float = 168.0
     """How long an inbox keeps what nobody fetches."""
     inbox_max: int = 10_000
@@ -135,6 +139,12 @@ class RetentionPolicy(Policy, frozen=True, kw_only=True):
     """How long a topic's messages can be replayed; a namespace may have its own."""
     topics_hours_of: dict[str, float] = {}
     """By namespace."""
+    notifications_hours: float = 168.0
+    """How long the delivery log is kept."""
+    audit_days: float = 400.0
+    """How long a node keeps what was done."""
+    audit_max_bytes: int = 10 * 1024**3
+    """Above that the oldest goes sooner."""
     objects_hours: float = 24.0
     """How long the large data behind a claim check is kept."""
     objects_max_bytes: int = 64 * 1024**2
@@ -221,6 +231,105 @@ class CheckSpec(Policy, frozen=True, kw_only=True):
     """postgres, redis, nats, smtp, http: a file of mode 0600; never the password itself."""
     database: str = ""
     """postgres: the database; redis: its number."""
+
+
+class AlertingPolicy(Policy, frozen=True, kw_only=True):
+    """`[alerting]`: who evaluates rules, and who tells people."""
+
+    mode: Literal["embedded", "alertmanager", "external"] = "embedded"
+    """embedded: nexa evaluates and notifies. alertmanager: nexa evaluates, an Alertmanager
+    notifies and owns the silences. external: a Prometheus evaluates; nexa shows."""
+    alertmanagers: tuple[str, ...] = ()
+    """URLs of all members of the Alertmanager's cluster: each is told."""
+    prometheus: str = ""
+    """external: the URL of the Prometheus that evaluates."""
+    username: str = ""
+    """For both, with `password_file`; without one, that is a bearer token."""
+    password_file: str = ""
+    """A file of mode 0600; never the password itself."""
+    ca_file: str = ""
+    """Trust these certificates instead of the system's."""
+    external_url: str = ""
+    """Where people reach this nexa: stands in notifications. Empty takes the node's."""
+    runbook_base_url: str = ""
+    """What `nexa://runbook/` becomes in notifications, which open no runbook offline."""
+    heartbeat_url_file: str = ""
+    """A file of mode 0600 with a URL that is called while `NexaWatchdog` fires."""
+    heartbeat_every_ms: int = 60_000
+
+
+class ReceiverPolicy(Policy, frozen=True, kw_only=True):
+    """`[[receiver]]`: somebody who is notified. Secrets stand in files of mode 0600."""
+
+    name: str
+    """A slug, by which routes name it."""
+    kind: Literal["webhook", "email", "slack", "pagerduty"]
+    url: str = ""
+    """webhook: where to; pagerduty: an address other than PagerDuty's own."""
+    url_file: str = ""
+    """webhook, slack: a file with the URL, if that is a secret."""
+    token_file: str = ""
+    """webhook: a bearer token; pagerduty: the integration key."""
+    server: str = ""
+    """email: host:port of the mail server."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """email: how the connection is encrypted."""
+    sender: str = ""
+    """email: the address it comes from."""
+    to: tuple[str, ...] = ()
+    """email: the addresses it goes to."""
+    username: str = ""
+    """email, webhook: with `password_file`."""
+    password_file: str = ""
+    ca_file: str = ""
+    """Trust these certificates instead of the system's."""
+    send_resolved: bool = True
+    """Tell when it is over, too."""
+    per_minute: int = 30
+    """Notifications a minute at most; the rest waits, joined with what comes after it."""
+    timeout_ms: int = 10_000
+    retry_hours: float = 24.0
+    """How long one that could not be delivered is tried again."""
+
+
+class RoutePolicy(Policy, frozen=True, kw_only=True):
+    """`[[route]]`: which alerts go to whom. The first that matches takes an alert."""
+
+    receivers: tuple[str, ...]
+    match: tuple[str, ...] = ()
+    """Conditions like `severity="critical"`, `team=~"a|b"`; all must hold."""
+    proceed: bool = False
+    """Look at the routes after this one, too (Alertmanager's `continue`)."""
+    group_by: tuple[str, ...] = ("alertname",)
+    """Alerts alike in these labels are told together; `...` tells each alone."""
+    group_wait_ms: int = 30_000
+    """How long a new group gathers alerts before the first notification."""
+    group_interval_ms: int = 300_000
+    """How long changes of a group gather."""
+    repeat_hours: float = 4.0
+    """After that, what still fires and nobody acknowledged is told again."""
+    escalate_to: tuple[str, ...] = ()
+    """Receivers to tell, one after another, when nobody acknowledges."""
+    escalate_after_minutes: float = 30.0
+    """How long each of them waits."""
+
+
+class InhibitPolicy(Policy, frozen=True, kw_only=True):
+    """`[[inhibit]]`: alerts that explain others, of which nobody is told meanwhile."""
+
+    source: tuple[str, ...]
+    """Conditions like `alertname="NodeDown"` on the alert that explains; all must hold."""
+    target: tuple[str, ...]
+    """Conditions on the alerts that are explained."""
+    equal: tuple[str, ...] = ()
+    """Labels that must be the same in both."""
+
+
+class WatchdogPolicy(Policy, frozen=True, kw_only=True):
+    """`[[watchdog]]`: somebody outside who calls us regularly, or is missed."""
+
+    name: str
+    """A slug: it calls POST /v1/watchdog/<name>."""
 
 
 class LogPolicy(Policy, frozen=True, kw_only=True):

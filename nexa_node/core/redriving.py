@@ -71,8 +71,15 @@ def queued_anew_at(task: Task) -> datetime | None:
 
 
 def message_id(task: Task) -> str:
-    """Name a task's message in the queue; a redriven one's is another."""
-    return f"{task.id}.{task.redriven}" if task.redriven else task.id
+    """Name a task's message in the queue; a redriven one's is another.
+
+    So is that of one whose node died: the first message is still in the dead node's hands.
+    """
+    name = f"{task.id}.{task.redriven}" if task.redriven else task.id
+    last = task.history[-1] if task.history else None
+    if task.status == "pending" and last is not None and last.outcome == "node_lost":
+        return f"{name}.lost.{task.claim_epoch}"
+    return name
 
 
 def check_redrive(wanted: Redrive) -> None:

@@ -108,7 +108,7 @@ def store_reasons(shape: Shape) -> Iterator[tuple[Health, str]]:
     if len(shape.peers) == 2 and shape.have >= shape.need:
         told = (
             "two nodes tolerate no loss: if either dies, nothing can be stored until it"
-            " is back; add a third with nexa cluster join-token"
+            " is back"
         )
         yield "degraded", told
 

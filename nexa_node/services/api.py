@@ -5,18 +5,34 @@ raise any `errors.NexaError`; nothing else escapes. Authorization is asked insid
 every call, with the identity that is given.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
+from nexa_node.contract.access import (
+    AccessDecision,
+    Identity,
+    NamespaceView,
+    NewRole,
+    NewToken,
+    Role,
+    RotateToken,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.metrics import Target
 from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.notifications import (
+    Delivery,
+    ReceiversTested,
+    WatchdogSeen,
+)
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -29,6 +45,9 @@ from nexa_node.contract.tasks import (
     TaskStatus,
     TaskSummary,
 )
+from nexa_node.services.alert_api import AlertApi
+from nexa_node.services.audit_api import AuditApi
+from nexa_node.services.shared_api import SharedApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,10 @@ class AgentConnection(Protocol):
 
     async def lost(self) -> None:
         """The socket is gone, in order or not. Idempotent."""
+        ...
+
+    def watch_life(self, heard_at: Callable[[], float]) -> None:
+        """Know whom to ask when the peer gave its last sign of life, monotonic."""
         ...
 
 
@@ -114,6 +137,40 @@ class PostedFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which notifications to list, newest first."""
+
+    receiver: str | None = None
+    state: str | None = None
+    local: bool = False
+    """Only what this node told by itself; that needs no quorum."""
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusCall:
+    """A call of Prometheus' HTTP API."""
+
+    what: Literal[
+        "query", "query_range", "series", "labels", "values", "metadata",
+        "buildinfo", "rules", "alerts",
+    ]  # fmt: skip
+    form: Mapping[str, Sequence[str]]
+    """The parameters of query and body together; unknown ones are ignored, as there."""
+    label: str = ""
+    """Of `values`: which label's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusAnswer:
+    """Its answer: JSON, and the HTTP status."""
+
+    content: bytes
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """Large data, as it is read back."""
 
@@ -121,7 +178,7 @@ class StoredObject:
     chunks: AsyncIterator[bytes]
 
 
-class NodeApi(Protocol):
+class NodeApi(AlertApi, SharedApi, AuditApi, Protocol):
     """Everything a node answers."""
 
     async def authenticate(self, token: str | None, *, address: str) -> Identity:
@@ -230,12 +287,50 @@ class NodeApi(Protocol):
         """Prometheus' text format."""
         ...
 
+    async def prometheus(
+        self, identity: Identity, call: PrometheusCall
+    ) -> PrometheusAnswer:
+        """Answer a call of Prometheus' HTTP API; errors are answers, too."""
+        ...
+
+    def targets(self, identity: Identity) -> tuple[Target, ...]:
+        """Where a Prometheus finds all nodes' metrics."""
+        ...
+
     async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
         """Make a token."""
         ...
 
     def list_tokens(self, identity: Identity) -> Page[TokenView]:
         """List tokens, without their secrets."""
+        ...
+
+    async def rotate_token(
+        self, identity: Identity, token_id: str, wanted: RotateToken
+    ) -> TokenCreated:
+        """Give a token a new secret; the one before works for a while yet."""
+        ...
+
+    def roles(self, identity: Identity) -> Page[Role]:
+        """List roles: the built-in ones first."""
+        ...
+
+    async def create_role(self, identity: Identity, wanted: NewRole) -> Role:
+        """Make or replace a role."""
+        ...
+
+    async def delete_role(self, identity: Identity, name: str) -> None:
+        """Forget a role that no token has."""
+        ...
+
+    def explain_access(
+        self, identity: Identity, who: str, action: str, resource: str
+    ) -> AccessDecision:
+        """Say whether a token's holder, or a role, may do something; by which rule."""
+        ...
+
+    def namespaces(self, identity: Identity) -> Page[NamespaceView]:
+        """List the namespaces in which there is something."""
         ...
 
     async def revoke_token(self, identity: Identity, token_id: str) -> None:
@@ -273,6 +368,10 @@ class NodeApi(Protocol):
         """Strike a dead node off."""
         ...
 
+    async def rotate_keys(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
+        """Give all members new authorities and a new password for the routes."""
+        ...
+
     async def set_replicas(
         self, identity: Identity, copies: int, *, dry_run: bool
     ) -> ClusterChange:
@@ -291,6 +390,20 @@ class NodeApi(Protocol):
         self, identity: Identity, chunks: AsyncIterator[bytes]
     ) -> AsyncIterator[Growth]:
         """Fill an empty store from an archive."""
+        ...
+
+    async def notifications(
+        self, identity: Identity, query: DeliveryFilter
+    ) -> Page[Delivery]:
+        """List notifications, as far as each has come."""
+        ...
+
+    async def test_receivers(self, identity: Identity, name: str) -> ReceiversTested:
+        """Tell a receiver of an alert that is none; each there is, without a name."""
+        ...
+
+    def watchdog(self, identity: Identity, name: str) -> WatchdogSeen:
+        """Somebody outside says that it is there; NotFound if nobody expects it."""
         ...
 
     def connect_agent(

@@ -19,6 +19,7 @@ from nexa_node.contract.frames import (
 )
 from nexa_node.contract.messages import NewMessage
 from nexa_node.contract.tasks import NewTask, Submitted, Task
+from nexa_node.core.authorization import demand
 from nexa_node.core.session import Call
 from nexa_node.services.api import AgentFilter, TaskFilter
 from nexa_node.services.directory.sight import Sight, TaskSeen
@@ -136,6 +137,8 @@ class AgentCalls:
         return Empty()
 
     async def _submit(self, agent: LiveAgent, said: NewTask) -> Submitted:
+        demand(agent.identity, "task.submit", f"{agent.namespace}.{said.type}")
+
         def submit(begun: TaskSeen | None = None) -> Awaitable[Submitted]:
             return self._tasks.submit(
                 agent.id, said, namespace=agent.namespace, begun=begun

@@ -1,6 +1,6 @@
 """What the facade needs of the services beside it, as narrow as it needs it."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,6 +11,11 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.notifications import (
+    Delivery,
+    ReceiversTested,
+    WatchdogSeen,
+)
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -21,7 +26,13 @@ from nexa_node.contract.tasks import (
     Submitted,
     Task,
 )
-from nexa_node.services.api import AgentConnection, PostedFilter
+from nexa_node.services.api import (
+    AgentConnection,
+    DeliveryFilter,
+    PostedFilter,
+    PrometheusAnswer,
+    PrometheusCall,
+)
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
 """`Supervisor.spawn`."""
@@ -145,12 +156,14 @@ class TopicDesk(Protocol):
 class ObjectDesk(Protocol):
     """Large data."""
 
-    async def put(self, chunks: AsyncIterator[bytes]) -> ObjectRef:
-        """Keep it."""
+    async def put(self, chunks: AsyncIterator[bytes], *, shelf: str = "") -> ObjectRef:
+        """Keep it; on a shelf, a namespace, it is found there only."""
         ...
 
-    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]]:
-        """Its size, and its pieces."""
+    async def get(
+        self, sha256: str, *, shelves: Iterable[str] = ("",)
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        """Its size, and its pieces, if it is on one of the shelves."""
         ...
 
 
@@ -183,6 +196,10 @@ class ClusterDesk(Protocol):
 
     async def remove(self, name: str, *, by: str, dry_run: bool) -> ClusterChange:
         """Strike a dead node off."""
+        ...
+
+    async def rotate(self, *, by: str, dry_run: bool) -> ClusterChange:
+        """Give all members new authorities and a new password for the routes."""
         ...
 
     async def set_replicas(
@@ -218,6 +235,14 @@ class BackupDesk(Protocol):
         ...
 
 
+class PrometheusDesk(Protocol):
+    """Prometheus' HTTP API."""
+
+    async def ask(self, call: PrometheusCall) -> PrometheusAnswer:
+        """Answer one call. Errors are answers, too."""
+        ...
+
+
 class RelayDesk(Protocol):
     """What another node has to be asked for."""
 
@@ -227,4 +252,20 @@ class RelayDesk(Protocol):
 
     async def disconnect(self, agent: Agent) -> None:
         """Close an agent's connection, wherever it is."""
+        ...
+
+
+class NotificationsDesk(Protocol):
+    """Notifications, as operators ask of them."""
+
+    async def deliveries(self, query: DeliveryFilter) -> Page[Delivery]:
+        """Each notification as far as it has come."""
+        ...
+
+    async def test(self, name: str) -> ReceiversTested:
+        """Tell a receiver of an alert that is none."""
+        ...
+
+    def watchdog(self, name: str) -> WatchdogSeen:
+        """Somebody outside calls."""
         ...

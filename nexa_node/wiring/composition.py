@@ -12,10 +12,13 @@ from nexa_node.adapters.files.startup_log import StartupLog
 from nexa_node.adapters.host.probe import PsutilProbe
 from nexa_node.adapters.nats.store import NatsStore, open_store
 from nexa_node.contract import places
+from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import Unauthorized, Unavailable
 from nexa_node.contract.ids import NodeId
 from nexa_node.core.access import TOKEN_ENTROPY, make_token
+from nexa_node.services.access.audit import Audit
 from nexa_node.services.access.permissions import Permissions
+from nexa_node.services.access.view import View
 from nexa_node.services.cluster.maintenance import Maintenance
 from nexa_node.services.health.clockwatch import ClockWatch
 from nexa_node.services.health.condition import Condition
@@ -28,11 +31,16 @@ from nexa_node.services.journal.journal import EventJournal
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
+from nexa_node.services.shared.state import SharedState
+from nexa_node.wiring.alerting import Alerting, Around
+from nexa_node.wiring.auditing import Auditing
 from nexa_node.wiring.checks import Asked, all_checks
 from nexa_node.wiring.core import Core
 from nexa_node.wiring.duties import Duties
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.joining import member_now
+from nexa_node.wiring.metering import Metering, of_alerting
+from nexa_node.wiring.notifying import Notifications
 from nexa_node.wiring.place import Place
 
 READ_S = 60.0
@@ -51,6 +59,8 @@ class Composition:
     selftests: SelfTests
     asked: Callable[[], Awaitable[Asked]]
     """How the node's own users reach it."""
+    auditor: Audit
+    """Where changes are written down."""
     maintenance: Maintenance
     """Kept up over restarts."""
     ready: Callable[[], Awaitable[None]]
@@ -138,7 +148,9 @@ class _Front:
             trial=False,
             port=int(place.url.rpartition(":")[2]),
         )
-        self.selftests = SelfTests(checks, clock=core.clock, sink=log.selftest)
+        self.selftests = SelfTests(
+            checks, clock=core.clock, sink=lambda run: self._tested(run, log)
+        )
         self.condition = Condition(
             card=NodeCard(
                 id=NodeId(place.identity.id),
@@ -159,10 +171,16 @@ class _Front:
             picture=fellowship.picture,
         )
         fellowship.condition = self.condition
-        self.feed = Feed(snapshot=self.condition.snapshot, counts=core.directory.counts)
+        self.feed = Feed(
+            snapshot=self.condition.snapshot,
+            counts=core.directory.counts,
+            view=lambda identity: View(identity, core.directory),
+        )
         core.directory.subscribe(self.feed.tell)
         self.condition.on_change(self.feed.tell)
         core.access.on_ended(self.feed.end)
+        core.access.on_retired(self.feed.retired)
+        core.access.on_changed(self.feed.changed)
         self.drain = Drain(
             sessions=core.sessions,
             dispatch=core.dispatch,
@@ -175,6 +193,27 @@ class _Front:
             others=fellowship.others,
             step_down=store.cluster.step_down,
         )
+        self.notifications = Notifications(place, fellowship, store.deliveries)
+        self.metering = Metering(place, store, fellowship, core, feed=self.feed)
+        self.metering.also(self.notifications.families)
+        self.auditing = Auditing(place, store, fellowship, core.clock)
+        self.alerting = Alerting(
+            place,
+            store,
+            fellowship,
+            core,
+            Around(
+                samples=self.metering.recorder,
+                tell=self.feed.tell,
+                notifications=self.notifications,
+                supervisor=self.supervisor,
+            ),
+        )
+        self.condition.alerts = self.alerting.board.alerts
+        self.metering.prometheus.rules = self.alerting.told
+        self.metering.also(
+            of_alerting(self.alerting.engine.figures, self.alerting.board.alerts)
+        )
         self.duties = Duties(
             place,
             store,
@@ -184,6 +223,11 @@ class _Front:
             drain=self.drain,
             supervisor=self.supervisor,
         )
+        self.duties.caretaker.add(*self.alerting.duties)
+
+    def _tested(self, run: SelfTest, log: StartupLog) -> None:
+        log.selftest(run)
+        self.metering.selftests.ran(run)
 
     def composition(self) -> Composition:
         """Put the facade in front and the loops in order."""
@@ -194,9 +238,6 @@ class _Front:
             directory=core.directory,
             sampler=self.sampler,
             store_health=self._store.health,
-            sessions=core.sessions,
-            dispatch=core.dispatch,
-            feed=self.feed,
             access=core.access,
             permissions=permissions,
             journal=core.journal,
@@ -204,12 +245,16 @@ class _Front:
             supervisor=self.supervisor,
             canary=core.canary.figures,
             refused=core.sessions.crowd.refused,
+            paced=lambda: core.post.messages.pace.refused,
         )
+        self.metering.include(readout.read)
         node = Node(
             condition=self.condition,
-            readings=readout.read,
+            figures=self.metering.families,
+            prometheus_desk=self.metering.prometheus,
             permissions=permissions,
             access=core.access,
+            role_book=core.role_book,
             directory=core.directory,
             records=self._store.tasks,
             sessions=core.sessions,
@@ -224,13 +269,27 @@ class _Front:
             way_out=self.drain,
             journal=core.journal,
             writable=self._fellowship.writable.check,
+            shared=SharedState(
+                records=self._store.shared,
+                conflicts=self._store.conflicts,
+                clock=core.clock,
+                journal=core.journal,
+                node=self._place.identity.name,
+            ),
             relay=self.duties.relay,
             changes=self.duties.changes,
             archive=self.duties.backups,
+            notices=self.notifications.desk,
+            alerting=self.alerting.desk,
+            auditing=self.auditing.desk,
         )
         # Loops stop in the opposite order: what the others say last is still saved.
         self.supervisor.add("journal", core.journal.run, stop=core.save_events)
+        self.supervisor.add(
+            "recorder", self.metering.recorder.run, stop=self.metering.recorder.stop
+        )
         for name, loop in (
+            ("roles", core.role_book.watch),
             ("tokens", core.access.watch),
             ("token-expiry", core.access.expire),
             ("tasks-watch", core.directory.watch_tasks),
@@ -241,10 +300,16 @@ class _Front:
             ("fences", core.fences.run),
             ("caretaker", self.duties.caretaker.run),
             ("isolation", self.duties.isolation.run),
+            ("partitions", self.duties.partitions.run),
             ("joining", self.duties.admission.run),
             ("routes", self.duties.admission.keep_routes),
+            ("certificate", self.duties.admission.renewal.run),
             ("backups", self.duties.backups.run),
             ("sampler", self.sampler.run),
+            *self.notifications.loops,
+            *self.metering.loops,
+            *self.alerting.loops,
+            *self.auditing.loops,
             ("clock", self.clockwatch.run),
             ("sessions", core.sessions.run),
             ("registry", core.registry.run),
@@ -264,6 +329,7 @@ class _Front:
             selftests=self.selftests,
             asked=self._asked,
             maintenance=self.duties.maintenance,
+            auditor=self.auditing.writer,
             ready=self._ready,
         )
 

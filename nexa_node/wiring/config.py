@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -69,24 +70,42 @@ def _do(verb: str, path: Path, *, as_json: bool) -> int:
 
 
 def _check_secrets(loaded: Loaded) -> None:
-    """Look at the files that hold passwords, as the self-test would find them."""
-    for number, check in enumerate(loaded.settings.checks):
-        if not check.password_file:
-            continue
-        origin = loaded.origins[f"check.{number}.password_file"]
+    """Look at the files that hold secrets, as those who use them would find them."""
+    for key, path, where in _secrets(loaded):
+        origin = loaded.origins[key]
         try:
-            read_secret(Path(check.password_file))
+            read_secret(Path(path))
         except Exposed as error:
             raise Invalid(
-                f"{origin}: other users may read {check.password_file}",
-                remedy=f"chmod 600 {check.password_file}",
+                f"{origin}: other users may read {path}",
+                remedy=f"chmod 600 {path}",
             ) from error
         except (OSError, ValueError, RuntimeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
+            name = key.rpartition(".")[2]
             raise Invalid(
-                f"{origin}: {check.password_file} can't be read: {why}",
-                remedy=f"correct password_file of [[check]] {check.name}",
+                f"{origin}: {path} can't be read: {why}",
+                remedy=f"correct {name} of {where}",
             ) from error
+
+
+def _secrets(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """Each setting that names such a file: its key, the file, and whose it is."""
+    settings = loaded.settings
+    for number, check in enumerate(settings.checks):
+        if check.password_file:
+            yield (
+                f"check.{number}.password_file",
+                check.password_file,
+                f"[[check]] {check.name}",
+            )
+    for number, receiver in enumerate(settings.receivers):
+        for name in ("url_file", "token_file", "password_file"):
+            if path := str(getattr(receiver, name)):
+                yield f"receiver.{number}.{name}", path, f"[[receiver]] {receiver.name}"
+    for name in ("password_file", "heartbeat_url_file"):
+        if path := str(getattr(settings.alerting, name)):
+            yield f"alerting.{name}", path, "[alerting]"
 
 
 def _say(told: object) -> None:

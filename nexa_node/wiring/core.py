@@ -7,6 +7,7 @@ from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract.frames import NodeRef
 from nexa_node.core.strategies import of_queues
 from nexa_node.services.access.access import Access
+from nexa_node.services.access.roles import RoleBook
 from nexa_node.services.calls import AgentCalls
 from nexa_node.services.directory.directory import Directory
 from nexa_node.services.means import Means
@@ -40,8 +41,13 @@ class Core:
         self.clock = clock = fellowship.clock
         self.journal = fellowship.journal
         writable = fellowship.writable.check
+        self.role_book = RoleBook(roles=store.roles, journal=self.journal)
         self.access = Access(
-            tokens=store.tokens, clock=clock, journal=self.journal, entropy=entropy
+            tokens=store.tokens,
+            clock=clock,
+            journal=self.journal,
+            entropy=entropy,
+            rights=self.role_book.permissions,
         )
         self.directory = Directory(
             tasks=store.tasks,
@@ -182,7 +188,10 @@ class Core:
         self.custody.on_count(self.registry.changed)
         self.ledger.on_stored(self.directory.observe)
         self.ledger.on_write(self.directory.note)
+        self.role_book.on_changed(self.access.role_changed)
         self.access.on_ended(self.sessions.revoked)
+        self.access.on_retired(self.sessions.retired)
+        self.access.on_changed(self.sessions.changed)
         self.directory.subscribe(self.fences.told)
 
     async def save_events(self) -> None:

@@ -15,7 +15,9 @@ from nexa_node.services.cluster.changes import Changes
 from nexa_node.services.cluster.isolation import Isolation
 from nexa_node.services.cluster.maintenance import Maintenance
 from nexa_node.services.cluster.orphans import Orphans
+from nexa_node.services.cluster.partitions import Partitions
 from nexa_node.services.cluster.relay import Relay
+from nexa_node.services.cluster.rotation import Rotation
 from nexa_node.services.cluster.shape_keeping import ShapeKeeping
 from nexa_node.services.health.condition import Condition
 from nexa_node.services.health.draining import Drain
@@ -25,6 +27,9 @@ from nexa_node.wiring.core import Core
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.joining import Admission
 from nexa_node.wiring.place import Place
+
+SETTINGS_S = 30.0
+"""How often the controller looks whether the streams have its settings."""
 
 
 class Duties:
@@ -49,6 +54,7 @@ class Duties:
             ledger=core.ledger,
             agents=store.agents,
             sessions=store.sessions,
+            queue=store.queue,
             living=members.living,
             id_of=fellowship.id_of,
             clock=clock,
@@ -69,6 +75,7 @@ class Duties:
         )
         self.caretaker = Caretaker(
             Duty("copies", shape_keeping.EVERY_S, self.shape.copy),
+            Duty("settings", SETTINGS_S, store.keep_settings),
             Duty("departed", shape_keeping.EVERY_S, self.shape.strike_off),
             Duty("orphans", orphans.EVERY_S, self.orphans.look),
             Duty(
@@ -108,7 +115,29 @@ class Duties:
             journal=journal,
             node=name,
         )
+        self.partitions = Partitions(
+            clustered=lambda: not members.is_alone,
+            has_quorum=fellowship.has_quorum,
+            heard=fellowship.heard,
+            refused=lambda: fellowship.writable.refused,
+            events=store.events,
+            conflicts=store.conflicts,
+            clock=clock,
+            journal=journal,
+            node=name,
+        )
         self.admission = Admission(place, store, fellowship, spawn=supervisor.spawn)
+        self.rotation = Rotation(
+            trust=self.admission.keyring,
+            calls=store.calls,
+            node=name,
+            members=fellowship.names,
+            living=members.living,
+            whole=fellowship.is_whole,
+            clock=clock,
+            journal=journal,
+        )
+        self.rotation.serve()
         self.changes = Changes(
             node=name,
             cluster=fellowship.picture,
@@ -119,9 +148,12 @@ class Duties:
             ask_drain=lambda node, by: self.relay.drain(node, by=by),
             ask_maintain=lambda node, on, by: self.relay.maintain(node, on=on, by=by),
             depart=self.admission.depart,
+            renew_keys=lambda by: self.rotation.rotate(by=by),
             journal=journal,
             spawn=supervisor.spawn,
+            on_growth=fellowship.growths.tell,
         )
+        fellowship.growths.on_change(condition.look)
         fellowship.tell, fellowship.way_out = self.changes.tell, drain.begin
         self.backups = Backups(
             node=name,
@@ -140,6 +172,7 @@ class Duties:
             policy=place.loaded.settings.cluster,
             is_controller=controller.is_controller,
             tell=self.changes.tell,
+            restart=lambda why: drain.begin(why, again=True),
         )
         self.relay.serve()
 

@@ -13,6 +13,7 @@ from nexa_node.core.agent_urls import agent_urls
 from nexa_node.core.cluster_view import cluster_view
 from nexa_node.core.health import Assessment
 from nexa_node.services.cluster.controller import Controller
+from nexa_node.services.cluster.growths import Growths
 from nexa_node.services.cluster.members import Members, Myself
 from nexa_node.services.cluster.quorum import Writable
 from nexa_node.services.health.condition import Condition
@@ -43,6 +44,7 @@ class Fellowship:
             node=place.identity.name,
             entropy=secrets.token_bytes,
         )
+        self.growths = Growths(node=place.identity.name, clock=self.clock)
         self.members = Members(
             myself=Myself(
                 entry=self._entry,
@@ -51,6 +53,7 @@ class Fellowship:
                 assess=self._assess,
                 agents=self._agents,
                 host=lambda: self.condition.sampler.newest,
+                growths=self.growths,
             ),
             beats=store.beats,
             entries=store.nodes,
@@ -94,6 +97,7 @@ class Fellowship:
             shape=self._store.cluster.shape(),
             opinions=self.members.opinions(),
             disagreements=self.members.disagreements(),
+            growth=self.growths.current(),
         )
 
     def agent_urls(self) -> tuple[str, ...]:
@@ -113,6 +117,20 @@ class Fellowship:
         nodes = self.members.view()
         heard = [node for node in nodes if self.members.is_heard(node.name)]
         return len(nodes) - len(heard) > len(nodes) // 2
+
+    def is_whole(self) -> bool:
+        """Whether every member's store is heard."""
+        shape = self._store.cluster.shape()
+        return shape.have == len(shape.peers) and shape.leader is not None
+
+    def names(self) -> frozenset[str]:
+        """Names of all members, this node included, heard or not."""
+        return frozenset(node.name for node in self.members.view())
+
+    def heard(self) -> frozenset[str]:
+        """Names of all nodes that give signs of life, this one included."""
+        names = (node.name for node in self.members.view())
+        return frozenset(name for name in names if self.members.is_heard(name))
 
     def can_resume(self) -> bool:
         """Whether the stream of sessions has a leader that lives, as seen last."""

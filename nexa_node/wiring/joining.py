@@ -3,7 +3,10 @@
 import asyncio
 import secrets
 import socket
+from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,7 +21,7 @@ from nexa_node.adapters.tls.join_client import exchange
 from nexa_node.adapters.tls.join_records import FileJoinRecords
 from nexa_node.adapters.tls.join_server import JoinServer
 from nexa_node.contract.access import Identity
-from nexa_node.contract.cluster import JoinToken
+from nexa_node.contract.cluster import Growth, JoinToken
 from nexa_node.contract.errors import Conflict
 from nexa_node.contract.version import VERSION
 from nexa_node.core.admission import Joiner
@@ -26,10 +29,20 @@ from nexa_node.core.policies import ClusterPolicy
 from nexa_node.services.cluster.join_means import JoinMeans, Standing
 from nexa_node.services.cluster.joiner import Newcomer, join
 from nexa_node.services.cluster.joining import Joining
+from nexa_node.services.cluster.renewal import Renewal
+from nexa_node.services.cluster.rotation import Asked, Successor
 from nexa_node.services.parts import Spawn
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.place import Place
 
+JOINED_S = 120.0
+"""For a node that was admitted to be a member that is heard."""
+LOOK_S = 0.25
+PASSWORD_BYTES = 24
+ALL_S = 1.0
+"""For all nodes to have heard of a new password, before the first one uses it."""
+ANSWER_S = 0.2
+"""For an answer to be out before this node's routes are made anew."""
 ROUTES_S = 2.0
 """How often it is looked whether members have come or gone."""
 
@@ -53,9 +66,9 @@ def credentials_of(place: Place, cluster: str) -> NodeCredentials:
     """The node's authorities and its certificate, in `tls/` of its folder."""
     bearer = Bearer(cluster=cluster, name=place.identity.name, hosts=(host_of(place),))
     clock = SystemClock()
-    return NodeCredentials(
-        TlsFolder(place.folder.path / "tls"), bearer=lambda: bearer, now=clock.now
-    )
+    life = timedelta(hours=place.loaded.settings.cluster.certificate_hours)
+    folder = TlsFolder(place.folder.path / "tls", life)
+    return NodeCredentials(folder, bearer=lambda: bearer, now=clock.now)
 
 
 async def join_cluster(place: Place, token: str) -> ClusterFile:
@@ -139,7 +152,7 @@ class FileSeat:
                 cluster=self._place.loaded.settings.node.cluster,
                 cluster_id=secrets.token_hex(8),
                 route=_route_for(self._place),
-                route_password=secrets.token_hex(24),
+                route_password=secrets.token_hex(PASSWORD_BYTES),
             )
             await asyncio.to_thread(membership.write, folder, there)
         return Standing(
@@ -153,6 +166,54 @@ class FileSeat:
         )
 
 
+class Keyring:
+    """`services.cluster.rotation.Trust` over `tls/`, `cluster.json` and the store."""
+
+    def __init__(
+        self,
+        place: Place,
+        store: NatsStore,
+        credentials: NodeCredentials,
+        *,
+        spawn: Spawn,
+    ) -> None:
+        """Touch nothing yet."""
+        self._spawn = spawn
+        self._folder = place.folder.path
+        self._store = store
+        self._credentials = credentials
+
+    async def successors(self) -> tuple[Successor, ...]:
+        """Make new authorities; nobody trusts them yet."""
+        return await self._credentials.successors()
+
+    async def password(self) -> str:
+        """Draw a new password."""
+        return secrets.token_hex(PASSWORD_BYTES)
+
+    async def take(self, asked: Asked) -> None:
+        """Do a step, durably, and have the store use it soon, after this was answered."""
+        if asked.step != "password":
+            await self._credentials.change(asked)
+            self._soon(self._store.read_anew())
+            return
+        there = await asyncio.to_thread(membership.read, self._folder)
+        if there is None or not asked.password:
+            raise Conflict("this node is in no cluster")
+        kept = msgspec.structs.replace(there, route_password=asked.password)
+        await asyncio.to_thread(membership.write, self._folder, kept)
+        self._soon(self._store.use_password(asked.password), ALL_S)
+
+    def _soon(self, work: Coroutine[Any, Any, None], seconds: float = ANSWER_S) -> None:
+        """Routes are made anew for it: the answer is to be out before."""
+
+        async def later() -> None:
+            await asyncio.sleep(seconds)
+            await work
+
+        self._spawn("keys", later())
+
+
 class Admission:
     """What the cluster's changes need of joining."""
 
@@ -161,6 +222,7 @@ class Admission:
     ) -> None:
         """Join the parts; the port opens with the first token."""
         self._place, self._store, self._fellowship = place, store, fellowship
+        self._spawn = spawn
         settings = place.loaded.settings
         credentials = credentials_of(place, settings.node.cluster)
         host = host_of(place)
@@ -184,8 +246,17 @@ class Admission:
                 spawn=spawn,
             ),
             on_first=self._form,
+            on_admitted=self._admitted,
         )
         self.run = self.joining.run
+        self.keyring = Keyring(place, store, credentials, spawn=spawn)
+        self.renewal = Renewal(
+            credentials,
+            clock=fellowship.clock,
+            journal=fellowship.journal,
+            node=place.identity.name,
+            on_renewed=store.read_anew,
+        )
 
     async def keep_routes(self) -> None:
         """Have the next start know where everybody is now, for ever. A service's loop."""
@@ -215,6 +286,38 @@ class Admission:
             await entries.put(left, revision=seen.revision)
         await asyncio.to_thread(_leave, self._place.folder.path)
         self._fellowship.way_out(f"it leaves the cluster: {by}")
+
+    async def _admitted(self, joiner: Joiner) -> None:
+        self._spawn("joining", self._follow(joiner))
+
+    async def _follow(self, joiner: Joiner) -> None:
+        """Tell how far a node is that was admitted, until it is heard and has its vote."""
+        fellowship, name = self._fellowship, joiner.name
+        fellowship.told(Growth(action="join", phase="admitted", detail=name))
+        clock = fellowship.clock
+        end = clock.monotonic() + JOINED_S
+        phase = "admitted"
+        while phase != "done" and clock.monotonic() < end:
+            await clock.sleep(LOOK_S)
+            now = self._phase_of(name)
+            if now != phase:
+                phase = now
+                fellowship.told(Growth(action="join", phase=phase, detail=name))
+        if phase != "done":
+            told = f"{name} was admitted and is not a member after {JOINED_S:.0f} s"
+            remedy = f"nexa logs, on {name}: it must reach the others' routes"
+            failed = Growth(
+                action="join", phase="failed", detail=name, error=told, remedy=remedy
+            )
+            fellowship.told(failed)
+
+    def _phase_of(self, name: str) -> str:
+        """Whether a joiner's store has a vote, and the node itself is heard."""
+        peers = self._store.cluster.shape().peers
+        votes = any(peer.node == name and peer.current for peer in peers)
+        if not votes:
+            return "admitted"
+        return "done" if self._fellowship.members.is_heard(name) else "votes"
 
     async def _form(self, joiner: Joiner) -> None:
         """Become a cluster with the first node that joins."""

@@ -49,13 +49,28 @@ def main(arguments: list[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        asyncio.run(_run(options))
+        again = asyncio.run(_run(options))
     except NexaError as error:
         _tell(error, foreground=options.foreground)
         return 1
     except KeyboardInterrupt:
         return 130
+    if again is not None:
+        words = [sys.executable, "-m", "nexa_node", "run", *_words(options, again)]
+        os.execv(sys.executable, words)  # noqa: S606  # no shell is wanted
     return 0
+
+
+def _words(options: argparse.Namespace, port: int) -> list[str]:
+    """What this run was told, for the next one; the port stays, a join does not."""
+    words = ["--port", str(port)]
+    for flag in ("name", "config"):
+        value = getattr(options, flag)
+        if value is not None:
+            words += [f"--{flag}", str(value)]
+    for pair in options.set:
+        words += ["--set", pair]
+    return [*words, "--foreground"] if options.foreground else words
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +103,8 @@ def _tell(error: NexaError, *, foreground: bool) -> None:
     sys.stderr.write(msgspec.json.encode(told).decode() + "\n")
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def _run(options: argparse.Namespace) -> int | None:
+    """Be the node; on which port to be it again, None: not at all."""
     config, state = base_folders()
     loaded = load_settings(
         options.config or Path(places.node_config(config)),
@@ -112,7 +128,8 @@ async def _run(options: argparse.Namespace) -> None:
                 place = _place(loaded, folder, sock, name=name, state=state)
                 if options.join_file is not None:
                     await join_cluster(place, _token(options.join_file))
-                await _serve(place, sock)
+                port = int(sock.getsockname()[1])
+                return port if await _serve(place, sock) else None
         except NexaError as error:
             note.note("node.failed", error=error.message, remedy=error.remedy)
             log.critical("node_failed", reason=error.message, remedy=error.remedy)
@@ -158,7 +175,8 @@ def _place(
     )
 
 
-async def _serve(place: Place, sock: socket.socket) -> None:
+async def _serve(place: Place, sock: socket.socket) -> bool:
+    """Run until told to end; whether the process is to start anew."""
     clock = SystemClock()
     name = place.identity.name
     note = StartupLog(Path(places.startup_log(place.state)), node=name)
@@ -178,7 +196,8 @@ async def _serve(place: Place, sock: socket.socket) -> None:
     finally:
         place.folder.withdraw()
     note.note("node.stop")
-    log.info("node_stopped")
+    log.info("node_stopped", again=node.drain.again)
+    return node.drain.again
 
 
 async def _test_itself(node: Composition) -> None:

@@ -25,7 +25,12 @@ async def running(place: Place, sock: socket.socket) -> AsyncGenerator[Compositi
     end = asyncio.Event()
     try:
         async with compose(place) as node, asyncio.TaskGroup() as group:
-            app = build_app(node.api, settings.http, host=settings.node.host)
+            app = build_app(
+                node.api,
+                settings.http,
+                host=settings.node.host,
+                auditor=node.auditor,
+            )
             group.create_task(node.supervisor.run())
             port = group.create_task(
                 serve(

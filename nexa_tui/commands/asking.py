@@ -26,7 +26,13 @@ def add_change_options(parser: argparse.ArgumentParser) -> None:
 
 
 def change(
-    node: Rest, path: str, options: argparse.Namespace, call: Call, *, body: Any = None
+    node: Rest,
+    path: str,
+    options: argparse.Namespace,
+    call: Call,
+    *,
+    body: Any = None,
+    wait_s: float = 0.0,
 ) -> ClusterChange:
     """Change the cluster, after asking; with `--dry-run` only say what it would do.
 
@@ -36,6 +42,7 @@ def change(
         options: With `yes` and `dry_run`.
         call: Where to ask.
         body: What is wanted.
+        wait_s: How long it may take.
 
     Raises:
         Invalid: Nobody can be asked, or the answer was no; nothing was done.
@@ -46,7 +53,7 @@ def change(
         if options.dry_run:
             return planned
         confirm(planned.what, planned.effects, call)
-    return node.post(path, ClusterChange, body=body)
+    return node.post(path, ClusterChange, body=body, wait_s=wait_s)
 
 
 def confirm(what: str, effects: Sequence[str], call: Call) -> None:

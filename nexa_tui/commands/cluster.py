@@ -5,6 +5,7 @@ from nexa_tui.commands.output import Call
 
 VERBS = (
     "status", "join-token", "leave", "remove", "replicas", "scale", "backup", "restore",
+    "conflicts", "rotate",
 )  # fmt: skip
 
 
@@ -27,6 +28,10 @@ def run(arguments: list[str], call: Call) -> int:
         from nexa_tui.commands.cluster_scale import run as scale
 
         return scale(rest, call)
+    if verb == "conflicts":
+        from nexa_tui.commands.cluster_conflicts import run as conflicts
+
+        return conflicts(rest, call)
     from nexa_tui.commands import cluster_change
 
     does = {
@@ -34,5 +39,6 @@ def run(arguments: list[str], call: Call) -> int:
         "leave": cluster_change.leave,
         "remove": cluster_change.remove,
         "replicas": cluster_change.replicas,
+        "rotate": cluster_change.rotate,
     }
     return does[verb](rest, call)

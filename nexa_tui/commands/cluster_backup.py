@@ -9,8 +9,10 @@ import argparse
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -18,9 +20,9 @@ import msgspec
 
 from nexa_node.contract.cluster import Growth
 from nexa_node.contract.errors import Conflict, Invalid, NexaError, Unavailable
-from nexa_node.contract.nodes import Cluster
+from nexa_node.contract.nodes import Cluster, NodeStatus
 from nexa_tui.client import archive, sealing
-from nexa_tui.client.rest import Cut, Rest
+from nexa_tui.client.rest import Cut, NoNode, Rest
 from nexa_tui.commands.arguments import Parser
 from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.cluster_change import check
@@ -30,6 +32,9 @@ from nexa_tui.commands.reach import add_target_options, reach
 
 _CHUNK = 256 * 1024
 _OWN = 0o600
+_AGAIN_S = 60.0
+"""For a node that was filled to start anew."""
+_LOOK_S = 0.1
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,9 +105,35 @@ def restore(arguments: list[str], call: Call) -> int:
             cluster = node.get("/v1/cluster", Cluster)
             what = f"fill cluster {cluster.name} at {node.target.url}"
             confirm(what, (f"with {archive.words(contents)}",), call)
+        before = node.get("/v1/node", NodeStatus).started
         growth = _send(node, options, call)
+        _await_again(node, before)
     _tell(options, contents, growth, call, did="is restored")
     return 0
+
+
+def _await_again(node: Rest, before: datetime | None) -> None:
+    """Wait until a node that starts anew after it was filled answers again.
+
+    Raises:
+        NoNode: It did not come back in time.
+    """
+    end = time.monotonic() + _AGAIN_S
+    while True:
+        try:
+            status = node.get("/v1/node", NodeStatus)
+            if status.started != before and status.state == "running":
+                return
+        except NexaError as error:
+            late = error
+        else:
+            late = NoNode(
+                f"the node at {node.target.url} was filled, and did not start anew",
+                remedy="nexa node restart",
+            )
+        if time.monotonic() > end:
+            raise late
+        time.sleep(_LOOK_S)
 
 
 def _add_key(parser: Parser) -> None:

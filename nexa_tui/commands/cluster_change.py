@@ -113,6 +113,26 @@ def replicas(arguments: list[str], call: Call) -> int:
     return 0
 
 
+_ROTATE_S = 600.0
+"""Each node makes its routes anew several times, one node after the other."""
+
+
+def rotate(arguments: list[str], call: Call) -> int:
+    """Give all nodes new authorities and a new password for their routes."""
+    parser = Parser(
+        "cluster rotate",
+        "Give all nodes new authorities and a new password for their routes. No call\n"
+        "fails; who was struck off, and has the old keys, is shut out for good.",
+    )
+    add_change_options(parser)
+    add_target_options(parser)
+    options = parser.parse_args(arguments)
+    with reach(options, call) as node:
+        told = change(node, "/v1/cluster/rotate", options, call, wait_s=_ROTATE_S)
+    tell_change(told, options, call)
+    return 0
+
+
 def _finished(
     node: Rest, told: ClusterChange, call: Call, *, quiet: bool
 ) -> ClusterChange:

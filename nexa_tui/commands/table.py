@@ -19,6 +19,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "demo", "demo", "Watch", "a real node with real agents, thrown away afterwards"
     ),
+    Command(
+        "chaos", "chaos", "Watch", "kill, stop or restart nodes of the demo that runs"
+    ),
     Command("selftest", "selftest", "Watch", "the splash's checks, printed"),
     Command(
         "node",
@@ -41,6 +44,8 @@ COMMANDS: tuple[Command, ...] = (
             "scale",
             "backup",
             "restore",
+            "conflicts",
+            "rotate",
         ),
     ),
     Command(
@@ -68,17 +73,58 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("send", "send", "Work", "send a message to an agent or a topic"),
     Command("tail", "tail", "Work", "the messages of topics, as they come"),
-    Command("events", "events", "Look", "what happened"),
-    Command("logs", "logs", "Look", "what nodes of this machine logged"),
     Command(
-        "metrics", "metrics", "Look", "the node's metrics, as Prometheus reads them"
+        "alerts",
+        "alerts",
+        "Look",
+        "what is wrong, who minds it, what became of it",
+        ("list", "show", "ack", "unack", "note", "dismiss", "history", "handover"),
     ),
+    Command(
+        "silences",
+        "silences",
+        "Look",
+        "alerts of which nobody is told for a while",
+        ("list", "add", "expire"),
+    ),
+    Command(
+        "rules",
+        "rules",
+        "Look",
+        "the rules of alerts: in force, and files to be checked and tested",
+        ("list", "reload", "check", "test"),
+    ),
+    Command(
+        "notifications",
+        "notifications",
+        "Look",
+        "who was told of alerts, and whether it arrived",
+        ("list", "test"),
+    ),
+    Command("events", "events", "Look", "what happened"),
+    Command(
+        "audit",
+        "audit",
+        "Look",
+        "who did what, and whether that is still as it was written",
+        ("list", "verify", "export"),
+    ),
+    Command("logs", "logs", "Look", "what nodes of this machine logged"),
+    Command("metrics", "metrics", "Look", "what all nodes measured, asked in PromQL"),
+    Command("top", "top", "Look", "nodes, agents and queues, the busiest first"),
     Command(
         "token",
         "token",
         "Access",
-        "make, list and revoke tokens",
-        ("create", "list", "revoke"),
+        "make, list, rotate and revoke tokens",
+        ("create", "list", "revoke", "rotate"),
+    ),
+    Command(
+        "role",
+        "role",
+        "Access",
+        "what roles may do; who may do what",
+        ("list", "show", "create", "delete", "explain"),
     ),
     Command(
         "login", "login", "Access", "keep a cluster's address and token as a context"

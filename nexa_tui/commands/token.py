@@ -1,10 +1,18 @@
-"""`nexa token`: make, list and revoke tokens."""
+"""`nexa token`: make, list, rotate and revoke tokens."""
 
 import re
 from datetime import datetime
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
 
-from nexa_node.contract.access import ROLES, NewToken, TokenCreated, TokenView
+from nexa_node.contract.access import (
+    ROLES,
+    NewToken,
+    RotateToken,
+    Scope,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.rest import Page
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser, Usage, choose_verb
@@ -18,9 +26,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 def run(arguments: list[str], call: Call) -> int:
     """Do one of the verbs."""
     verb, rest = choose_verb(
-        "token", arguments, ("create", "list", "revoke"), default="list"
+        "token", arguments, ("create", "list", "revoke", "rotate"), default="list"
     )
-    return {"create": _create, "list": _list, "revoke": _revoke}[verb](rest, call)
+    verbs = {"create": _create, "list": _list, "revoke": _revoke, "rotate": _rotate}
+    return verbs[verb](rest, call)
 
 
 def seconds(text: str) -> int:
@@ -37,7 +46,10 @@ def seconds(text: str) -> int:
 
 def _create(arguments: list[str], call: Call) -> int:
     parser = Parser("token create", "Make a token. It is shown once.")
-    parser.add_argument("--role", choices=ROLES, required=True)
+    parser.add_argument(
+        "--role", required=True, help=f"{', '.join(ROLES)}, or see nexa role list"
+    )
+    _add_scope(parser)
     parser.add_argument("--name", default="", help="who it is for")
     parser.add_argument(
         "--expires", metavar="30d", help="agents 90d, others 30d by default"
@@ -48,9 +60,14 @@ def _create(arguments: list[str], call: Call) -> int:
         role=options.role,
         name=options.name,
         expires_s=None if options.expires is None else seconds(options.expires),
+        scope=_scope(options),
     )
     with reach(options, call) as node:
         made = node.post("/v1/tokens", TokenCreated, body=wanted)
+    return _show(made, options, call)
+
+
+def _show(made: TokenCreated, options: Any, call: Call) -> int:
     if options.json:
         call.json(made)
     else:
@@ -58,6 +75,54 @@ def _create(arguments: list[str], call: Call) -> int:
         ends = "never" if made.expires is None else f"{made.expires:%Y-%m-%d}"
         call.note(f"{made.role} token {made.id}, ends {ends}; it is not shown again")
     return 0
+
+
+def _add_scope(parser: Parser) -> None:
+    parser.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="nothing outside of it exists for the holder; all by default",
+    )
+    for name, what in (
+        ("send", "topic:orders.>, agent:bob, capability:wc or broadcast"),
+        ("receive", "topic:orders.> or capability:wc"),
+        ("submit", "capability:wc"),
+    ):
+        parser.add_argument(
+            f"--may-{name}", action="append", metavar="TARGET", help=f"only {what}"
+        )
+
+
+def _scope(options: Any) -> Scope:
+    def targets(given: list[str] | None) -> tuple[str, ...] | None:
+        return None if given is None else tuple(given)
+
+    return Scope(
+        namespaces=tuple(options.namespace),
+        may_send=targets(options.may_send),
+        may_receive=targets(options.may_receive),
+        may_submit=targets(options.may_submit),
+    )
+
+
+def _rotate(arguments: list[str], call: Call) -> int:
+    parser = Parser("token rotate", "Give a token a new secret. It is shown once.")
+    parser.add_argument("id", metavar="ID", help="as nexa token list names it")
+    parser.add_argument(
+        "--overlap",
+        metavar="10m",
+        default="10m",
+        help="how long the secret before works yet; 0s ends it at once",
+    )
+    add_target_options(parser)
+    options = parser.parse_args(arguments)
+    wanted = RotateToken(overlap_s=seconds(options.overlap))
+    path = f"/v1/tokens/{quote(options.id, safe='')}/rotate"
+    with reach(options, call) as node:
+        made = node.post(path, TokenCreated, body=wanted)
+    return _show(made, options, call)
 
 
 def _list(arguments: list[str], call: Call) -> int:

@@ -1,8 +1,10 @@
 """The checker passes what is right, and finds each violation that is planted."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,8 +13,10 @@ import pytest
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Attempt, Task
 from tests.chaos.histories import cas, op, read, write
+from tests.system.chaos import checker, contested, controllers
 from tests.system.chaos.checker import check
 from tests.system.chaos.contested import tenures, weaknesses
+from tests.system.chaos.controllers import Reign
 from tests.system.chaos.evidence import Evidence
 from tests.system.chaos.history import Executed, Op, Received, Told
 
@@ -105,6 +109,11 @@ GOOD = Evidence(
     },
     counts={"alpha": {"completed": 1, "cancelled": 1, "pending": 0}},
     inflight={"worker-2": 0},
+    reigns=[
+        Reign("alpha", 1, 0, 10),
+        Reign("beta", 3, 9, 12),
+        Reign("alpha", 4, 12, 40),
+    ],
     lease_s=2.0,
 )
 
@@ -214,6 +223,33 @@ PLANTED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "a slot is never given back": (
         "leaked_slots", lambda good: replace(good, inflight={"worker-1": 1})
     ),
+    "one of the crowd does not come back": (
+        "session_lost",
+        ops(
+            op("session.back", None, 5, None, client="crowd-7", key="crowd-7"),
+            sent(2, 90, None),
+        ),
+    ),
+    "a record of the audit was changed": (
+        "audit_broken",
+        lambda good: replace(
+            good, audits={"beta": {"status": "broken", "first_bad": 7, "reason": "hash"}}
+        ),
+    ),
+    "two are the controller": (
+        "two_controllers", also("reigns", Reign("beta", 5, 20, 30))
+    ),
+    "a controller comes under an old fence": (
+        "controller_fence", also("reigns", Reign("beta", 3, 41, 50))
+    ),
+    "somebody reads the past although all is well": (
+        "not_linearizable",
+        lambda good: replace(
+            good,
+            healed=5,
+            ops=[*good.ops, write(4, 5, 2, client="c"), read(6, 7, 1, client="d")],
+        ),
+    ),
     "two hold a lock": ("two_holders", ops(lock("acquire", "c", 1.1, 1.2, 9))),
     "a fence goes back": (
         "fence",
@@ -242,12 +278,8 @@ def test_a_planted_violation_is_found(name: str) -> None:
 
 
 def test_every_kind_of_violation_the_checker_knows_is_planted() -> None:
-    import re
-    from pathlib import Path
-
-    from tests.system.chaos import checker, contested
-
-    source = "".join(Path(one.__file__).read_text() for one in (checker, contested))
+    modules = (checker, contested, controllers)
+    source = "".join(Path(str(one.__file__)).read_text() for one in modules)
     known = set(re.findall(r'Violation\(\s*"(\w+)"', source)) | {
         "not_linearizable", "stale_read",
     }  # fmt: skip

@@ -1,15 +1,10 @@
 """Nodes that become one, from the operator's side: real processes, real TLS, kill -9."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from nexa_tui.client.discovery import local_nodes
 from tests.system.conftest import (
     Shell,
     end,
@@ -18,78 +13,12 @@ from tests.system.conftest import (
     stop_all,
     until,
 )
+from tests.system.town import Town
 
 ONE = ("python3", "-c", "import sys; sys.stdin.read(); print(1)")
 SLOW = ("python3", "-c", "import sys,time; sys.stdin.read(); time.sleep(3); print(1)")
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Town:
-    """Machines, each with a NEXA_HOME of its own, and a node by its name."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.shells: dict[str, Shell] = {}
-
-    def __getitem__(self, name: str) -> Shell:
-        return self.shells[name]
-
-    def found(self, name: str) -> Shell:
-        shell = self.shells[name] = Shell(environment(self._folder / name))
-        started = shell("node", "start", "--name", name, "--port", "0", "--json")
-        assert started.code == 0, started.err
-        return shell
-
-    def token(self, at: str) -> str:
-        return str(self[at]("cluster", "join-token", "--json").json()["token"])
-
-    def join(self, name: str, at: str, token: str | None = None) -> Shell:
-        shell = self.shells[name] = Shell(environment(self._folder / name))
-        given = token or self.token(at)
-        started = shell.program(
-            "node", "start", "--name", name, "--port", "0", "--join-file", "-",
-            input=given + "\n",
-        )  # fmt: skip
-        assert started.returncode == 0, started.stderr
-        return shell
-
-    def status(self, at: str) -> Any:
-        return self[at]("cluster", "status", "--json").json()
-
-    def nodes(self, at: str) -> dict[str, Any]:
-        return {one["name"]: one for one in self.status(at)["nodes"]}
-
-    def copies(self, at: str) -> set[int]:
-        """How many copies in step the streams have."""
-        return {
-            sum(copy["current"] for copy in stream["replicas"])
-            for stream in self.status(at)["streams"]
-        }
-
-    def kill(self, name: str) -> None:
-        """The node and its store at once, as a machine that loses its power."""
-        (target,) = local_nodes(self[name].environ)
-        assert target.pid is not None
-        node = psutil.Process(target.pid)
-        family = [node, *node.children(recursive=True)]
-        for process in family:
-            process.kill()
-        _, alive = psutil.wait_procs(family, 10)
-        assert not alive
-
-    def again(self, name: str) -> None:
-        started = self[name]("node", "start", "--name", name, "--port", "0")
-        assert started.code == 0, started.err
-
-    def end(self) -> None:
-        for shell in self.shells.values():
-            for target in local_nodes(shell.environ):
-                if target.pid is not None:
-                    os.kill(target.pid, signal.SIGTERM)
-        for shell in self.shells.values():
-            stop_all(shell.environ)
-            until(lambda home=shell.home: not servers_under(home), "all is gone", 10)
 
 
 @pytest.fixture
@@ -277,13 +206,15 @@ def test_what_was_backed_up_is_restored_into_another_node(
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
 
+    before = town.target("omega").url
+
     refused = other("cluster", "restore", str(damaged), "--yes")
     restored = other("cluster", "restore", str(file), "--yes")
 
     assert oct(file.stat().st_mode & 0o777) == "0o600"
     assert refused.code == 1
     assert restored.code == 0, restored.err
-    stop_all(other.environ)
-    town.again("omega")
+    # It started anew by itself, at the same place.
+    assert town.target("omega").url == before
     listed = other("task", "list", "--limit", "100", "--json").json()["items"]
     assert {one["id"] for one in listed} == kept

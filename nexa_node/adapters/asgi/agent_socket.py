@@ -32,6 +32,8 @@ class AgentSocket:
         connection = self._api.connect_agent(
             caller_of(scope), text=text, address=address_of(scope)
         )
+        if (heard_at := scope.get("nexa.heard_at")) is not None:
+            connection.watch_life(heard_at)
         try:
             await accept(receive, send, subprotocol=subprotocol)
             await _serve(connection, receive, send, text=text)

@@ -13,15 +13,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexa_node.adapters.asgi.agent_socket import AgentSocket
 from nexa_node.adapters.asgi.answering import answer
+from nexa_node.adapters.asgi.auditing import Ledger
 from nexa_node.adapters.asgi.auth import WEBSOCKET, Gate, caller_of
 from nexa_node.adapters.asgi.console_socket import ConsoleSocket
 from nexa_node.adapters.asgi.openapi import document
-from nexa_node.adapters.asgi.operation import Call, Operation, Returned
+from nexa_node.adapters.asgi.operation import Call, Operation, Query, Returned
 from nexa_node.adapters.asgi.operations import OPERATIONS
 from nexa_node.adapters.asgi.reading import (
     header_of,
     read_body,
     read_chunks,
+    read_form,
     read_idempotency_key,
     read_query,
 )
@@ -29,6 +31,7 @@ from nexa_node.adapters.asgi.refusals import Refusal, unknown_method, unknown_pa
 from nexa_node.contract.places import DEFAULT_HOST
 from nexa_node.core.policies import HttpPolicy
 from nexa_node.services.api import NodeApi
+from nexa_node.services.audit_api import Auditor
 
 
 @functools.cache
@@ -37,13 +40,20 @@ def describe() -> bytes:
     return msgspec.json.encode(document(OPERATIONS))
 
 
-def build_app(api: NodeApi, policy: HttpPolicy, *, host: str = DEFAULT_HOST) -> ASGIApp:
+def build_app(
+    api: NodeApi,
+    policy: HttpPolicy,
+    *,
+    host: str = DEFAULT_HOST,
+    auditor: Auditor | None = None,
+) -> ASGIApp:
     """Put HTTP and WebSocket in front of a node.
 
     Args:
         api: The node.
         policy: Limits, and further names the node may be called by.
         host: The host it is configured to listen on: a name it may be called by.
+        auditor: Where changes are written down before they are done.
 
     Returns:
         An application that needs no lifespan events and raises nothing.
@@ -55,7 +65,7 @@ def build_app(api: NodeApi, policy: HttpPolicy, *, host: str = DEFAULT_HOST) -> 
     described = {one.path for one in OPERATIONS if one.websocket}
     assert sockets.keys() == described, "every socket is in the table, and no other"
     return Gate(
-        _Doors(_routes(api, policy), sockets),
+        _Doors(_routes(api, policy, auditor), sockets),
         api=api,
         policy=policy,
         host=host,
@@ -64,6 +74,7 @@ def build_app(api: NodeApi, policy: HttpPolicy, *, host: str = DEFAULT_HOST) -> 
             for one in OPERATIONS
             if one.open
         ),
+        auditor=auditor,
     )
 
 
@@ -95,29 +106,40 @@ class _Resource:
     """All operations of one path."""
 
     def __init__(
-        self, operations: Iterable[Operation], api: NodeApi, policy: HttpPolicy
+        self,
+        operations: Iterable[Operation],
+        api: NodeApi,
+        policy: HttpPolicy,
+        ledger: Ledger | None,
     ) -> None:
         self._by_method = {one.method: one for one in operations}
         self._api = api
         self._policy = policy
+        self._ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation = self._by_method.get(method)
         if operation is None:
             raise unknown_method(method, sorted(self._by_method))
-        returned = await self._ask(operation, scope, receive)
+        ask = functools.partial(self._ask, operation, scope, receive)
+        if self._ledger is None:
+            returned = await ask()
+        else:
+            returned = await self._ledger.around(operation, scope, ask)
         await answer(operation, returned, scope, receive, send)
 
     async def _ask(
         self, operation: Operation, scope: Scope, receive: Receive
     ) -> Returned:
         assert operation.handler is not None
-        query = read_query(scope, operation.query)
+        query = Query() if operation.form else read_query(scope, operation.query)
         key = read_idempotency_key(scope) if operation.idempotent else None
         body = None
         if operation.body is not None:
             body = await read_body(scope, receive, operation.body, self._policy)
+        elif operation.form:
+            body = await read_form(scope, receive, self._policy)
         elif operation.uploads:
             body = read_chunks(receive, self._policy)
         return await operation.handler(
@@ -130,15 +152,18 @@ class _Resource:
                 describe=describe,
                 accept=header_of(scope, b"accept").lower(),
                 idempotency_key=key,
+                if_match=header_of(scope, b"if-match"),
+                if_none_match=header_of(scope, b"if-none-match"),
             )
         )
 
 
-def _routes(api: NodeApi, policy: HttpPolicy) -> Router:
+def _routes(api: NodeApi, policy: HttpPolicy, auditor: Auditor | None) -> Router:
+    ledger = None if auditor is None else Ledger(auditor)
     rest = [one for one in OPERATIONS if not one.websocket]
     by_path = groupby(sorted(rest, key=_path), key=_path)
     return Router(
-        [Route(path, _Resource(group, api, policy)) for path, group in by_path],
+        [Route(path, _Resource(group, api, policy, ledger)) for path, group in by_path],
         redirect_slashes=False,
         default=_nothing_here,
     )

@@ -7,6 +7,7 @@ machine) or by `Origin`, and refused.
 """
 
 import asyncio
+import base64
 import ipaddress
 import re
 import secrets
@@ -20,15 +21,18 @@ from nexa_node.adapters.asgi.answering import send_refusal
 from nexa_node.adapters.asgi.reading import header_of, headers_of
 from nexa_node.adapters.asgi.refusals import Refusal, internal, refusal
 from nexa_node.contract.access import Identity
-from nexa_node.contract.errors import Draining, NexaError, Unauthorized
+from nexa_node.contract.errors import Draining, NexaError, RateLimited, Unauthorized
 from nexa_node.core.policies import HttpPolicy
 from nexa_node.services.api import NodeApi
+from nexa_node.services.audit_api import Auditor
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 WEBSOCKET = "WEBSOCKET"
 """What stands for the method of an upgrade."""
 
+_BASIC = ("/api/v1/", "/metrics", "/v1/prometheus/")
+"""Where Basic authentication is taken: Grafana and promtool can do no other."""
 _CALLER = "nexa.caller"
 _REQUEST = "nexa.request"
 _SECURITY_HEADERS = (
@@ -48,6 +52,11 @@ def caller_of(scope: Scope) -> Identity | None:
     return scope[_CALLER]
 
 
+def request_of(scope: Scope) -> str:
+    """The request's id: the caller's own, or one that was drawn."""
+    return scope[_REQUEST]
+
+
 def address_of(scope: Scope) -> str:
     """The caller's IP address: the socket's, never a header's."""
     client = scope.get("client")
@@ -57,6 +66,9 @@ def address_of(scope: Scope) -> str:
 def bearer_token(scope: Scope) -> str | None:
     """The token of the `Authorization` header; None without the header.
 
+    Where Prometheus' programs call, which know no other way, it may be the password of
+    Basic authentication, with whatever user name.
+
     Raises:
         Unauthorized: A header that holds no single bearer token.
     """
@@ -65,12 +77,22 @@ def bearer_token(scope: Scope) -> str | None:
         return None
     scheme, _, token = values[0].strip().partition(" ")
     token = token.strip()
+    if scheme.lower() == "basic" and scope["path"].startswith(_BASIC):
+        scheme, token = "bearer", _password(token)
     if len(values) > 1 or scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
         raise Unauthorized(
             "the Authorization header holds no bearer token",
             remedy="send the header Authorization: Bearer <token>",
         )
     return token
+
+
+def _password(encoded: str) -> str:
+    try:
+        told = base64.b64decode(encoded[:2048], validate=True).decode("ascii")
+    except ValueError:
+        return ""
+    return told.partition(":")[2]
 
 
 def host_name(host: str) -> str:
@@ -121,6 +143,7 @@ class Gate:
         policy: HttpPolicy,
         host: str,
         open_operations: frozenset[tuple[str, str]],
+        auditor: Auditor | None = None,
     ) -> None:
         """Stand in front of `app`.
 
@@ -130,12 +153,14 @@ class Gate:
             policy: Names the node may be called by, and the headers' limit.
             host: The host the node is configured to listen on.
             open_operations: (method, path) of what needs no token.
+            auditor: Told of tokens that are refused.
         """
         self._app = app
         self._api = api
         self._names = frozenset(name.lower() for name in (*policy.names, host) if name)
         self._header_bytes = policy.header_bytes
         self._open = open_operations
+        self._auditor = auditor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or serve one WebSocket; raises nothing."""
@@ -200,7 +225,20 @@ class Gate:
             method = scope.get("method", WEBSOCKET)
             if ("GET" if method == "HEAD" else method, scope["path"]) in self._open:
                 return None
-        return await self._api.authenticate(token, address=address_of(scope))
+        try:
+            return await self._api.authenticate(token, address=address_of(scope))
+        except (Unauthorized, RateLimited) as error:
+            if token is not None and self._auditor is not None:
+                self._auditor.note(
+                    event="authn_login_fail",
+                    actor="",
+                    address=address_of(scope),
+                    request=scope[_REQUEST],
+                    resource=f"{scope.get('method', WEBSOCKET)} {scope['path']}",
+                    outcome="denied",
+                    reason=error.message,
+                )
+            raise
 
 
 class _Answering:

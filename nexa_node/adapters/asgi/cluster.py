@@ -30,6 +30,11 @@ async def set_copies(call: Call[DryRunQuery, Copies]) -> ClusterChange:
     )
 
 
+async def rotate_keys(call: Call[DryRunQuery, None]) -> ClusterChange:
+    """Give all nodes new authorities and a new password."""
+    return await call.api.rotate_keys(call.identity, dry_run=call.query.dry_run)
+
+
 async def get_growth(call: Call[Query, None]) -> Growth | Document:
     """How far the newest change is; `null` when there was none."""
     return call.api.growth(call.identity) or Document(b"null", JSON)
@@ -77,6 +82,20 @@ OPERATIONS = (
         answer=ClusterChange,
         example=examples.CHANGE,
         errors=(Invalid, Conflict, Unavailable),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/cluster/rotate",
+        action="rotate_keys",
+        tag="cluster",
+        summary="Give all nodes new authorities and a new password for their routes",
+        description="Answered when all have them. No connection ends. Who was struck off"
+        " and has a copy of the old keys is shut out for good.",
+        handler=rotate_keys,
+        query=DryRunQuery,
+        answer=ClusterChange,
+        example=examples.CHANGE,
+        errors=(Conflict, Unavailable),
     ),
     Operation(
         method="GET",

@@ -11,7 +11,15 @@ from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, NodeId, TaskId
 from nexa_node.contract.messages import Address, NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.metrics import Target
 from nexa_node.contract.nodes import Cluster, Node, NodeStatus, Quorum, TaskCounts
+from nexa_node.contract.notifications import (
+    Delivery,
+    ReceiversTested,
+    ReceiverTest,
+    ReceiverTested,
+    WatchdogSeen,
+)
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Attempt,
@@ -232,3 +240,53 @@ METRICS = b"""# HELP nexa_agents Agents by state.
 # TYPE nexa_agents gauge
 nexa_agents{state="idle"} 1
 """
+
+PROMETHEUS = {
+    "status": "success",
+    "data": {
+        "resultType": "vector",
+        "result": [
+            {
+                "metric": {"__name__": "up", "instance": "alpha", "job": "nexa"},
+                "value": [1760000400.0, "1"],
+            }
+        ],
+    },
+}
+TARGET = Target(
+    targets=("127.0.0.1:6392",), labels={"instance": "alpha", "job": "nexa"}
+)
+
+DELIVERIES = Page(
+    items=(
+        Delivery(
+            id="5f0c1d2e3a4b5c6d-2",
+            receiver="on-call",
+            kind="pagerduty",
+            reason="firing",
+            state="retrying",
+            at=_NOON + timedelta(seconds=1),
+            created=_NOON,
+            group='{}:{alertname="NexaNodeDown"}',
+            alerts=("NexaNodeDown",),
+            firing=2,
+            attempts=1,
+            detail="503 try later",
+            next_attempt=_NOON + timedelta(seconds=2),
+            node="alpha",
+        ),
+    )
+)
+RECEIVER_TEST = ReceiverTest(receiver="on-call")
+RECEIVERS_TESTED = ReceiversTested(
+    items=(
+        ReceiverTested(
+            receiver="on-call",
+            kind="pagerduty",
+            delivered=True,
+            detail="202 Event processed",
+            took_ms=212.4,
+        ),
+    )
+)
+WATCHDOG_SEEN = WatchdogSeen(name="uptime", at=_NOON)

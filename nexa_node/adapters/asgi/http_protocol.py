@@ -36,6 +36,11 @@ class BoundedHttp(H11Protocol):
             self.loop, config.policy.write_timeout_ms / 1000, self._too_late
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it was answered, and is kept alive for another call."""
+        return bool(getattr(self.cycle, "response_complete", False))
+
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a header."""
         super().connection_made(transport)

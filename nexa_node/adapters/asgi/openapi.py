@@ -142,6 +142,12 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]
             "description": "The same key again is the same call: stored once.",
         }
         told.append(_parameter("header", "Idempotency-Key", schema))
+    if operation.conditional:
+        seen = "The ETag of the value that was seen: only that one is replaced."
+        none = "`*`: only if there is no value yet."
+        for name, meaning in (("If-Match", seen), ("If-None-Match", none)):
+            schema = {"type": "string", "description": meaning}
+            told.append(_parameter("header", name, schema))
     return told
 
 

@@ -54,6 +54,8 @@ class Call(Generic[Q, B]):
     """Writes the API's description."""
     accept: str = ""
     idempotency_key: str | None = None
+    if_match: str = ""
+    if_none_match: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -126,7 +128,7 @@ Returned = msgspec.Struct | Told | Document | Lines | Stream | None
 class Operation:
     """One method on one path."""
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     action: str
     """The call of `NodeApi` it stands for, whose permission the node asks for; `open`
@@ -139,6 +141,9 @@ class Operation:
     query: type[Query] = Query
     body: type[msgspec.Struct] | None = None
     body_example: msgspec.Struct | None = None
+    form: bool = False
+    """The parameters of query and body are read together, each as often as it stands;
+    unknown ones are passed on. `query` only describes them."""
     uploads: bool = False
     """The body is bytes of whatever kind: an async iterator, read as it comes."""
     answer: Any = None
@@ -154,6 +159,8 @@ class Operation:
     """Besides those that every operation may answer."""
     idempotent: bool = False
     """Takes `Idempotency-Key`."""
+    conditional: bool = False
+    """Takes `If-Match` and `If-None-Match`."""
     etag: bool = False
 
     @property
@@ -161,6 +168,12 @@ class Operation:
         """`resource:verb`, or `open`, or `any`."""
         if self.action in (OPEN, ANY):
             return self.action
+        if self.action not in API_ACTIONS:
+            raise LookupError(
+                f"{self.method} {self.path}: its action {self.action!r} has no permission:"
+                " map it to a resource:verb in API_ACTIONS of core/access.py, give that"
+                " to roles there, and ask Permissions.allow in services/node.py"
+            )
         return API_ACTIONS[self.action]
 
     @property

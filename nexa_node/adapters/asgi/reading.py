@@ -20,6 +20,8 @@ Q = TypeVar("Q", bound=Query)
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 _NAMED = re.compile(r"(?:required|unknown) field `(.*?)`")
+FORM = "application/x-www-form-urlencoded"
+FIELDS_MAX = 200
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -85,13 +87,43 @@ async def read_body(
         async with asyncio.timeout(policy.body_timeout_ms / 1000):
             content = await _content(scope, receive, policy.body_bytes)
     except TimeoutError:
-        raise Refusal(
-            408,
-            "deadline_exceeded",
-            f"the body was not complete after {policy.body_timeout_ms} ms",
-            headers={"connection": "close"},
-        ) from None
+        raise _too_slow(policy) from None
     return decode(content, kind)
+
+
+async def read_form(
+    scope: Scope, receive: Receive, policy: HttpPolicy
+) -> dict[str, list[str]]:
+    """Read the parameters of the query string and of a form in the body together.
+
+    Raises:
+        Refusal: The body was too slow (408).
+        PayloadTooLarge: More bytes than the policy allows.
+        Invalid: Not UTF-8, or too many of them.
+    """
+    media = header_of(scope, b"content-type").partition(";")[0].strip().lower()
+    content = b""
+    if scope["method"] == "POST" and media == FORM:
+        try:
+            async with asyncio.timeout(policy.body_timeout_ms / 1000):
+                content = await _content(scope, receive, policy.body_bytes)
+        except TimeoutError:
+            raise _too_slow(policy) from None
+    found: dict[str, list[str]] = {}
+    try:
+        for part in (scope["query_string"], content):
+            for name, value in parse_qsl(
+                part.decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=FIELDS_MAX,
+            ):
+                found.setdefault(name, []).append(value)
+    except ValueError as error:
+        raise Invalid("the parameters are not readable: not UTF-8, or too many") from (
+            error
+        )
+    return found
 
 
 async def read_chunks(receive: Receive, policy: HttpPolicy) -> AsyncIterator[bytes]:
@@ -174,6 +206,15 @@ async def _content(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(content)
+
+
+def _too_slow(policy: HttpPolicy) -> Refusal:
+    return Refusal(
+        408,
+        "deadline_exceeded",
+        f"the body was not complete after {policy.body_timeout_ms} ms",
+        headers={"connection": "close"},
+    )
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -3,16 +3,19 @@
     sock = bind(host, port)
     await serve(build_app(node, policy), sock, stop=stop, policy=policy, sessions=sessions)
 
-`serve` takes no signals and configures no logging. When `stop` is set it takes nothing
-new, closes the WebSockets with 4413, lets answers under way end for as long as the
-policy says, and returns with every connection and the port itself closed. It takes the
-file descriptors that the policies promise connections for, as far as the system lets it.
+`serve` takes no signals and configures no logging. When `stop` is set it first says
+goodbye: every answer ends its connection, so that who calls all the time is not in the
+middle of a call when the port closes. Then it takes nothing new but the calls of those
+who were connected already, closes the WebSockets with 4413, lets answers under way end for
+as long as the policy says, and returns with every connection and the port itself closed.
+It takes the file descriptors that the policies promise connections for, as far as the
+system lets it.
 """
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import structlog
@@ -30,6 +33,11 @@ __all__ = ["bind", "serve", "url_of"]
 
 DATE_EVERY_S = 1.0
 """How often the Date header is renewed."""
+GOODBYE_S = 0.3
+"""For callers with a connection that is kept alive to hear that it ends."""
+LAST_S = 0.25
+"""For those who came last to say what they want."""
+LOOK_S = 0.01
 CANCEL_S = 1.0
 """How long cancelled calls may take to end."""
 
@@ -91,6 +99,7 @@ class _Server(uvicorn.Server):
         shutdown_s: float,
     ) -> None:
         super().__init__(config)
+        self._port = config
         self._stop = stop
         self._announce = started
         self._shutdown_s = shutdown_s
@@ -111,14 +120,56 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take nothing new, then wait for what is under way, not for ever."""
-        for server in self.servers:
-            server.close()
-        for sock in sockets or ():
-            sock.close()
+        await self._say_goodbye()
+        await self._close(sockets or [])
         for connection in tuple(self.server_state.connections):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet(), self._shutdown_s)
+
+    async def _say_goodbye(self) -> None:
+        """Have every answer end its connection, and wait for those that are kept alive."""
+        self.server_state.default_headers = [
+            *self.server_state.default_headers,
+            (b"connection", b"close"),
+        ]
+        await self._while(self._has_idle, GOODBYE_S)
+
+    def _has_idle(self) -> bool:
+        return any(
+            isinstance(each, BoundedHttp) and each.is_idle
+            for each in self.server_state.connections
+        )
+
+    async def _close(self, sockets: list[socket.socket]) -> None:
+        """Close the port, and hear those who stand before it: they would be reset."""
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_reader(sock)
+        # asyncio drops those of a closed server that it took and gave no protocol yet.
+        await asyncio.sleep(LOOK_S)
+        last = [each for sock in sockets for each in _waiting_at(sock)]
+        for server in self.servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+        for each in last:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(
+                    self._protocol, each, ssl=self.config.ssl
+                )
+        room = self._port.waiting_room
+        await self._while(lambda: len(room) > 0, LAST_S)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedHttp(self._port, self.server_state, self.lifespan.state)
+
+    async def _while(self, holds: Callable[[], bool], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while holds() and loop.time() < end:  # noqa: ASYNC110  # uvicorn tells nobody
+            await asyncio.sleep(LOOK_S)
 
     async def cut(self) -> None:
         """End whatever is left."""
@@ -137,3 +188,12 @@ class _Server(uvicorn.Server):
         state = self.server_state
         while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody
             await asyncio.sleep(0.01)
+
+
+def _waiting_at(sock: socket.socket) -> list[socket.socket]:
+    """Take all connections that the system has accepted and nobody has taken yet."""
+    found: list[socket.socket] = []
+    with contextlib.suppress(OSError):  # nobody waits any more
+        while True:
+            found.append(sock.accept()[0])
+    return found

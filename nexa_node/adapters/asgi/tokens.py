@@ -3,7 +3,8 @@
 from nexa_node.adapters.asgi import examples
 from nexa_node.adapters.asgi.operation import Call, Operation, Query
 from nexa_node.adapters.asgi.paging import PageQuery, page_of
-from nexa_node.contract.access import NewToken, TokenCreated, TokenView
+from nexa_node.adapters.asgi.role_examples import ROTATE
+from nexa_node.contract.access import NewToken, RotateToken, TokenCreated, TokenView
 from nexa_node.contract.errors import Conflict, NotFound, Unavailable
 from nexa_node.contract.rest import Page
 
@@ -17,6 +18,11 @@ async def list_tokens(call: Call[PageQuery, None]) -> Page[TokenView]:
 async def create_token(call: Call[Query, NewToken]) -> TokenCreated:
     """Make one; its secret is told this once."""
     return await call.api.create_token(call.identity, call.body)
+
+
+async def rotate_token(call: Call[Query, RotateToken]) -> TokenCreated:
+    """Give one a new secret; it is told this once."""
+    return await call.api.rotate_token(call.identity, call.token_id("id"), call.body)
 
 
 async def revoke_token(call: Call[Query, None]) -> None:
@@ -50,6 +56,21 @@ OPERATIONS = (
         example=examples.TOKEN_CREATED,
         status=201,
         errors=(Unavailable,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/tokens/{id}/rotate",
+        action="rotate_token",
+        tag="access",
+        summary="Give a token a new secret",
+        description="The secret before works for `overlap_s` yet; then what is connected"
+        " by it is closed. The id, and what the token owns, stay.",
+        handler=rotate_token,
+        body=RotateToken,
+        body_example=ROTATE,
+        answer=TokenCreated,
+        example=examples.TOKEN_CREATED,
+        errors=(NotFound, Conflict, Unavailable),
     ),
     Operation(
         method="DELETE",

@@ -49,6 +49,7 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         self._upgrade_s = config.policy.header_timeout_ms / 1000
         self._upgrading: asyncio.TimerHandle | None = None
         self._heard = True
+        self.heard_at = self.loop.time()
         self._missed = 0
         self._end: asyncio.TimerHandle | None = None
 
@@ -63,6 +64,7 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes: any of them is a sign of life."""
         self._heard = True
+        self.heard_at = self.loop.time()
         if self.close_sent and self.conn.parser_exc is not None:
             return  # closed for what it sent before; what follows is not looked at
         super().data_received(data)
@@ -75,6 +77,12 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
         self.transport.write(answer or _bad_request(_NO_UPGRADE))
         self.handshake_complete = self.close_sent = True
         self.transport.close()
+
+    async def run_asgi(self) -> None:
+        """Serve, and let the application ask when the peer was heard last."""
+        scope: Any = self.scope  # a key of our own
+        scope["nexa.heard_at"] = lambda: self.heard_at
+        await super().run_asgi()
 
     # Heartbeat
 

@@ -15,13 +15,28 @@ from typing import Any, cast
 import msgspec
 
 from nexa_node.adapters.files.config_meaning import ConfigInvalid, check_meaning
-from nexa_node.core.policies import CheckSpec, Policy, QueuePolicy
+from nexa_node.core.policies import (
+    CheckSpec,
+    InhibitPolicy,
+    Policy,
+    QueuePolicy,
+    ReceiverPolicy,
+    RoutePolicy,
+    WatchdogPolicy,
+)
 from nexa_node.settings import Settings
 
 PREFIX = "NEXA_"
 _NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG", "DEMO"}
 _PATH = re.compile(r" - at `\$(.*)`$")
-LISTED: dict[str, type[Policy]] = {"check": CheckSpec, "queue": QueuePolicy}
+LISTED: dict[str, type[Policy]] = {
+    "check": CheckSpec,
+    "queue": QueuePolicy,
+    "receiver": ReceiverPolicy,
+    "route": RoutePolicy,
+    "inhibit": InhibitPolicy,
+    "watchdog": WatchdogPolicy,
+}
 """Sections that are arrays of tables."""
 
 

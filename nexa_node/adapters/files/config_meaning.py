@@ -1,9 +1,11 @@
 """What settings must mean, beyond their types: names that are slugs, numbers in range."""
 
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 
+from nexa_node.adapters.files.config_alerting import check_alerting
+from nexa_node.adapters.files.config_cluster import check_cluster
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import is_slug
 from nexa_node.core.policies import CheckSpec, QueuePolicy
@@ -43,6 +45,10 @@ def check_meaning(settings: Settings, origins: dict[str, str]) -> None:
             "store.nats_server", "a binary of your own needs its sha256 too", origins
         )
     _check_ranges(settings, origins)
+    check_cluster(
+        settings.cluster, origins, lambda key, why: _refuse(key, why, origins)
+    )
+    check_alerting(settings, lambda key, why: _refuse(key, why, origins))
     seen: set[str] = set()
     for number, check in enumerate(settings.checks):
         _check_check(check, f"check.{number}", seen, origins)
@@ -98,6 +104,6 @@ def _check_queue(
     seen.add((queue.namespace, queue.name))
 
 
-def _refuse(dotted: str, why: str, origins: dict[str, str]) -> None:
+def _refuse(dotted: str, why: str, origins: dict[str, str]) -> NoReturn:
     origin = origins.get(dotted, "the settings")
     raise ConfigInvalid(f"{origin}: {dotted}: {why}", remedy=f"correct {dotted}")

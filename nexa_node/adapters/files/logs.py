@@ -17,11 +17,35 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class _PrivateRotation(logging.handlers.RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's
+        """Count a line that could not be written: the disk is full, mostly."""
+        COUNTS.unwritten += 1
+        super().handleError(record)
+
     def _open(self) -> Any:
         descriptor = os.open(
             self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
         )
         return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+class LogCounts(logging.Handler):
+    """Counts what is logged, by level and logger; and what could not be written."""
+
+    def __init__(self) -> None:
+        """Count from 0."""
+        super().__init__()
+        self.records: dict[tuple[str, str], int] = {}
+        self.unwritten = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one."""
+        key = record.levelname.lower(), record.name
+        self.records[key] = self.records.get(key, 0) + 1
+
+
+COUNTS = LogCounts()
+"""Of this process."""
 
 
 def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -> None:
@@ -48,7 +72,7 @@ def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -
         ],
     )
     root = logging.getLogger()
-    root.handlers = handlers
+    root.handlers = [*handlers, COUNTS]
     for handler in handlers:
         handler.setFormatter(formatter)
     root.setLevel(_LEVELS[policy.level])

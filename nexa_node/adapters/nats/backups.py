@@ -46,6 +46,7 @@ LEFT_OUT = frozenset(
         topology.bucket_stream(topology.PROBES),
         topology.bucket_stream("nx_nodes"),
         topology.bucket_stream("nx_leases"),
+        topology.bucket_stream(topology.NOTIFY),
     )
 )
 """What is true of this cluster at this moment only."""

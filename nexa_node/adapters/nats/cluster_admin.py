@@ -6,28 +6,24 @@ what Raft's leader calls current: it says so of members that are gone for ten se
 
 import asyncio
 import dataclasses
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
 import structlog
 
-from nexa_node.adapters.nats import snapshots, wire
+from nexa_node.adapters.nats import cluster_shape, snapshots, wire
 from nexa_node.adapters.nats.config import Member
 from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
 from nexa_node.adapters.nats.system import (
     Copy,
     Jsz,
-    Routez,
-    StreamDetail,
     System,
 )
 from nexa_node.contract.cluster import Growth
 from nexa_node.contract.errors import Conflict, Invalid, NexaError, Unavailable
-from nexa_node.contract.nodes import Replica, Route, StreamPlace
 from nexa_node.core.backups import Described
 from nexa_node.ports import StorePeer, StoreShape
 
@@ -38,27 +34,6 @@ AT_ONCE_S = 10.0
 """Without a quorum for so long, callers are told at once instead of waiting."""
 COPY_S = 600.0
 """For the copies of all streams to become current."""
-
-_ALONE = StoreShape(
-    clustered=False,
-    leader=None,
-    peers=(),
-    streams=(),
-    routes=(),
-    replicas=1,
-    have=1,
-    need=1,
-)
-_TERM = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
-_IN_MS = {
-    "h": 3.6e6,
-    "m": 6e4,
-    "s": 1e3,
-    "ms": 1.0,
-    "us": 1e-3,
-    "µs": 1e-3,
-    "ns": 1e-6,
-}
 
 T = TypeVar("T")
 
@@ -78,8 +53,9 @@ class NatsCluster:
         self._member = member
         self._connection = connection
         self._system = system
-        self._shape = _ALONE
+        self._shape = cluster_shape.ALONE
         self._heard: dict[str, float] = {}
+        self._told: dict[str, Jsz] = {}
         self._known: dict[str, Copy] = {}
         self._size = 0
         self._leader: str | None = None
@@ -105,10 +81,10 @@ class NatsCluster:
         """How it lies, from memory: looked at every second."""
         member = self._member()
         if member is None:
-            return _ALONE
+            return cluster_shape.ALONE
         self._size = max(self._size, 1 if self._known else len(member.routes) + 1)
         if not self._shape.clustered:
-            return _first_sight(member)
+            return cluster_shape.first_sight(member)
         return self._shape
 
     async def run(self) -> None:
@@ -135,14 +111,14 @@ class NatsCluster:
             return
         told, routes = await asyncio.gather(self._system.jsz(), self._system.routez())
         now = time.monotonic()
-        for name in told:
-            self._heard[name] = now
+        for name, one in told.items():
+            self._heard[name], self._told[name] = now, one
         self._take_meta(told)
         self._shape = dataclasses.replace(
             self._shape,
             clustered=True,
-            streams=(places := _places(told)),
-            routes=_routes(routes),
+            streams=(places := cluster_shape.places(self._newest(told, now))),
+            routes=cluster_shape.routes(routes),
             replicas=max((len(one.replicas) for one in places), default=1),
         )
         self._count(now)
@@ -216,8 +192,8 @@ class NatsCluster:
                 f"the store did not strike {node} off: {refusal.description}",
                 remedy="nexa cluster status; then try again",
             )
-        self._heard.pop(node, None)
-        self._known.pop(node, None)
+        for known in (self._heard, self._told, self._known):
+            known.pop(node, None)
 
     async def step_down(self) -> None:
         """Give every leadership of this node to others: a stop costs nobody 4 s then."""
@@ -243,8 +219,8 @@ class NatsCluster:
     # -- looking -----------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._shape, self._leader, self._size = _ALONE, None, 0
-        self._heard, self._known = {}, {}
+        self._shape, self._leader, self._size = cluster_shape.ALONE, None, 0
+        self._heard, self._told, self._known = {}, {}, {}
         self._short_since = self._connection.refusal = None
 
     def _take_meta(self, told: dict[str, Jsz]) -> None:
@@ -261,6 +237,15 @@ class NatsCluster:
             self._leader = name
             self._known = {one.name: one for one in meta.replicas or ()}
             self._known[name] = Copy(name=name, current=True)
+
+    def _newest(self, told: dict[str, Jsz], now: float) -> dict[str, Jsz]:
+        """What was told now, then what those said who are heard and were late this time."""
+        late = {
+            name: one
+            for name, one in self._told.items()
+            if name not in told and now - self._heard.get(name, -1e9) < HEARD_S
+        }
+        return {**told, **late}
 
     def _count(self, now: float) -> None:
         """Judge who is heard, and whether calls are worth waiting for."""
@@ -339,7 +324,9 @@ class NatsCluster:
         while True:
             await self.look()
             waiting = [
-                one for one in self.shape().streams if not _is_whole(one, copies)
+                one
+                for one in self.shape().streams
+                if not cluster_shape.is_whole(one, copies)
             ]
             if self.shape().streams and not waiting:
                 return
@@ -361,88 +348,6 @@ class NatsCluster:
                 f"the store went away in the middle ({error!r})",
                 remedy="the same command again",
             ) from error
-
-
-def _first_sight(member: Member) -> StoreShape:
-    """Before anybody was asked: this member, and those it knows of, unheard."""
-    size = len(member.routes) + 1
-    return StoreShape(
-        clustered=True,
-        leader=None,
-        peers=(StorePeer(member.name, current=False, offline=False, active_ms=0.0),),
-        streams=(),
-        routes=(),
-        replicas=member.replicas,
-        have=1,
-        need=size // 2 + 1,
-    )
-
-
-def _places(told: dict[str, Jsz]) -> tuple[StreamPlace, ...]:
-    """Where each stream is: its leader's word first, then what others have."""
-    best: dict[str, tuple[bool, StreamDetail]] = {}
-    for name, one in told.items():
-        for stream in one.streams:
-            leads = stream.cluster.leader == name
-            if stream.name not in best or (leads and not best[stream.name][0]):
-                best[stream.name] = (leads, stream)
-    return tuple(
-        _place(stream, leads=leads, heard=told.keys())
-        for _, (leads, stream) in sorted(best.items())
-    )
-
-
-def _place(stream: StreamDetail, *, leads: bool, heard: Collection[str]) -> StreamPlace:
-    group = stream.cluster
-    copies = [_replica(copy, heard) for copy in group.replicas or ()]
-    if leads:
-        copies.insert(0, Replica(node=group.leader, current=True))
-    return StreamPlace(
-        name=stream.name,
-        leader=group.leader if leads else None,
-        replicas=tuple(copies),
-        messages=stream.state.messages,
-        bytes=stream.state.bytes,
-    )
-
-
-def _replica(copy: Copy, heard: Collection[str]) -> Replica:
-    away = copy.offline or copy.name not in heard
-    return Replica(
-        node=copy.name,
-        current=copy.current and not away,
-        offline=away,
-        lag=copy.lag,
-    )
-
-
-def _is_whole(stream: StreamPlace, copies: int) -> bool:
-    return len(stream.replicas) == copies and all(
-        one.current for one in stream.replicas
-    )
-
-
-def _routes(told: dict[str, Routez]) -> tuple[Route, ...]:
-    """One for each pair of servers, of the several connections it is made of."""
-    found: dict[tuple[str, str], Route] = {}
-    for node, one in sorted(told.items()):
-        for route in one.routes or ():
-            key = (node, route.remote_name)
-            had = found.get(key)
-            rtt = _milliseconds(route.rtt)
-            if had is not None and had.rtt_ms is not None:
-                rtt = had.rtt_ms if rtt is None else min(rtt, had.rtt_ms)
-            pending = route.pending_size + (0 if had is None else had.pending_bytes)
-            found[key] = Route(
-                node=node, peer=route.remote_name, rtt_ms=rtt, pending_bytes=pending
-            )
-    return tuple(found.values())
-
-
-def _milliseconds(text: str) -> float | None:
-    """Read a duration as Go writes it: 1.2ms, 1m3s."""
-    terms = _TERM.findall(text)
-    return sum(float(n) * _IN_MS[unit] for n, unit in terms) if terms else None
 
 
 async def _request(session: Session, subject: str, body: bytes) -> bytes:

@@ -95,7 +95,7 @@ class Connection:
             prepare: Called with each new session before anybody else may use it: makes
                 or verifies what must be there.
             timeout_s: After that a call answers `Unavailable`; asked for each call.
-            direct: Whether `last` may ask any replica: only if there is one alone, for
+            direct: Whether any replica may be believed: only if there is one alone, for
                 a second one may be behind.
         """
         self._timeout_s = timeout_s
@@ -132,6 +132,12 @@ class Connection:
     def is_up(self) -> bool:
         """Whether calls get through now."""
         return self._session is not None and not self._session.is_lost
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is one replica of everything, which can't be behind."""
+        direct = self._direct
+        return direct if isinstance(direct, bool) else direct()
 
     @property
     def detail(self) -> str:
@@ -302,8 +308,7 @@ class Connection:
         Raises:
             Unavailable: No answer in time, or no sensible one.
         """
-        direct = self._direct
-        if direct if isinstance(direct, bool) else direct():
+        if self.is_alone:
             return await self._directly(stream, subject)
         asked = wire.GetMessage(last_by_subj=subject)
         try:

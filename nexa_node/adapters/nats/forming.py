@@ -29,7 +29,7 @@ from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.failures import RECORD_NAME, StoreFailed
 from nexa_node.adapters.nats.server import Server
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
-from nexa_node.adapters.nats.topology import Topology
+from nexa_node.adapters.nats.streams import Mark, Topology
 from nexa_node.contract.cluster import Growth
 from nexa_node.contract.errors import Conflict, NexaError
 from nexa_node.core.addresses import parse_address
@@ -248,7 +248,7 @@ class Forming:
         content = private.read(Layout(self._server.layout.folder).store / RECORD_NAME)
         if content is None:
             return
-        marks = msgspec.json.decode(content, type=dict[str, topology.Mark])
+        marks = msgspec.json.decode(content, type=dict[str, Mark])
         kept = {one.name: marks[one.name] for one in self._taken if one.name in marks}
         path = self._server.layout.store / RECORD_NAME
         private.write(path, msgspec.json.encode(kept))

@@ -61,11 +61,24 @@ class Position:
 async def get_batch(
     connection: Connection, stream: str, asked: wire.GetMessage
 ) -> list[Entry]:
-    """Read several messages at once by direct get.
+    """Read several messages at once by direct get; none only if the leader has none.
+
+    Any replica answers, from what it has, also one that was stopped or cut off. What it
+    tells is right and without holes, but may end too early: that there is nothing more
+    is believed of the stream's leader only.
 
     Raises:
         Unavailable: No complete answer in time.
     """
+    found = await _of_any(connection, stream, asked)
+    if found or connection.is_alone:
+        return found
+    return await _of_leader(connection, stream, asked)
+
+
+async def _of_any(
+    connection: Connection, stream: str, asked: wire.GetMessage
+) -> list[Entry]:
     deadline = connection.deadline()
     body = msgspec.json.encode(asked)
     while True:
@@ -77,6 +90,23 @@ async def get_batch(
             raise Unavailable(f"reading {stream} was not answered in time") from error
         except (Lost, NoResponders):
             await asyncio.sleep(RETRY_S)
+
+
+async def _of_leader(
+    connection: Connection, stream: str, asked: wire.GetMessage
+) -> list[Entry]:
+    """The first message that was asked for, if there is one."""
+    one = msgspec.structs.replace(asked, batch=0, max_bytes=0)
+    try:
+        got = await connection.call(f"STREAM.MSG.GET.{stream}", one, wire.Got)
+    except Refused as refused:
+        if refused.error.err_code in wire.NO_MESSAGE:
+            return []
+        raise Unavailable(f"{stream} can't be read: {refused}") from refused
+    told = got.message
+    if told is None:
+        return []
+    return [Entry(told.subject, told.seq, told.payload(), told.headers())]
 
 
 async def _direct(session: Session, subject: str, body: bytes) -> list[Entry]:

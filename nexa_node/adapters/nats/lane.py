@@ -31,8 +31,8 @@ from nexa_node.adapters.nats.session import (
 from nexa_node.adapters.nats.sources import Arrived, Ask, Source, Sources
 from nexa_node.contract.errors import NexaError, Unavailable
 
-WAIT_S = 30.0
-"""How long a pull waits; then it is renewed."""
+WAIT_S = 10.0
+"""How long a pull waits; then it is renewed. One whose leader hangs waits for nothing."""
 LATE_S = 2.0
 """A pull whose end the server has not told so long after its time is over all the same."""
 LINGER_S = 0.1
@@ -43,6 +43,8 @@ PAUSE_S = 0.05
 FORGET_S = 3600
 """The server forgets a bucket's consumer that nobody asks for so long; tasks stay."""
 
+_ELECTED = f"$JS.EVENT.ADVISORY.CONSUMER.LEADER_ELECTED.{topology.TASKQ}.*"
+"""Told when a consumer has another leader, who knows nothing of pulls that are open."""
 _BASE = frozenset(base())
 _HEARTBEAT = "100"
 _REFUSED = "409"
@@ -219,6 +221,13 @@ class Lane:
         _log.info("a queue is asked anew", queue=source.consumer, cause=said)
         self._fail(_Again(said))
 
+    def _elected(self, session: Session, message: Msg) -> None:
+        """A consumer has a new leader: ask that one."""
+        consumer = message.subject.rpartition(".")[2]
+        if session is self._session and self._sources.lost(consumer):
+            _log.info("a queue is asked anew", queue=consumer, cause="a new leader")
+            self._fail(_Again("a new leader"))
+
     def _fail(self, error: Exception) -> None:
         self._trouble = error
         self._wake()
@@ -247,6 +256,7 @@ class Lane:
         self._session = session
         self._address = f"_INBOX.{secrets.token_hex(8)}"
         session.listen(f"{self._address}.*", lambda each: self._heard(session, each))
+        session.listen(_ELECTED, lambda each: self._elected(session, each))
         session.on_end(lambda: self._ended(session))
         self._answers.resume()
 

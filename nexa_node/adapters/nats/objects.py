@@ -1,7 +1,8 @@
 """Large data: the stream NX_OBJECTS, pieces first and a description last.
 
     nx.object.piece.<upload>   the pieces of one upload, in order
-    nx.object.meta.<sha256>    which upload holds the content of that hash
+    nx.object.meta.<sha256>    which upload holds the content of that hash;
+                               `<sha256>-<namespace>`: and is that namespace's alone
 
 An upload without a description is nobody's: it is removed when it fails, or swept. A
 description goes a little before its pieces do, so what is found is whole.
@@ -61,7 +62,9 @@ class NatsObjects:
         self._connection = connection
         self._age_s = objects_age_s(retention)
 
-    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> StoredObject:
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, limit: int, shelf: str = ""
+    ) -> StoredObject:
         """Store what comes, in chunks of any size, until it ends.
 
         Raises:
@@ -75,18 +78,21 @@ class NatsObjects:
                     await upload.add(piece)
             for piece in cutter.finish():
                 await upload.add(piece)
-            if await self._has_fresh(cutter.sha256):
+            name = _named(cutter.sha256, shelf)
+            if await self._has_fresh(name):
                 await self._drop(upload.id)
             else:
-                await self._describe(cutter, upload)
+                await self._describe(name, cutter, upload)
         except BaseException:
             await self._give_up(upload.id)
             raise
         return StoredObject(cutter.sha256, cutter.size)
 
-    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]] | None:
+    async def get(
+        self, sha256: str, *, shelf: str = ""
+    ) -> tuple[int, AsyncIterator[bytes]] | None:
         """Find an object: its size and its pieces, in order; None if there is none."""
-        meta = await self._meta(sha256)
+        meta = await self._meta(_named(sha256, shelf))
         if meta is None:
             return None
         return meta.size, self._pieces(sha256, meta)
@@ -102,7 +108,7 @@ class NatsObjects:
                 removed += 1
         return removed
 
-    async def _describe(self, cutter: Cutter, upload: "_Upload") -> None:
+    async def _describe(self, name: str, cutter: Cutter, upload: "_Upload") -> None:
         left_s = self._age_s - (time.time() - _began(upload.id))
         meta = Meta(
             upload=upload.id,
@@ -112,7 +118,7 @@ class NatsObjects:
             stored=time.time(),
         )
         await self._connection.store(
-            _meta_subject(cutter.sha256),
+            _meta_subject(name),
             msgspec.json.encode(meta),
             message_id=f"{upload.id}.meta",
             headers={wire.TTL: str(max(1, int(left_s - self._age_s / MARGIN)))},
@@ -235,6 +241,11 @@ def _began(upload: str) -> float:
 
 def _piece_subject(upload: str) -> str:
     return topology.subject(topology.PIECE_PREFIX, upload)
+
+
+def _named(sha256: str, shelf: str) -> str:
+    """What an object is found by: its hash, and whose it is if not everybody's."""
+    return f"{sha256}-{shelf}" if shelf else sha256
 
 
 def _meta_subject(sha256: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 from nexa_node.adapters.nats import topology, wire
 from nexa_node.adapters.nats.connection import Connection, WrongSequence
 from nexa_node.adapters.nats.reader import Began, CaughtUp, Entry, follow
+from nexa_node.contract.access import Role
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
@@ -40,11 +41,13 @@ _log = structlog.get_logger("nexa.store")
 class Records(Generic[T]):
     """One bucket."""
 
-    def __init__(self, connection: Connection, bucket: str, kind: type[T]) -> None:
-        """Name the bucket and what it holds."""
+    def __init__(
+        self, connection: Connection, bucket: str, kind: type[T], *, under: str = ""
+    ) -> None:
+        """Name the bucket and what it holds; `under`: only keys that begin so."""
         self._connection = connection
         self._stream = topology.bucket_stream(bucket)
-        self._prefix = topology.bucket_prefix(bucket)
+        self._prefix = topology.bucket_prefix(bucket) + under
         self._decoder = msgspec.json.Decoder(kind)
 
     async def read(self, key: str) -> Versioned[T] | None:
@@ -54,10 +57,13 @@ class Records(Generic[T]):
             return None
         return Versioned(self._decode(stored.data, key), stored.seq)
 
-    async def write(self, key: str, value: T) -> int:
-        """Store, whatever was there; the revision."""
+    async def write(self, key: str, value: T, *, ttl_s: int | None = None) -> int:
+        """Store, whatever was there, for `ttl_s` or for good; the revision."""
         ack = await self._connection.store(
-            self._prefix + key, msgspec.json.encode(value), message_id=_new_id()
+            self._prefix + key,
+            msgspec.json.encode(value),
+            message_id=_new_id(),
+            headers={} if ttl_s is None else {wire.TTL: str(ttl_s)},
         )
         return ack.seq
 
@@ -144,6 +150,15 @@ class Records(Generic[T]):
                 seen.add(told.subject.removeprefix(self._prefix))
                 if change is not None:
                     yield change
+
+    async def all(self) -> AsyncIterator[tuple[str, Versioned[T]]]:
+        """Every record with its key, as they are now."""
+        async for told in follow(self._connection, self._stream, self._everything):
+            if isinstance(told, CaughtUp):
+                return
+            if isinstance(told, Entry) and not wire.is_marker(told.headers):
+                key = told.subject.removeprefix(self._prefix)
+                yield key, Versioned(self._decode(told.data, key), told.seq)
 
     def _change(
         self, entry: Entry, told_at: dict[str, int], known: Known | None
@@ -306,12 +321,36 @@ class NatsTokens:
         """Store a token's record."""
         await self._records.write(_key(record.id), record)
 
+    async def replace(self, record: TokenRecord, *, revision: int) -> int:
+        """Store it if the newest is still at that revision; Conflict if not."""
+        return await self._records.replace(_key(record.id), record, revision=revision)
+
     async def delete(self, token_id: str) -> bool:
         """Revoke; False if there was none."""
         return await self._records.remove(_key(token_id))
 
     def watch(self) -> AsyncIterator[Versioned[TokenRecord] | Removed | Caught]:
         """Every record, then `Caught`, then every change."""
+        return self._records.watch()
+
+
+class NatsRoles:
+    """`ports.RoleRecords` in the bucket `nx_roles`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.ROLES, Role)
+
+    async def put(self, role: Role) -> None:
+        """Store a role, in place of the one of that name."""
+        await self._records.write(_key(role.name), role)
+
+    async def delete(self, name: str) -> bool:
+        """Forget one; False if there was none."""
+        return await self._records.remove(_key(name))
+
+    def watch(self) -> AsyncIterator[Versioned[Role] | Removed | Caught]:
+        """Every role, then `Caught`, then every change."""
         return self._records.watch()
 
 

@@ -7,19 +7,16 @@ member of a cluster: `shift` makes one of the other.
 
 import asyncio
 import contextlib
-import shutil
 import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import msgspec
 import structlog
 
-from nexa_node.adapters.nats import child, private, serverlog
+from nexa_node.adapters.nats import child, machine, private, serverlog
 from nexa_node.adapters.nats.backups import adopt
 from nexa_node.adapters.nats.binary import Binary, trusted_binary
 from nexa_node.adapters.nats.config import (
@@ -31,7 +28,6 @@ from nexa_node.adapters.nats.config import (
     render,
 )
 from nexa_node.adapters.nats.failures import (
-    DiskFull,
     PortRefused,
     StoreFailed,
     damaged,
@@ -202,6 +198,13 @@ class Server:
             if process is not None and process.returncode is None:
                 process.send_signal(signal.SIGHUP)
 
+    async def read_anew(self) -> None:
+        """Have it read its configuration and its certificates anew, live."""
+        async with self._turn:
+            process = self._process
+            if process is not None and process.returncode is None:
+                process.send_signal(signal.SIGHUP)
+
     async def _end(self) -> None:
         process = self._process
         if process is None:
@@ -229,7 +232,7 @@ class Server:
     async def _launch(self) -> None:
         binary = await trusted_binary(self._policy)
         for _ in range(PORT_TRIES):
-            self._port = self._port or _free_port()
+            self._port = self._port or machine.free_port()
             await asyncio.to_thread(self._configure)
             await asyncio.to_thread(self._clear)
             if await self._try(binary):
@@ -266,7 +269,9 @@ class Server:
 
     async def _until_listening(self, process: asyncio.subprocess.Process) -> bool:
         deadline = time.monotonic() + START_S
-        while not await asyncio.to_thread(_listens, self.layout.ports, process.pid):
+        while not await asyncio.to_thread(
+            machine.listens, self.layout.ports, process.pid
+        ):
             if process.returncode is not None:
                 return False
             if time.monotonic() > deadline:
@@ -279,7 +284,7 @@ class Server:
 
     def _explain(self, cause: str) -> NoReturn:
         if "space left" in cause:
-            raise _full(self.layout.store, cause)
+            raise machine.disk_full(self.layout.store, cause)
         if "JetStream" in cause:
             raise damaged(self.layout.store, cause)
         raise StoreFailed(
@@ -312,19 +317,19 @@ class Server:
         self._up.clear()
         said = await asyncio.to_thread(self._said)
         cause = serverlog.fatal(said) if process.returncode > 0 else None
-        how = _how(process.returncode) + (f": {cause}" if cause else "")
+        how = machine.how_it_ended(process.returncode) + (f": {cause}" if cause else "")
         self.detail = f"nats-server (pid {process.pid}) ended: {how}"
         self._tell(self.detail)
 
     async def _look(self, process: asyncio.subprocess.Process) -> None:
         """Notice a full disk, and start anew a server that a full disk has stopped."""
-        free = await asyncio.to_thread(_free, self.layout.store)
+        free = await asyncio.to_thread(machine.free_bytes, self.layout.store)
         failed = serverlog.write_error(await asyncio.to_thread(self._tail.lines))
         self._stuck = self._stuck or failed is not None
         if free < RESERVE_BYTES or failed is not None:
             if self.trouble is None:
                 cause = failed or f"{free // 1024} KiB are left"
-                self.trouble = _full(self.layout.store, cause)
+                self.trouble = machine.disk_full(self.layout.store, cause)
                 self._tell(self.trouble.message)
         elif self._stuck and free < 2 * RESERVE_BYTES:
             return
@@ -376,41 +381,3 @@ class Server:
 
 def _layout(folder: Path, member: Member | None) -> Layout:
     return Layout(folder, ALONE if member is None else member.store)
-
-
-def _listens(ports: Path, pid: int) -> bool:
-    """Ask the file that nats-server writes once it has its port."""
-    for told in ports.glob(f"*_{pid}.ports"):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            return bool(msgspec.json.decode(told.read_bytes()))
-    return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", 0))
-        except OSError as error:
-            raise PortRefused(
-                f"no port on 127.0.0.1 can be had: {error.strerror}",
-                remedy="see who uses them all: ss -tnp",
-            ) from error
-        return int(probe.getsockname()[1])
-
-
-def _free(path: Path) -> int:
-    try:
-        return shutil.disk_usage(path).free
-    except OSError:
-        return 0
-
-
-def _full(store: Path, cause: str) -> DiskFull:
-    return DiskFull(
-        f"the disk of the store {store} is full: {cause}",
-        remedy=f"free space on the file system of {store}; the rest happens by itself",
-    )
-
-
-def _how(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit status {code}"

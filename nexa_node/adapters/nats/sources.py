@@ -166,6 +166,15 @@ class Sources:
             source.known = 0
         return source
 
+    def lost(self, consumer: str) -> bool:
+        """What was open at a consumer is forgotten there; whether anything was."""
+        source = self._by_consumer.get(consumer)
+        if source is None or not source.reply:
+            return False
+        self._over(source)
+        source.fresh = False
+        return True
+
     def took(self, message: Msg, now: float) -> None:
         """A message came."""
         consumer, pending = read_reply(message.reply)

@@ -17,12 +17,21 @@ from typing import Any
 import structlog
 
 from nexa_node.adapters.nats import topology
+from nexa_node.adapters.nats.alerts import (
+    NatsAlertLog,
+    NatsAlerts,
+    NatsEvidence,
+    NatsSilences,
+)
 from nexa_node.adapters.nats.backups import NatsBackups, bounce
 from nexa_node.adapters.nats.beats import NatsBeats
+from nexa_node.adapters.nats.checkpoints import NatsCheckpoints
 from nexa_node.adapters.nats.cluster_admin import NatsCluster
 from nexa_node.adapters.nats.config import Member
 from nexa_node.adapters.nats.connection import Connection
+from nexa_node.adapters.nats.deliveries import NatsDeliveries
 from nexa_node.adapters.nats.events import NatsEvents
+from nexa_node.adapters.nats.figures import NatsFigures
 from nexa_node.adapters.nats.forming import Commit, Forming, tidy
 from nexa_node.adapters.nats.inboxes import NatsInboxes
 from nexa_node.adapters.nats.leases import NatsLeases
@@ -34,17 +43,21 @@ from nexa_node.adapters.nats.probe import round_trip
 from nexa_node.adapters.nats.queue import NatsQueue
 from nexa_node.adapters.nats.records import (
     NatsAgents,
+    NatsRoles,
     NatsSessions,
     NatsTasks,
     NatsTokens,
 )
 from nexa_node.adapters.nats.server import Server
 from nexa_node.adapters.nats.session import Lost, NoResponders, Session
+from nexa_node.adapters.nats.shared import NatsConflicts, NatsShared
 from nexa_node.adapters.nats.signals import NatsSignals
+from nexa_node.adapters.nats.streams import Topology
 from nexa_node.adapters.nats.system import System
-from nexa_node.adapters.nats.topology import NotReady, Topology
+from nexa_node.adapters.nats.ticks import NatsTicks
+from nexa_node.adapters.nats.topology import NotReady
 from nexa_node.contract.cluster import Growth
-from nexa_node.contract.errors import Conflict, NexaError
+from nexa_node.contract.errors import Conflict, NexaError, Unavailable
 from nexa_node.contract.ids import slugify
 from nexa_node.core.policies import RetentionPolicy, StorePolicy
 from nexa_node.ports import RoundTrip, StoreHealth
@@ -100,6 +113,8 @@ class Among:
 
     beats: NatsBeats
     calls: NatsNodeCalls
+    ticks: NatsTicks
+    figures: NatsFigures
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +140,9 @@ class NatsStore:
         connection = parts.connection
         self.cluster = parts.cluster
         self.beats, self.calls = parts.among.beats, parts.among.calls
+        self.ticks = parts.among.ticks
+        self.checkpoints = NatsCheckpoints(connection)
+        self.figures = parts.among.figures.figures
         self.nodes = NatsNodeEntries(connection)
         self.leases = NatsLeases(connection)
         self.tasks = NatsTasks(connection)
@@ -137,6 +155,14 @@ class NatsStore:
         self.objects = NatsObjects(connection, retention)
         self.events = NatsEvents(connection)
         self.tokens = NatsTokens(connection)
+        self.roles = NatsRoles(connection)
+        self.shared = NatsShared(connection)
+        self.conflicts = NatsConflicts(connection)
+        self.alerts = NatsAlerts(connection)
+        self.silences = NatsSilences(connection)
+        self.evidence = NatsEvidence(connection)
+        self.alert_log = NatsAlertLog(connection)
+        self.deliveries = NatsDeliveries(connection)
         self._server = parts.server
         self._connection = connection
         self._streams = parts.streams
@@ -193,6 +219,36 @@ class NatsStore:
             raise Conflict("the store is no member of a cluster")
         await self._server.reroute(dataclasses.replace(member, routes=routes))
 
+    async def keep_settings(self) -> None:
+        """Give the streams of a cluster the settings that this node would give them.
+
+        Raises:
+            Unavailable: The store does not answer, or has no leader; again is safe.
+            StoreFailed: The server does not keep a setting it was given.
+        """
+        session = await self._connection.session(self._connection.deadline())
+        try:
+            await self._streams.adapt(session)
+        except (Lost, NoResponders, NotReady, TimeoutError) as error:
+            raise Unavailable(
+                f"the streams' settings can't be looked at: {error!r}"
+            ) from error
+
+    async def use_password(self, password: str) -> None:
+        """Have routes that are made from now on use another password.
+
+        Raises:
+            Conflict: The store is alone.
+        """
+        member = self._server.member
+        if member is None:
+            raise Conflict("the store is no member of a cluster")
+        await self._server.reroute(dataclasses.replace(member, password=password))
+
+    async def read_anew(self) -> None:
+        """Have the server read its certificates anew; connections stay as they are."""
+        await self._server.read_anew()
+
     async def round_trip(self) -> RoundTrip:
         """Publish, read back, delete; create, win and lose a compare-and-set."""
         return await round_trip(self._connection)
@@ -244,6 +300,7 @@ async def open_store(
             await connection.open()
         loops.spawn(connection.keep())
         loops.spawn(parts.cluster.run())
+        loops.spawn(parts.among.figures.run())
         loops.spawn(_note(connection, parts.streams))
         if member is not None:
             await connection.wait_up(FIRST_S)
@@ -268,12 +325,24 @@ def _assembled(
     signals, partials = NatsSignals(), NatsPartials()
     small_things = Background()
     node = node or slugify(folder.name, default="nexa")
-    among = Among(NatsBeats(node), NatsNodeCalls(small_things.spawn))
+    system = System(server)
+    among = Among(
+        NatsBeats(node),
+        NatsNodeCalls(small_things.spawn),
+        NatsTicks(node),
+        NatsFigures(system, lambda: node),
+    )
 
     async def prepare(session: Session) -> None:
         await streams.ensure(session)
         await signals.attach(session)
-        for hears in (partials, among.beats, among.calls):
+        for hears in (
+            partials,
+            among.beats,
+            among.calls,
+            among.ticks,
+            among.figures,
+        ):
             hears.attach(session)
 
     timeout_s = policy.request_timeout_ms / 1000
@@ -285,9 +354,8 @@ def _assembled(
         ),
         direct=lambda: server.member is None,
     )
-    for speaks in (signals, partials, among.beats, among.calls):
+    for speaks in (signals, partials, among.beats, among.calls, among.ticks):
         speaks.use(connection)
-    system = System(server)
     return _Parts(
         server=server,
         connection=connection,

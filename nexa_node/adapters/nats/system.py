@@ -100,6 +100,32 @@ class Routez(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[RouteDetail, ...] | None = None
 
 
+class JetStreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server's JetStream may have."""
+
+    max_storage: int = 0
+
+
+class JetStreamStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What it has."""
+
+    storage: int = 0
+
+
+class JetStreamVarz(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's JetStream."""
+
+    config: JetStreamConfig = JetStreamConfig()
+    stats: JetStreamStats = JetStreamStats()
+
+
+class Varz(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server has counted."""
+
+    slow_consumers: int = 0
+    jetstream: JetStreamVarz = JetStreamVarz()
+
+
 D = TypeVar("D")
 
 
@@ -146,6 +172,14 @@ class System:
             Unavailable: Our own server does not answer.
         """
         return await self._collect("ROUTEZ", b"", Routez)
+
+    async def varz(self) -> dict[str, Varz]:
+        """Ask every server what it has counted, by its name.
+
+        Raises:
+            Unavailable: Our own server does not answer.
+        """
+        return await self._collect("VARZ", b"", Varz)
 
     async def remove(self, node: str) -> wire.ApiError | None:
         """Strike a server off the meta group; why not, if it was refused.

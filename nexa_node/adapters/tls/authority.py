@@ -9,7 +9,7 @@ import ipaddress
 import re
 import secrets
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from cryptography import x509
@@ -129,6 +129,7 @@ def sign_node(
     name: str,
     hosts: tuple[str, ...],
     now: datetime,
+    length: timedelta = NODE_LIFE,
 ) -> x509.Certificate:
     """Sign a node's certificate, for both ends of a connection.
 
@@ -138,6 +139,7 @@ def sign_node(
         name: The node's, as the cluster knows it.
         hosts: Names and addresses it is reached by; those of its own machine are added.
         now: Aware.
+        length: How long it lives from then on.
 
     Raises:
         Invalid: A host that is none; an authority for something else, or expired.
@@ -145,7 +147,7 @@ def sign_node(
     _demand(authority, "nodes", now)
     told = dict.fromkeys((*(parse_host(host) for host in hosts), *HERE))
     names = x509.SubjectAlternativeName([_alternative(host) for host in told])
-    life = new_life(now, NODE_LIFE, within=authority.life)
+    life = new_life(now, length, within=authority.life)
     return _sign_leaf(authority, key, f"node {name}", names, life)
 
 

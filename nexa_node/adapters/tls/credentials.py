@@ -15,9 +15,11 @@ from nexa_node.contract.errors import Invalid, Unavailable
 from nexa_node.core.certificates import Life
 from nexa_node.core.join_tokens import Admitted
 from nexa_node.services.cluster.join_means import Handover
+from nexa_node.services.cluster.rotation import Asked, Successor
 
 T = TypeVar("T")
 
+PURPOSES: tuple[authority.Purpose, ...] = ("nodes", "clients")
 GREETED_MAX = 4
 """Authorities that a greeting tells."""
 
@@ -63,6 +65,12 @@ class NodeCredentials:
             lambda: self._folder.establish(self._bearer(), now=self._now())
         )
 
+    async def renew_own(self) -> bool:
+        """Make the node's certificate anew if it has one that is due; never the first."""
+        if await self.facts() is None:
+            return False
+        return await self.renew()
+
     async def facts(self) -> Facts | None:
         """Tell of the node's certificate: its fingerprint, its names, when it ends."""
         return await self._off_loop(self._folder.facts)
@@ -88,6 +96,20 @@ class NodeCredentials:
         """
         return await self._off_loop(self._presented)
 
+    # -- changing the authorities --------------------------------------------------
+
+    async def successors(self) -> tuple[Successor, ...]:
+        """Make authorities to take over; nobody trusts them yet."""
+        return await self._off_loop(self._successors)
+
+    async def change(self, asked: Asked) -> None:
+        """Do a step of a change of authorities; see `services.cluster.rotation`.
+
+        Raises:
+            Invalid: What was sent does not belong together, or is not the step's turn.
+        """
+        await self._off_loop(lambda: self._change(asked))
+
     async def request(self) -> str:
         """Write a signing request, PEM; asked again, for the same key."""
         return (await self._off_loop(self._folder.request)).decode()
@@ -101,6 +123,36 @@ class NodeCredentials:
     async def _off_loop(self, work: Callable[[], T]) -> T:
         async with self._turn:
             return await asyncio.to_thread(work)
+
+    def _successors(self) -> tuple[Successor, ...]:
+        bearer, now = self._bearer(), self._now()
+        made = [
+            self._folder.successor(purpose, cluster=bearer.cluster, now=now)
+            for purpose in PURPOSES
+        ]
+        return tuple(
+            Successor(
+                purpose=each.purpose,
+                certificate=certificates.to_pem(each.certificate).decode(),
+                key=certificates.key_to_pem(each.key).decode(),
+            )
+            for each in made
+        )
+
+    def _change(self, asked: Asked) -> None:
+        match asked.step:
+            case "trust":
+                for each in asked.successors:
+                    pem, key = each.certificate.encode(), each.key.encode()
+                    self._folder.trust(authority.load(each.purpose, pem, key))
+            case "promote":
+                for purpose in PURPOSES:
+                    self._folder.promote(purpose, self._bearer(), now=self._now())
+            case "retire":
+                for purpose in PURPOSES:
+                    self._folder.retire(purpose)
+            case "password":
+                pass  # not a matter of this folder
 
     def _establish(self) -> bytes:
         self._folder.establish(self._bearer(), now=self._now())
@@ -118,7 +170,12 @@ class NodeCredentials:
             raise Unavailable("this node has no authority to sign with")
         key = certificates.key_of_request(csr.encode())
         signed = authority.sign_node(
-            nodes, key, name=name, hosts=hosts, now=self._now()
+            nodes,
+            key,
+            name=name,
+            hosts=hosts,
+            now=self._now(),
+            length=self._folder.node_life,
         )
         return Handover(
             certificate=certificates.to_pem(signed).decode(),

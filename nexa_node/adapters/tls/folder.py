@@ -8,7 +8,7 @@ trust the new one), `promote` (it signs; certificates are made anew), `retire`.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +18,7 @@ from nexa_node.adapters.tls.authority import Authority, Purpose
 from nexa_node.adapters.tls.certificates import Facts, Key
 from nexa_node.contract.errors import Invalid
 from nexa_node.core.addresses import parse_host
+from nexa_node.core.certificates import NODE_LIFE
 from nexa_node.core.join_tokens import Admitted
 
 _FILES: dict[Purpose, str] = {"nodes": "node-ca", "clients": "client-ca"}
@@ -38,6 +39,8 @@ class TlsFolder:
     """The folder; nothing is touched before something is asked."""
 
     path: Path
+    node_life: timedelta = NODE_LIFE
+    """Of certificates for nodes that are made here."""
 
     @property
     def node_certificate(self) -> Path:
@@ -257,6 +260,7 @@ class TlsFolder:
             name=bearer.name,
             hosts=bearer.hosts,
             now=now,
+            length=self.node_life,
         )
         private.write(self.node_certificate, certificates.to_pem(made))
 

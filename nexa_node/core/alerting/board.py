@@ -37,6 +37,7 @@ _WORDS: dict[str, AlertSeverity] = {
     "minor": "warning",
     "info": "info",
     "informational": "info",
+    "none": "none",
 }
 
 

@@ -19,8 +19,8 @@ from nexa_node.core.alerting.life import (
 )
 from nexa_node.core.alerting.rules import Group, Rule
 from nexa_node.core.promql.evaluate import evaluate
+from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.samples import (
-    NAME,
     Budget,
     Labels,
     Matcher,
@@ -64,17 +64,33 @@ class _Fresh:
     source: Source
     at_ms: int
     points: list[Point] = field(default_factory=list[Point])
+    by_name: dict[str, list[Point]] = field(default_factory=dict[str, list[Point]])
+    asked: bool = False
+    """Whether anything was selected since it was looked at last."""
     seen: int = 0
     """Series that were selected since it was looked at last."""
 
     def select(
         self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
     ) -> Iterable[Series]:
+        self.asked = True
         found = list(self.source.select(matchers, start_ms, end_ms))
         if self.points and start_ms <= self.at_ms <= end_ms:
-            found = _joined(found, self.points, matchers, self.at_ms)
+            mine = self._meeting(matchers)
+            found = _joined(found, mine, self.at_ms) if mine else found
         self.seen += len(found)
         return found
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Know of points that were recorded at this moment."""
+        for point in points:
+            self.points.append(point)
+            self.by_name.setdefault(point[0].get(NAME, ""), []).append(point)
+
+    def _meeting(self, matchers: tuple[Matcher, ...]) -> list[Point]:
+        named = [one.value for one in matchers if one.label == NAME and one.kind == "="]
+        points = self.by_name.get(named[0], []) if named else self.points
+        return [point for point in points if meets(point[0], matchers)]
 
 
 def evaluate_group(
@@ -103,22 +119,22 @@ def evaluate_group(
     empty: list[Rule] = []
     for place, rule in enumerate(group.rules):
         key, before = str(place), active.get(str(place), {})
-        fresh.seen = 0
+        fresh.asked, fresh.seen = False, 0
         try:
             points = results(rule, fresh, fresh.at_ms, budget())
             if rule.alerts:
                 on, changed = advance(rule, points, before, now=now, limit=group.limit)
                 changes += [(rule, each) for each in changed]
                 kept[key] = on
-                fresh.points += _published(on)
+                fresh.add(_published(on))
             else:
-                fresh.points += _recorded(rule, points, group.limit)
+                fresh.add(_recorded(rule, points, group.limit))
         except (QueryError, TooManyAlerts, SameLabels) as error:
             faults.append(RuleFault(rule, str(error)))
             kept[key] = before
-            fresh.points += _published(before)
+            fresh.add(_published(before))
         else:
-            if not fresh.seen:
+            if fresh.asked and not fresh.seen:
                 empty.append(rule)
     return Evaluated(
         active=kept,
@@ -189,7 +205,6 @@ def _recorded(rule: Rule, points: Sequence[Point], limit: int) -> list[Point]:
 def _joined(
     found: list[Series],
     points: Sequence[Point],
-    matchers: tuple[Matcher, ...],
     at_ms: int,
 ) -> list[Series]:
     """Put what was recorded just now behind the samples there are."""
@@ -197,8 +212,6 @@ def _joined(
         tuple(sorted(one.labels.items())): one for one in found
     }
     for labels, value in points:
-        if not meets(labels, matchers):
-            continue
         key = tuple(sorted(labels.items()))
         old = by_labels.get(key)
         at, number = np.array([at_ms], np.int64), np.array([value])

@@ -6,12 +6,14 @@ from the first evaluation that gave it; `keep_firing_for` from the first that di
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nexa_node.core.alerting.fingerprint import fingerprint
-from nexa_node.core.alerting.rules import Rule
 from nexa_node.core.alerting.templates import expand
-from nexa_node.core.promql.samples import NAME
+from nexa_node.core.promql.names import NAME
+
+if TYPE_CHECKING:  # reading rule files takes what a node may never need
+    from nexa_node.core.alerting.rules import Rule
 
 Condition = Literal["pending", "firing", "recovering", "resolved"]
 NAME_LABEL = "alertname"
@@ -57,7 +59,7 @@ class Change:
 
 
 def advance(
-    rule: Rule,
+    rule: "Rule",
     results: Iterable[tuple[Mapping[str, str], float]],
     active: Mapping[str, Active],
     *,
@@ -102,7 +104,7 @@ def advance(
 
 
 def _given(
-    rule: Rule, results: Iterable[tuple[Mapping[str, str], float]]
+    rule: "Rule", results: Iterable[tuple[Mapping[str, str], float]]
 ) -> dict[str, tuple[dict[str, str], dict[str, str], float]]:
     found: dict[str, tuple[dict[str, str], dict[str, str], float]] = {}
     for series, value in results:
@@ -124,7 +126,7 @@ def _given(
 
 
 def _seen(
-    rule: Rule,
+    rule: "Rule",
     key: str,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
@@ -155,7 +157,7 @@ def _seen(
     )
 
 
-def _missed(rule: Rule, before: Active, now: float) -> Active | None:
+def _missed(rule: "Rule", before: Active, now: float) -> Active | None:
     """What becomes of an alert that was not given; None of one that only was pending."""
     if before.condition == "pending":
         return None

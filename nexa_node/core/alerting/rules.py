@@ -82,7 +82,7 @@ def load(text: str, *, file: str) -> tuple[Group, ...]:
     """
     if len(text) > FILE_MAX:
         raise RuleError(f"a rule file has at most {FILE_MAX} bytes", file=file, line=0)
-    root = _composed(text, file)
+    root = composed(text, file)
     if root is None:
         return ()
     reader = _Reader(file)
@@ -104,7 +104,12 @@ def load(text: str, *, file: str) -> tuple[Group, ...]:
     return groups
 
 
-def _composed(text: str, file: str) -> yaml.Node | None:
+def composed(text: str, file: str) -> yaml.Node | None:
+    """YAML as nodes, whose lines are known; what would cost too much is refused.
+
+    Raises:
+        RuleError: It is no YAML, or too much of it.
+    """
     try:
         _check_size(text, file)
         return _YAML.compose(text, Loader=yaml.SafeLoader)

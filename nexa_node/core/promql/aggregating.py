@@ -1,20 +1,22 @@
 """Aggregations over series: `sum by (node) (…)`, `topk(3, …)`, `histogram_quantile`."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from nexa_node.core.promql.samples import NAME, Floats, Labels, Mask, QueryError
+from nexa_node.core.promql.names import NAME
+from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError
 from nexa_node.core.promql.vectors import (
     Key,
     Vector,
     empty,
+    key_but,
+    key_by,
     key_of,
-    only,
     rows,
     with_present,
-    without,
 )
 from nexa_node.core.promql.windows import quantile
 
@@ -34,10 +36,13 @@ def aggregate(
         number: For each step, the parameter of `quantile`.
     """
     steps = vector.values.shape[1]
+    found = groups(vector, labels, by=by)
+    if operator in _FOLDED and found:
+        return _folded(operator, vector, found)
     made: list[Labels] = []
     values: list[Floats] = []
     present: list[Mask] = []
-    for key, places in groups(vector, labels, by=by).items():
+    for key, places in found.items():
         mask = vector.present[places]
         made.append(dict(key))
         present.append(np.any(mask, axis=0))
@@ -48,12 +53,29 @@ def aggregate(
     return rows(made, values, present, steps)
 
 
+def _folded(operator: str, vector: Vector, groups: Mapping[Key, list[int]]) -> Vector:
+    """Aggregate all groups at once."""
+    order = np.array([at for places in groups.values() for at in places], np.intp)
+    begins = np.cumsum([0, *map(len, groups.values())])[:-1]
+    mask = vector.present[order]
+    function, nothing = _FOLDED[operator]
+    known = np.where(mask, vector.values[order], nothing)
+    whole = Vector(
+        tuple(dict(key) for key in groups),
+        function.reduceat(known, begins, axis=0),
+        np.logical_or.reduceat(mask, begins, axis=0),
+    )
+    return with_present(whole, whole.present)
+
+
 def groups(vector: Vector, labels: Sequence[str], *, by: bool) -> dict[Key, list[int]]:
     """Which rows belong together."""
     found: dict[Key, list[int]] = {}
+    names = sorted(set(labels))
+    dropped = {*labels, NAME}
     for at, mine in enumerate(vector.labels):
-        kept = only(mine, labels) if by else without(mine, (*labels, NAME))
-        found.setdefault(key_of(kept), []).append(at)
+        key = key_by(mine, names) if by else key_but(mine, dropped)
+        found.setdefault(key, []).append(at)
     return found
 
 
@@ -98,7 +120,7 @@ def histogram_quantile(share: Floats, vector: Vector) -> Vector:
         bound = _bound(labels.get(BUCKET))
         if bound is None:
             continue
-        key = key_of(without(labels, (BUCKET, NAME)))
+        key = key_but(labels, (BUCKET, NAME))
         buckets.setdefault(key, []).append((bound, at))
     made: list[Labels] = []
     values: list[Floats] = []
@@ -121,9 +143,9 @@ def histogram_quantile(share: Floats, vector: Vector) -> Vector:
 
 def written(value: float) -> str:
     """A number as Prometheus writes it."""
-    if np.isnan(value):
-        return "NaN"
-    if np.isinf(value):
+    if not math.isfinite(value):
+        if math.isnan(value):
+            return "NaN"
         return "+Inf" if value > 0 else "-Inf"
     if value == int(value) and abs(value) < 1e21:
         return str(int(value))
@@ -229,21 +251,15 @@ def _variance(values: Floats, mask: Mask) -> Floats:
     return total / np.maximum(count, 1)
 
 
-def _extreme(function: np.ufunc) -> Callable[[Floats, Mask], Floats]:
-    def fold(values: Floats, mask: Mask) -> Floats:
-        # NaN counts only where there is nothing else, and fmin and fmax pass over it.
-        found: Floats = function.reduce(np.where(mask, values, np.nan), axis=0)
-        return found
-
-    return fold
-
-
+_FOLDED: Mapping[str, tuple[np.ufunc, float]] = {
+    "sum": (np.add, 0.0),
+    "min": (np.fmin, np.nan),
+    "max": (np.fmax, np.nan),
+}
+"""What can be done for all groups at once, and what stands for no sample."""
 _FOLDS: Mapping[str, Callable[[Floats, Mask], Floats]] = {
-    "sum": _sum,
     "avg": _mean,
     "count": _count,
-    "min": _extreme(np.fmin),
-    "max": _extreme(np.fmax),
     "group": lambda values, _: np.ones(values.shape[1]),
     "stddev": lambda values, mask: np.sqrt(_variance(values, mask)),
     "stdvar": _variance,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import promql_parser as pq
 
 from nexa_node.core.promql import parsing
@@ -124,10 +125,8 @@ def over_time(value: Value, steps: Times) -> dict[str, Any]:
     times = [at / 1000 for at in steps.tolist()]
     match value:
         case Scalar():
-            points = [
-                [at, written(number)]
-                for at, number in zip(times, value.values.tolist(), strict=True)
-            ]
+            numbers = value.values.tolist()
+            points = list(zip(times, map(written, numbers), strict=True))
             result: list[dict[str, Any]] = [{"metric": {}, "values": points}]
         case Vector():
             result = []
@@ -135,13 +134,14 @@ def over_time(value: Value, steps: Times) -> dict[str, Any]:
                 zip(value.labels, value.values, value.present, strict=True),
                 key=lambda one: key_of(one[0]),
             ):
-                points = [
-                    [at, written(number)]
-                    for at, number, is_there in zip(
-                        times, row.tolist(), there.tolist(), strict=True
-                    )
-                    if is_there
-                ]
+                numbers = row.tolist()
+                if there.all():
+                    points = list(zip(times, map(written, numbers), strict=True))
+                else:
+                    points = [
+                        (times[at], written(numbers[at]))
+                        for at in np.flatnonzero(there).tolist()
+                    ]
                 result.append({"metric": dict(labels), "values": points})
         case _:
             raise QueryError(

@@ -4,14 +4,15 @@ How series find their partners, and which labels the result has: Prometheus 2.42
 promql/engine.go, VectorBinop.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.parsing import ARITHMETIC, COMPARING
-from nexa_node.core.promql.samples import NAME, Floats, Labels, Mask, QueryError
+from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError
 from nexa_node.core.promql.vectors import (
     TWINS,
     Key,
@@ -19,7 +20,8 @@ from nexa_node.core.promql.vectors import (
     Value,
     Vector,
     empty,
-    key_of,
+    key_but,
+    key_by,
     merged,
     only,
     rows,
@@ -63,8 +65,8 @@ class Matching:
     def signature(self, labels: Labels) -> Key:
         """What partners have in common."""
         if self.on:
-            return key_of(only(labels, self.labels))
-        return key_of(without(labels, (*self.labels, NAME)))
+            return key_by(labels, sorted(set(self.labels)))
+        return key_but(labels, (*self.labels, NAME))
 
 
 def operate(
@@ -170,35 +172,37 @@ def _pairs(
         if matching.many == "one"
         else "multiple matches for labels: grouping labels must ensure unique matches"
     )
-    matched: dict[Key, Mask] = {}
-    labels: list[Labels] = []
-    values: list[Floats] = []
-    present: list[Mask] = []
-    for at, mine in enumerate(many.labels):
-        key = matching.signature(mine)
-        for partner in ones.get(key, ()):
-            a, b = many.values[at], one.values[partner]
-            sides = (b, a) if swapped else (a, b)
-            found = _numbers(operator, *sides)
-            both = many.present[at] & one.present[partner]
-            if filters:
-                both, found = both & (found == 1), sides[0]
-            if matching.many == "one":
-                _match_once(matched, key, both, complaint)
-            labels.append(
-                _labels_of(mine, one.labels[partner], matching, keeps_name=keeps_name)
-            )
-            values.append(found)
-            present.append(both)
-    return merged(rows(labels, values, present, steps), complaint)
+    keys = [matching.signature(mine) for mine in many.labels]
+    pairs = [(at, of) for at, key in enumerate(keys) for of in ones.get(key, ())]
+    if not pairs:
+        return empty(steps)
+    index = np.array(pairs, np.intp)
+    sides = (many.values[index[:, 0]], one.values[index[:, 1]])
+    sides = sides[::-1] if swapped else sides
+    values = _numbers(operator, *sides)
+    present = many.present[index[:, 0]] & one.present[index[:, 1]]
+    if filters:
+        present, values = present & (values == 1), sides[0]
+    if matching.many == "one":
+        _match_once([keys[at] for at, _ in pairs], present, complaint)
+    labels = tuple(
+        _labels_of(many.labels[at], one.labels[of], matching, keeps_name=keeps_name)
+        for at, of in pairs
+    )
+    whole = Vector(labels, values, present)
+    return merged(with_present(whole, present), complaint)
 
 
-def _match_once(matched: dict[Key, Mask], key: Key, both: Mask, complaint: str) -> None:
+def _match_once(keys: Sequence[Key], present: Mask, complaint: str) -> None:
     """See that no series has several partners at the same step."""
-    before = matched.get(key)
-    if before is not None and (before & both).any():
-        raise QueryError(complaint)
-    matched[key] = both if before is None else before | both
+    if len(set(keys)) == len(keys):
+        return
+    matched: dict[Key, Mask] = {}
+    for key, both in zip(keys, present, strict=True):
+        before = matched.get(key)
+        if before is not None and (before & both).any():
+            raise QueryError(complaint)
+        matched[key] = both if before is None else before | both
 
 
 def _check_one_side(

@@ -6,6 +6,7 @@ evaluate(parse("rate(x[5m])"), source, steps_of(start, end, step), budget)
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from nexa_node.core.promql.aggregating import (
     ranked,
 )
 from nexa_node.core.promql.binary import Matching, operate
+from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.samples import (
-    NAME,
     Budget,
     Floats,
     Labels,
@@ -44,6 +45,7 @@ from nexa_node.core.promql.vectors import (
     merged,
     rows,
     unnamed,
+    with_present,
 )
 
 LOOKBACK_MS = 300_000
@@ -144,7 +146,8 @@ class _Evaluation:
         end = int(self.steps[-1]) - offset
         wanted = parsing.conditions(selector)
         found = sorted(
-            self.source.select(wanted, start, end), key=lambda one: key_of(one.labels)
+            self.source.select(wanted, start, end),
+            key=lambda one: one.key or key_of(one.labels),
         )
         self.budget.spend(sum(len(one.times) for one in found))
         self.budget.spend(len(found) * len(self.steps))
@@ -156,17 +159,23 @@ class _Evaluation:
         labels: list[Labels] = []
         values: list[Floats] = []
         present: list[Mask] = []
-        for series in self._series(selector, self.lookback_ms):
-            if not len(series.times):
+        found = self._series(selector, self.lookback_ms)
+        for _, mates in groupby(found, key=lambda one: id(one.times)):
+            alike = list(mates)
+            times = alike[0].times
+            if not len(times):
                 continue
-            index = np.searchsorted(series.times, at, side="right") - 1
+            index = np.searchsorted(times, at, side="right") - 1
             safe = np.maximum(index, 0)
-            fresh = series.times[safe] >= at - self.lookback_ms
-            newest = series.values[safe]
-            labels.append(series.labels)
+            fresh = times[safe] >= at - self.lookback_ms
+            newest = np.stack([one.values for one in alike])[:, safe]
+            labels += [one.labels for one in alike]
             values.append(newest)
             present.append((index >= 0) & fresh & ~is_stale(newest))
-        return rows(labels, values, present, len(self.steps))
+        if not labels:
+            return empty(len(self.steps))
+        whole = Vector(tuple(labels), np.concatenate(values), np.concatenate(present))
+        return with_present(whole, whole.present)
 
     def _windows(self, selector: Any) -> list[tuple[Labels, windows.Windows]]:
         inner = selector.vector_selector
@@ -267,6 +276,8 @@ class _Evaluation:
         if number_at is not None:
             number = self.number(arguments[number_at])
         ranged = parsing.bare(arguments[0 if number_at != 0 else 1])
+        if len(self.steps) == 1:
+            return self._over_one_window(name, ranged, number)
         labels: list[Labels] = []
         values: list[Floats] = []
         present: list[Mask] = []
@@ -277,6 +288,24 @@ class _Evaluation:
             values.append(found)
             present.append(mask)
         vector = rows(labels, values, present, len(self.steps))
+        return vector if name in windows.KEEP_NAME else unnamed(vector, whole=True)
+
+    def _over_one_window(self, name: str, ranged: Any, number: Floats) -> Vector:
+        """All series at one step: each is one window of a long row of samples."""
+        inner = ranged.vector_selector
+        span = parsing.milliseconds(ranged.range)
+        end = int(self.steps[0]) - parsing.milliseconds(inner.offset)
+        found = self._series(inner, span)
+        if not found:
+            return empty(1)
+        joined = windows.joined(found, start=end - span, end=end, step=self.steps[0])
+        self.budget.spend(len(joined.values))
+        number = np.broadcast_to(number, len(found))
+        values, mask = windows.WINDOW_FUNCTIONS[name](joined, number)
+        whole = Vector(
+            tuple(one.labels for one in found), values[:, None], mask[:, None]
+        )
+        vector = with_present(whole, whole.present)
         return vector if name in windows.KEEP_NAME else unnamed(vector, whole=True)
 
     def _plain(self, name: str, arguments: list[Any]) -> Vector:

@@ -10,13 +10,8 @@ from typing import Any, TypeGuard
 
 import promql_parser as pq
 
-from nexa_node.core.promql.samples import (
-    NAME,
-    Matcher,
-    MatchKind,
-    QueryError,
-    matcher,
-)
+from nexa_node.core.promql.names import NAME
+from nexa_node.core.promql.samples import Matcher, MatchKind, QueryError, matcher
 
 TEXT_MAX = 10_000
 """Characters of an expression."""

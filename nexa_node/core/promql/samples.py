@@ -15,7 +15,6 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Labels = Mapping[str, str]
-NAME = "__name__"
 STALE_BITS = 0x7FF0000000000002
 """A series that ended is marked by this NaN (Prometheus, model/value)."""
 
@@ -35,6 +34,8 @@ class Series:
     labels: Labels
     times: Times
     values: Floats
+    key: tuple[tuple[str, str], ...] | None = None
+    """The labels as something that compares (`vectors.key_of`), if the source has it."""
 
 
 MatchKind = Literal["=", "!=", "=~", "!~"]

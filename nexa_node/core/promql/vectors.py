@@ -4,12 +4,13 @@ A vector is a matrix: a row for each series, a column for each step. `present` s
 there is a sample, since NaN is a value like any other.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nexa_node.core.promql.samples import NAME, Floats, Labels, Mask, QueryError, Times
+from nexa_node.core.promql.names import NAME
+from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError, Times
 
 Key = tuple[tuple[str, str], ...]
 
@@ -80,6 +81,21 @@ def key_of(labels: Labels) -> Key:
     return tuple(sorted(labels.items()))
 
 
+def key_by(labels: Labels, names: Iterable[str]) -> Key:
+    """Labels of some names as something that compares.
+
+    Args:
+        labels: All of them.
+        names: In order, each once.
+    """
+    return tuple([(name, text) for name in names if (text := labels.get(name))])
+
+
+def key_but(labels: Labels, dropped: Collection[str]) -> Key:
+    """All labels but some as something that compares."""
+    return tuple(sorted([pair for pair in labels.items() if pair[0] not in dropped]))
+
+
 def without(labels: Labels, dropped: Iterable[str]) -> dict[str, str]:
     """Labels without some."""
     gone = set(dropped)
@@ -102,9 +118,12 @@ def unnamed(vector: Vector, *, whole: bool = False) -> Vector:
             `whole`, at any.
     """
     labels = tuple(without(each, (NAME,)) for each in vector.labels)
-    if whole and len({key_of(each) for each in labels}) < len(labels):
+    bare = Vector(labels, vector.values, vector.present)
+    if not whole:
+        return merged(bare, TWINS)
+    if len({key_of(each) for each in labels}) < len(labels):
         raise QueryError(TWINS)
-    return merged(Vector(labels, vector.values, vector.present), TWINS)
+    return bare
 
 
 def mapped(vector: Vector, change: Callable[[Floats], Floats]) -> Vector:

@@ -5,13 +5,14 @@ Each function gets the samples of one series and, for each step, where its windo
 and ends in them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from nexa_node.core.promql.samples import Floats, Mask, Times
+from nexa_node.core.promql.samples import Floats, Mask, Series, Times, is_stale
 
 _THRESHOLD = 1.1
 """Of the average distance of samples: nearer to the window's edge than that, the series
@@ -47,6 +48,33 @@ class Windows:
         edges[1::2] = np.minimum(self.past, len(values))
         found: Floats = function.reduceat(padded, edges)[0::2]
         return found
+
+
+def joined(found: Sequence[Series], *, start: int, end: int, step: Any) -> Windows:
+    """Of each series the samples from `start` to `end`, as one window each."""
+    times: list[Times] = []
+    values: list[Floats] = []
+    counts: list[int] = []
+    for _, mates in groupby(found, key=lambda one: id(one.times)):
+        alike = list(mates)
+        there = alike[0].times
+        first, past = np.searchsorted(there, (start, end + 1), side="left")
+        table = np.stack([one.values[first:past] for one in alike])
+        alive = ~is_stale(table)
+        counts += alive.sum(axis=1).tolist()
+        values.append(table[alive])
+        times.append(np.broadcast_to(there[first:past], table.shape)[alive])
+    ends = np.cumsum(np.array(counts, np.int64))
+    many = len(found)
+    return Windows(
+        times=np.concatenate(times),
+        values=np.concatenate(values),
+        first=ends - np.array(counts, np.int64),
+        past=ends,
+        starts=np.full(many, start, np.int64),
+        ends=np.full(many, end, np.int64),
+        steps=np.full(many, step, np.int64),
+    )
 
 
 Answer = tuple[Floats, Mask]
@@ -89,16 +117,13 @@ def _lost(windows: Windows) -> Floats:
     values = windows.values
     drops = np.zeros(len(values) + 1)
     drops[1:-1] = np.where(values[1:] < values[:-1], values[:-1], 0.0)
-    if np.isfinite(drops).all():
-        total = np.cumsum(drops)
-        lost: Floats = _at(total, windows.past - 1) - _at(total, windows.first)
-        return lost
-    return np.array(
-        [
-            drops[first + 1 : past].sum()
-            for first, past in zip(windows.first, windows.past, strict=True)
-        ]
-    )
+    if not drops.any():
+        return np.zeros(len(windows.first))
+    edges = np.empty(2 * len(windows.first), np.intp)
+    edges[0::2] = np.minimum(windows.first + 1, len(values))
+    edges[1::2] = np.minimum(windows.past, len(values))
+    lost: Floats = np.add.reduceat(drops, edges)[0::2]
+    return lost
 
 
 def _instant(windows: Windows, *, rate: bool) -> Answer:

@@ -2,7 +2,8 @@
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Forbidden
-from nexa_node.core.access import demand
+from nexa_node.core.access import API_ACTIONS
+from nexa_node.core.authorization import ANY, demand
 from nexa_node.ports import Clock
 from nexa_node.services.api import Journal
 
@@ -19,10 +20,10 @@ class Permissions:
         self._journal = journal
         self._clock = clock
         self._noted: dict[tuple[str, str], float] = {}
-        self.denied = 0
-        """Calls refused since the start."""
+        self.denied: dict[str, int] = dict.fromkeys(API_ACTIONS, 0)
+        """Calls refused since the start, by action."""
 
-    def allow(self, identity: Identity, action: str, resource: str = "*") -> None:
+    def allow(self, identity: Identity, action: str, resource: str = ANY) -> None:
         """Let an allowed call pass.
 
         Raises:
@@ -36,7 +37,7 @@ class Permissions:
             raise
 
     def _note(self, identity: Identity, action: str, error: Forbidden) -> None:
-        self.denied += 1
+        self.denied[action] = self.denied.get(action, 0) + 1
         now = self._clock.monotonic()
         key = (identity.id, action)
         if now - self._noted.get(key, now - AGAIN_AFTER_S) < AGAIN_AFTER_S:

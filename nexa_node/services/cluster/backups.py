@@ -28,7 +28,7 @@ LOOK_S = 30.0
 RETRY_S = 900.0
 """After a failed one."""
 
-RESTART = "restart this node now: nexa node restart"
+RESTART = "the node starts anew now, and takes up what it finds"
 """Only its start takes in hand what agents had when the backup was made."""
 
 _log = structlog.get_logger("nexa.backup")
@@ -56,6 +56,8 @@ class Backups:
     """Whether the schedule is this node's duty now."""
     tell: Callable[[Growth], None] = lambda _: None
     """Told how far it is."""
+    restart: Callable[[str], object] = lambda _: None
+    """Has the node start anew: why."""
     _busy: str | None = field(default=None, init=False)
     _failed_at: float | None = field(default=None, init=False)
 
@@ -129,6 +131,8 @@ class Backups:
             f" {manifest.head.cluster} of {manifest.head.began:%Y-%m-%d %H:%M:%S}: {by}",
             severity="warning",
         )
+        # Claims under its own name are taken in hand by a node's start.
+        self.restart("its store was restored")
 
     async def run(self) -> None:
         """Make scheduled backups while this node is the controller, for ever."""

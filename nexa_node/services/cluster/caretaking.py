@@ -52,6 +52,10 @@ class Caretaker:
         self._clock = clock
         self._journal = journal
 
+    def add(self, *duties: Duty) -> None:
+        """Have more to do; before `run`."""
+        self._duties = (*self._duties, *duties)
+
     async def run(self) -> None:
         """Do the duties whenever they are this node's, for ever. A service's loop."""
         while True:

@@ -5,10 +5,11 @@ What a change would do is said by `core.blast`; here it is asked for, noted and 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
-from nexa_node.contract.errors import Conflict, Invalid, NexaError
+from nexa_node.contract.errors import Conflict, Invalid, NexaError, Unavailable
 from nexa_node.contract.nodes import Cluster
 from nexa_node.core import blast
 from nexa_node.ports import StoreCluster
@@ -38,8 +39,12 @@ class Changes:
     ask_maintain: Callable[[str, bool, str], Awaitable[None]]
     depart: Callable[[str], Awaitable[None]]
     """Has this node go for good, once its data is elsewhere: by whom."""
+    renew_keys: Callable[[str], Awaitable[None]]
+    """Gives all members new authorities and a new password: by whom."""
     journal: Journal
     spawn: Spawn
+    on_growth: Callable[[Growth], object] = lambda _: None
+    """Told how far a change is, each time that it is news."""
     _growth: Growth | None = field(default=None, init=False)
     _busy: bool = field(default=False, init=False)
 
@@ -79,10 +84,38 @@ class Changes:
         if dry_run:
             what = f"{name} would be struck off"
             return ClusterChange(done=False, what=what, effects=effects)
-        await self.store.remove_peer(name)
-        await self.forget(name)
+        self.tell(Growth(action="remove", phase="begun", detail=name))
+        try:
+            await self.store.remove_peer(name)
+            await self.forget(name)
+        except NexaError as error:
+            self.tell(_failed("remove", error))
+            raise
+        self.tell(Growth(action="remove", phase="done", detail=name))
         self._note("cluster.removed", f"{name} was struck off the cluster: {by}")
         return ClusterChange(done=True, what=f"{name} was struck off", effects=effects)
+
+    async def rotate(self, *, by: str, dry_run: bool) -> ClusterChange:
+        """Give all members new authorities and a new password for the routes."""
+        cluster = self.cluster()
+        if cluster.quorum.have < cluster.quorum.need:
+            raise Unavailable("too few nodes are heard", remedy="nexa cluster status")
+        if len(cluster.nodes) == 1:
+            raise Conflict(
+                f"{self.node} is alone: it has no routes",
+                remedy="nexa cluster join-token",
+            )
+        effects = (
+            f"{len(cluster.nodes)} nodes trust new authorities, one step after the other",
+            "no connection ends and no call fails; join tokens that are open are void",
+            "who was struck off, and has a copy of the old keys, is shut out for good",
+        )
+        what = "new authorities and a new password for the routes"
+        if dry_run:
+            return ClusterChange(done=False, what=what, effects=effects)
+        self._note("cluster.rotating", f"{what}: {by}")
+        await self.renew_keys(by)
+        return ClusterChange(done=True, what=what, effects=effects)
 
     async def set_replicas(
         self, copies: int, *, by: str, dry_run: bool
@@ -98,7 +131,7 @@ class Changes:
                 remedy="wait for it: nexa cluster status",
             )
         self._note("cluster.copies", f"{what} are wanted: {by}")
-        self._growth = Growth(action="replicas", phase="begun")
+        self.tell(Growth(action="replicas", phase="begun"))
         self._busy = True
         self.spawn("replicas", self._copy(copies))
         return ClusterChange(done=True, what=what, effects=effects, growth=self._growth)
@@ -108,8 +141,9 @@ class Changes:
         return self._growth
 
     def tell(self, growth: Growth) -> None:
-        """Note how far a change is that others make."""
+        """Note how far a change is, and pass it on."""
         self._growth = growth
+        self.on_growth(growth)
 
     async def drain(self, name: str, *, by: str) -> None:
         """Ask a node to stop gracefully."""
@@ -122,14 +156,9 @@ class Changes:
     async def _copy(self, copies: int) -> None:
         try:
             async for growth in self.store.set_replicas(copies):
-                self._growth = growth
+                self.tell(growth)
         except NexaError as error:
-            self._growth = Growth(
-                action="replicas",
-                phase="failed",
-                error=error.message,
-                remedy=error.remedy,
-            )
+            self.tell(_failed("replicas", error))
             self._note("cluster.copies_failed", error.message, severity="error")
         else:
             self._note("cluster.copied", f"there are {copies} copies of everything")
@@ -139,6 +168,12 @@ class Changes:
     def _note(self, kind: str, message: str, *, severity: str = "warning") -> None:
         subject = f"node/{self.node}"
         self.journal.record(kind, subject=subject, message=message, severity=severity)
+
+
+def _failed(action: Literal["remove", "replicas"], error: NexaError) -> Growth:
+    return Growth(
+        action=action, phase="failed", error=error.message, remedy=error.remedy
+    )
 
 
 def _allowed(

@@ -19,8 +19,8 @@ from nexa_node.contract.errors import (
     Unavailable,
     problem,
 )
-from nexa_node.core.access import demand
 from nexa_node.core.addresses import parse_address
+from nexa_node.core.authorization import demand
 from nexa_node.core.flow import Bucket
 from nexa_node.core.join_tokens import (
     ENTROPY,

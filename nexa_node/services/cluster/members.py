@@ -7,7 +7,6 @@ cluster sends nothing.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from nexa_node.contract.cluster import Beat, NodeEntry
@@ -20,15 +19,16 @@ from nexa_node.contract.nodes import (
     NodeState,
     Opinion,
     Role,
+    Suspicion,
 )
 from nexa_node.core.election import Candidate
-from nexa_node.core.health import Assessment
 from nexa_node.core.member import Kind, Member, MemberEvent
 from nexa_node.core.membership import Membership
 from nexa_node.core.opinions import Disagreement
 from nexa_node.core.policies import ClusterPolicy
 from nexa_node.ports import Beats, Caught, Clock, NodeEntries, Removed, StoreShape
 from nexa_node.services.api import Journal
+from nexa_node.services.cluster.myself import Myself
 from nexa_node.services.cluster.own_entry import OwnEntry
 
 LEASES_STREAM = "KV_nx_leases"
@@ -46,19 +46,6 @@ _EVENTS: dict[Kind, tuple[str, str]] = {
 
 OnDead = Callable[[str], object]
 OnEvent = Callable[[MemberEvent], object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Myself:
-    """What this node tells of itself; what changes is asked each time."""
-
-    entry: Callable[[], NodeEntry]
-    """Who it is, and where; `joined` is when it is told first."""
-    started: datetime
-    state: Callable[[], NodeState]
-    assess: Callable[[], Assessment]
-    agents: Callable[[], int]
-    host: Callable[[], HostSample | None]
 
 
 class Members:
@@ -112,6 +99,7 @@ class Members:
         self._known: dict[str, NodeEntry] = {}
         self._caught_up = False
         self._seq = 0
+        self._told_host: HostSample | None = None
         self._turn = 0
         self._on_dead: list[OnDead] = []
         self._on_event: list[OnEvent] = []
@@ -139,6 +127,11 @@ class Members:
     def is_heard(self, name: str) -> bool:
         """Whether a node gives signs of life, beyond suspicion."""
         return name == self.name or self._machine.suspicion(name) == "alive"
+
+    def suspicion(self, name: str) -> Suspicion:
+        """What this node thinks of another, or of itself."""
+        found = None if name == self.name else self._machine.suspicion(name)
+        return "alive" if name == self.name else found or "left"
 
     def others(self) -> frozenset[str]:
         """Names of all living nodes but this one."""
@@ -222,6 +215,7 @@ class Members:
 
     async def _send(self, state: NodeState) -> None:
         mine, found = self._myself.entry(), self._myself.assess()
+        host, growths = self._myself.host(), self._myself.growths
         self._seq += 1
         beat = Beat(
             node=mine.name,
@@ -236,16 +230,25 @@ class Members:
             agents=self._myself.agents(),
             started=self._myself.started,
             opinions=self._machine.opinions(self._clock.monotonic()),
+            host=None if host is self._told_host else host,
+            growth=None if growths is None else growths.to_send(),
         )
         try:
             await self._beats.send(beat)
         except NexaError:
             return  # the others notice; the store's own trouble is told elsewhere
+        self._told_host = host
 
     async def _listen(self, arrivals: AsyncIterator[Beat]) -> None:
         async for beat in arrivals:
             self._machine.receive(beat, self._clock.monotonic())
+            self._hear_growth(beat)
             self._tell()
+
+    def _hear_growth(self, beat: Beat) -> None:
+        growths = self._myself.growths
+        if growths and beat.growth is not None and beat.node != self.name:
+            growths.hear(beat.node, beat.growth)
 
     async def _ping(self) -> None:
         """One node on each beat, in turn."""
@@ -360,6 +363,7 @@ class Members:
             reasons=reasons,
             rtt_ms=member.rtt_ms,
             started=beat.started if beat else None,
+            host=member.host if member.suspicion in ("alive", "suspect") else None,
         )
 
     def _role(self, name: str) -> Role:

@@ -13,6 +13,7 @@ did keeps its claims: the node it is at has them in hand.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -25,7 +26,7 @@ from nexa_node.contract.tasks import Task
 from nexa_node.core import tasks
 from nexa_node.core.policies import LeasePolicy
 from nexa_node.core.tasks import Kept, Moved, Verdict
-from nexa_node.ports import AgentRecords, Clock, SessionRecords
+from nexa_node.ports import AgentRecords, Clock, SessionRecords, TaskQueue
 from nexa_node.services.api import Journal
 from nexa_node.services.tasks.ledger import Ledger
 
@@ -73,6 +74,10 @@ class Orphans:
     """Names of all nodes that are not known to be dead, this one included."""
     id_of: Callable[[str], str | None]
     """A node's id by its name, as sessions name it; None if it is unknown."""
+    queue: TaskQueue
+    """Where they are put once more: the dead node has their messages in hand, and the
+    store gives those to others only 12 s after it kept them last. A message too many does
+    no harm, since the record decides."""
     clock: Clock
     """Counts the grace."""
     journal: Journal
@@ -156,7 +161,13 @@ class Orphans:
                 rng=self.rng,
             )
 
-        return isinstance(await self.ledger.settle(orphan.id, decide), Moved)
+        verdict = await self.ledger.settle(orphan.id, decide)
+        if not isinstance(verdict, Moved):
+            return False
+        if verdict.task.status == "pending":
+            with suppress(NexaError):  # then it comes when the dead node's time is over
+                await self.queue.put(verdict.task)
+        return True
 
     async def _mark_agents(self, name: str) -> int:
         left = [

@@ -19,6 +19,8 @@ class Writable:
         """Ask `has_quorum`, from memory, for the node of that name."""
         self._has_quorum = has_quorum
         self._node = node
+        self.refused = 0
+        """Writes that were refused since the start."""
 
     def check(self) -> None:
         """Let pass while there is a quorum.
@@ -28,6 +30,7 @@ class Writable:
                 another node.
         """
         if not self._has_quorum():
+            self.refused += 1
             raise Unavailable(
                 f"{self._node} hears too few nodes of its cluster to store anything",
                 remedy="nexa cluster status says which are missing; start them",

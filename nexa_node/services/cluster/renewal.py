@@ -11,6 +11,10 @@ from nexa_node.services.api import Journal
 
 LOOK_S = 3600.0
 RETRY_S = 60.0
+NONE_S = 5.0
+"""Between two looks while there is no certificate: a cluster may be formed any moment."""
+SOONEST_S = 0.5
+"""Between two looks, however short a certificate lives."""
 
 Renewed = Callable[[], Awaitable[None]]
 
@@ -18,8 +22,8 @@ Renewed = Callable[[], Awaitable[None]]
 class Renewable(Protocol):
     """A certificate that can be made anew."""
 
-    async def renew(self) -> bool:
-        """Make it anew if it is due; whether it is another one now."""
+    async def renew_own(self) -> bool:
+        """Make it anew if there is one that is due; whether it is another one now."""
         ...
 
     async def life(self) -> Life | None:
@@ -28,7 +32,7 @@ class Renewable(Protocol):
 
 
 class Renewal:
-    """Looks every hour. A service's loop."""
+    """Looks every hour, or sooner where certificates live less. A service's loop."""
 
     def __init__(
         self,
@@ -54,20 +58,30 @@ class Renewal:
         self._node = node
         self._on_renewed = on_renewed
         self._is_unread = False
+        self._due: datetime | None = None
         self.ends: datetime | None = None
         """When the certificate ends, as of the last look."""
 
     async def run(self) -> None:
         """Look, for ever."""
         while True:
-            await self._clock.sleep(LOOK_S if await self.look() else RETRY_S)
+            await self._clock.sleep(self._pause_s(done=await self.look()))
+
+    def _pause_s(self, *, done: bool) -> float:
+        """Until the next look: an hour, or until it is due if that is sooner."""
+        longest = LOOK_S if done else RETRY_S
+        if self._due is None:
+            return min(longest, NONE_S)
+        left = (self._due - self._clock.now()).total_seconds()
+        return min(longest, max(left, SOONEST_S))
 
     async def look(self) -> bool:
         """Renew if it is due; False if that failed and is to be tried soon."""
         try:
-            self._is_unread |= await self._certificate.renew()
+            self._is_unread |= await self._certificate.renew_own()
             life = await self._certificate.life()
             self.ends = None if life is None else life.ends
+            self._due = None if life is None else life.renewal
             is_new = self._is_unread
             if is_new:
                 await self._on_renewed()

@@ -6,7 +6,7 @@ data nor result, so 100,000 of them fit.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -227,6 +227,12 @@ class Directory:
         surplus = self._tasks.surplus(finished_before=finished_before, keep=keep)
         return [self._records[task_id] for task_id in surplus]
 
+    def task_places(self) -> Iterator[tuple[str, str, str]]:
+        """Namespace, type and status of every task."""
+        for known in self._records.values():
+            task = known.value
+            yield task.namespace, task.type, task.status
+
     def newest_tasks(self, limit: int) -> tuple[TaskSummary, ...]:
         """Unfinished tasks and the newest finished ones, newest first."""
         return self._tasks.newest(limit)
@@ -375,7 +381,13 @@ class Directory:
     def _drop_agent(self, key: str) -> None:
         agent = self._agents.remove(key)
         if agent is not None:
-            self._tell(AgentGone(seq=0, time=self._clock.now(), id=agent.id))
+            gone = AgentGone(
+                seq=0,
+                time=self._clock.now(),
+                id=agent.id,
+                namespace=agent.namespace,
+            )
+            self._tell(gone)
 
     def _see_event(self, event: Event) -> None:
         if self._events.put(event):

@@ -4,12 +4,13 @@ On every beat it looks whether the verdict or the self-test changed, and tells w
 listens: the console's feed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from nexa_node.contract.access import Identity
+from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.events import (
     Change,
@@ -69,6 +70,8 @@ class Condition:
     """Told when the verdict changes."""
     picture: Callable[[], Cluster]
     """The cluster as this node sees it, itself included."""
+    alerts: Callable[[], Sequence[Alert]] = tuple
+    """What is on the board, in the order of triage."""
     _state: NodeState = field(default="starting", init=False)
     _told: "tuple[NodeState, Assessment] | None" = field(default=None, init=False)
     _told_cluster: Cluster | None = field(default=None, init=False)
@@ -148,6 +151,7 @@ class Condition:
             events=self.directory.newest_events(SNAPSHOT_EVENTS),
             history=self.sampler.history(),
             selftest=self.selftest.latest(),
+            alerts=tuple(self.alerts()),
         )
 
     def look(self) -> None:

@@ -1,8 +1,9 @@
 """Ending in order: nothing new, agents asked to move, work in hand let finish.
 
-Agents that have somewhere to go take their work along, and what they ask for until then
-is done as ever: what is submitted is safe in the store, and others do it. So nobody's call
-fails. A node that is alone refuses what would have to wait for its return.
+Agents that have somewhere to go take their work along, and what anybody asks for until
+the port is closed is done as ever: what is submitted is safe in the store, and others do
+it. So nobody's call fails. A node that is alone refuses what would have to wait for its
+return.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ class Drain:
     dispatch: DispatchDesk
     """Told to take nothing more from the queue."""
     tasks: TaskDesk
-    """Told to take nothing more in, in the end at the latest."""
+    """Told to take nothing more in, if nobody else is there to do it."""
     feed: Feed
     """Ended last, so that consoles see the node drain."""
     condition: Condition
@@ -57,18 +58,26 @@ class Drain:
     """Gives this node's leaderships in the store to others, so that its end is no news."""
     begun: bool = field(default=False, init=False)
     """Nothing new is taken any more."""
+    again: bool = field(default=False, init=False)
+    """The process starts anew after its end."""
     done: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     """Set when the process may end."""
 
-    def begin(self, why: str) -> None:
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing may be submitted here any more, since nobody would do it."""
+        return self.begun and not self.others()
+
+    def begin(self, why: str, *, again: bool = False) -> None:
         """Begin to end, and return at once. Idempotent; fit for a signal's callback.
 
         Args:
             why: Journaled: `drained by token:ab12`, `SIGTERM`.
+            again: Whether the process is to start anew then.
         """
         if self.begun:
             return
-        self.begun = True
+        self.begun, self.again = True, again
         self.journal.record(
             "node.draining",
             subject=f"node/{self.condition.card.name}",
@@ -76,7 +85,7 @@ class Drain:
             severity="warning",
         )
         self.dispatch.stop_taking()
-        if not self.others():
+        if self.refuses:
             self.tasks.stop_taking()
         self.sessions.go_away("the node is draining")
         self.condition.enter("stopping")
@@ -98,7 +107,8 @@ class Drain:
             )
             with suppress(NexaError):
                 await self.step_down()
-            self.tasks.stop_taking()
+            if self.refuses:
+                self.tasks.stop_taking()
             self.sessions.close_all("the node is going away")
             self.feed.end_all(Draining("the node is going away"))
             await self.clock.sleep(CLOSE_S)

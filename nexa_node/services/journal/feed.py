@@ -29,6 +29,8 @@ from nexa_node.contract.events import (
     TaskGone,
 )
 from nexa_node.contract.nodes import TaskCounts
+from nexa_node.core.authorization import authorize
+from nexa_node.services.access.view import View
 
 QUEUE_MAX = 1000
 
@@ -47,6 +49,8 @@ class Subscriber:
         self.news = asyncio.Event()
         self.overflowed = False
         self.ended: NexaError | None = None
+        self.shown: set[str] | None = None
+        """Ids of the tasks it was told of; None of one from whom nothing is hidden."""
 
     def tell(self, topic: Topic, change: Change) -> None:
         """Queue a change, in place of an older one about the same.
@@ -75,6 +79,7 @@ class Feed:
         *,
         snapshot: Callable[[Identity], Snapshot],
         counts: Callable[[], TaskCounts],
+        view: Callable[[Identity], View] | None = None,
     ) -> None:
         """Begin with nobody.
 
@@ -82,10 +87,22 @@ class Feed:
             snapshot: Makes a subscriber's first frame, from memory.
             counts: Of tasks, now. Sent along with changes: those that were counted when
                 a change was queued may be older than what was sent since.
+            view: What somebody may see, asked again for every frame; without it, all.
         """
         self._snapshot = snapshot
         self._counts = counts
+        self._view = view
         self._subscribers: set[Subscriber] = set()
+        self._opened: list[Callable[[], object]] = []
+        self._closed: list[Callable[[str], object]] = []
+
+    def on_opened(self, listener: Callable[[], object]) -> None:
+        """Have `listener` told of everybody who begins to watch."""
+        self._opened.append(listener)
+
+    def on_closed(self, listener: Callable[[str], object]) -> None:
+        """Have `listener` told why somebody watches no more: normal, slow, ended."""
+        self._closed.append(listener)
 
     @property
     def subscribers(self) -> int:
@@ -104,6 +121,19 @@ class Feed:
             if subscriber.identity.id == identity_id:
                 subscriber.end(Unauthorized(why, remedy="log in again: nexa login"))
 
+    def changed(self, identity: Identity) -> None:
+        """Go by what somebody may from now on."""
+        for subscriber in self._subscribers:
+            if subscriber.identity.id == identity.id:
+                subscriber.identity = identity
+
+    def retired(self, identity_id: str, generation: int, why: str) -> None:
+        """End what watches with a secret older than that generation of its token."""
+        for subscriber in self._subscribers:
+            who = subscriber.identity
+            if who.id == identity_id and who.generation < generation:
+                subscriber.end(Unauthorized(why, remedy="log in again: nexa login"))
+
     def end_all(self, error: NexaError) -> None:
         """End everybody: the node goes."""
         for subscriber in self._subscribers:
@@ -118,8 +148,10 @@ class Feed:
         """
         subscriber = Subscriber(identity)
         self._subscribers.add(subscriber)
+        for opened in self._opened:
+            opened()
         try:
-            yield msgspec.structs.replace(self._snapshot(identity), seq=0)
+            yield self._first(subscriber)
             seq = 0
             while True:
                 await subscriber.news.wait()
@@ -130,14 +162,57 @@ class Feed:
                 change = _next(subscriber)
                 if change is None:
                     continue
+                seen = self._seen(subscriber, change)
+                if seen is None:
+                    continue
                 seq += 1
-                yield self._stamped(change, seq)
+                yield self._stamped(subscriber, seen, seq)
         finally:
             self._subscribers.discard(subscriber)
+            reason = "ended" if subscriber.ended is not None else "normal"
+            if subscriber.overflowed and subscriber.ended is None:
+                reason = "slow"
+            for closed in self._closed:
+                closed(reason)
 
-    def _stamped(self, change: Change, seq: int) -> Change:
+    def _first(self, subscriber: Subscriber) -> Snapshot:
+        snapshot = msgspec.structs.replace(self._snapshot(subscriber.identity), seq=0)
+        view = self._narrow(subscriber)
+        if view is None:
+            return snapshot
+        told = view.snapshot(snapshot)
+        subscriber.shown = {task.id for task in told.tasks}
+        return told
+
+    def _seen(self, subscriber: Subscriber, change: Change) -> Change | None:
+        """What a subscriber is told of a change, as far as it may see now."""
+        view = self._narrow(subscriber)
+        if view is None:
+            return change
+        if not authorize(subscriber.identity, "feed").allowed:
+            return None
+        shown = subscriber.shown = subscriber.shown or set()
+        if isinstance(change, TaskGone):
+            if change.id not in shown:
+                return None
+            shown.discard(change.id)
+        told = view.change(change)
+        if isinstance(told, TaskChanged):
+            shown.add(told.task.id)
+        return told
+
+    def _narrow(self, subscriber: Subscriber) -> View | None:
+        """The view of somebody from whom something is hidden; None of the others."""
+        if self._view is None:
+            return None
+        view = self._view(subscriber.identity)
+        return None if view.whole else view
+
+    def _stamped(self, subscriber: Subscriber, change: Change, seq: int) -> Change:
         if isinstance(change, TaskChanged | Sampled):
-            return msgspec.structs.replace(change, seq=seq, counts=self._counts())
+            view = self._narrow(subscriber)
+            counts = self._counts() if view is None else view.counts()
+            return msgspec.structs.replace(change, seq=seq, counts=counts)
         return msgspec.structs.replace(change, seq=seq)
 
 

@@ -24,6 +24,7 @@ from nexa_node.ports import (
     Signals,
     TopicMessage,
 )
+from nexa_node.services.access.traffic import may_receive
 from nexa_node.services.messages.backlog import backlog
 from nexa_node.services.messages.mailbox import Line, Mailbox
 from nexa_node.services.messages.standing import Standing
@@ -35,6 +36,8 @@ READERS = 4
 """Sessions that are read for at the same time."""
 RETRY_S = 0.5
 
+Told = Callable[[Arrived, int], object]
+"""Told a message that was passed to an agent, and for the how many-th time."""
 Resumed = Callable[[Mailbox, dict[int, int]], None]
 """Told a session's box and the messages it had put off: position → when, in ms."""
 
@@ -60,10 +63,20 @@ class Delivery:
         self._arrived: list[Callable[[Arrived], None]] = []
         self._resumed: list[Resumed] = []
         self._replayed: list[Callable[[Mailbox], None]] = []
+        self._told: list[Told] = []
+        self._missed: list[Callable[[Arrived], object]] = []
 
     def on_arrival(self, heard: Callable[[Arrived], None]) -> None:
         """Have `heard` called with everything that is stored from now on."""
         self._arrived.append(heard)
+
+    def on_told(self, told: Told) -> None:
+        """Have `told` called with every message that is passed to an agent."""
+        self._told.append(told)
+
+    def on_missed(self, missed: Callable[[Arrived], object]) -> None:
+        """Have `missed` called with every signal whose receiver has no room for it."""
+        self._missed.append(missed)
 
     def on_resumed(self, resumed: Resumed) -> None:
         """Have `resumed` called when it is known what a session had put off."""
@@ -150,10 +163,21 @@ class Delivery:
         self._lines.remove(line.tokens, line)
 
     def tell(self, box: Mailbox, arrived: Arrived, line: Line | None = None) -> bool:
-        """Send one message; False if the connection is over."""
-        told = box.agent.tell("message.deliver", self._deliver(box, arrived, line))
+        """Send one message; False if the connection is over.
+
+        What a topic has for an agent that may not read it any more is passed over.
+        """
+        agent = box.agent
+        if isinstance(arrived, TopicMessage) and not may_receive(
+            agent.identity, agent.namespace, arrived.topic
+        ):
+            return True
+        deliver = self._deliver(box, arrived, line)
+        told = box.agent.tell("message.deliver", deliver)
         if told:
             box.credits.spend()
+            for listener in self._told:
+                listener(arrived, deliver.attempts)
         return told
 
     # -- what sessions tell ----------------------------------------------------
@@ -237,6 +261,8 @@ class Delivery:
             box = self._boxes.get((arrived.namespace, arrived.agent))
             if box is not None and box.may_send():
                 self.tell(box, arrived)
+            elif box is not None:
+                self._miss(arrived)
             return
         first: dict[Mailbox, Line] = {}
         for line in sorted(self._matching(arrived), key=lambda line: line.order):
@@ -244,6 +270,12 @@ class Delivery:
         for box, line in first.items():
             if box.may_send():
                 self.tell(box, arrived, line)
+            else:
+                self._miss(arrived)
+
+    def _miss(self, arrived: Arrived) -> None:
+        for listener in self._missed:
+            listener(arrived)
 
     def _matching(self, arrived: TopicMessage) -> list[Line]:
         return self._lines.match((arrived.namespace, *arrived.topic.split(".")))

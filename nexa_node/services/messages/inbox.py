@@ -7,6 +7,7 @@ again on whichever node the session is resumed.
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from typing import NoReturn
 
 from nexa_node.contract.errors import NotFound, RateLimited, Unavailable
@@ -46,12 +47,17 @@ class Inbox:
         self._inboxes = inboxes
         self._clock = clock
         self._journal = journal
+        self._given_up: list[Callable[[], object]] = []
         self._due: list[tuple[float, int, Mailbox, int, int]] = []
         """When, monotonic; of whom, which, and as it was put off last: see `_again`."""
         self._most = DUE_MIN
         self._order = itertools.count()
         self._stir = asyncio.Event()
         delivery.on_resumed(self._resumed)
+
+    def on_given_up(self, listener: Callable[[], object]) -> None:
+        """Have `listener` told of each message that an agent gave up."""
+        self._given_up.append(listener)
 
     async def run(self) -> None:
         """Deliver again what was put off, when it is due, for ever."""
@@ -111,6 +117,8 @@ class Inbox:
             _not_there(said.seq)
         await self._inboxes.ack(*agent.key, seq=said.seq)
         self._delivery.attempts.forget(agent.key, seq=said.seq, upto=None)
+        for listener in self._given_up:
+            listener()
         self._journal.record(
             "message.terminated",
             subject=f"agent/{agent.id}",

@@ -6,10 +6,16 @@ that waits for it and nowhere else.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nexa_node.contract.agents import Agent
-from nexa_node.contract.errors import NoAgentAvailable, NotFound, RateLimited
+from nexa_node.contract.errors import (
+    NexaError,
+    NoAgentAvailable,
+    NotFound,
+    RateLimited,
+)
 from nexa_node.contract.ids import (
     DEFAULT_NAMESPACE,
     AgentId,
@@ -32,6 +38,11 @@ SEND_AT_ONCE = 64
 """Inboxes a broadcast is written to in parallel."""
 TOLD_AT_MOST = 10
 """Names in the details of an error."""
+
+
+Taken = Callable[[NewMessage, str], object]
+"""Told a message that was taken, and who sent it."""
+Refused = Callable[[NewMessage, NexaError], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,8 @@ class Messages:
             rooms: How much inboxes hold.
             policy: Sizes and rates.
         """
+        self._taken: list[Taken] = []
+        self._refused: list[Refused] = []
         self.sent = 0
         """Messages taken since the start; the sampler's."""
         self._inboxes = mail.inboxes
@@ -78,7 +91,15 @@ class Messages:
         self._entropy = means.entropy
         self._rng = means.rng
         self._policy = policy
-        self._pace = Pace(means.clock, policy)
+        self.pace = Pace(means.clock, policy)
+
+    def on_taken(self, listener: Taken) -> None:
+        """Have `listener` told of every message that was taken, and who sent it."""
+        self._taken.append(listener)
+
+    def on_refused(self, listener: Refused) -> None:
+        """Have `listener` told of every message that was not taken, and why."""
+        self._refused.append(listener)
 
     async def send(
         self,
@@ -111,9 +132,23 @@ class Messages:
         self, sender: str, message: NewMessage, *, namespace: Namespace
     ) -> Routed:
         """Send a message, as `send` does, and say to whom it went."""
+        try:
+            routed = await self._route(sender, message, namespace)
+        except NexaError as error:
+            for refused in self._refused:
+                refused(message, error)
+            raise
+        self.sent += 1
+        for taken in self._taken:
+            taken(message, sender)
+        return routed
+
+    async def _route(
+        self, sender: str, message: NewMessage, namespace: Namespace
+    ) -> Routed:
         intake.check_message(message)
         intake.check_size("data", message.data, self._policy.data_bytes)
-        self._pace.spend(f"{namespace}/{sender}")
+        self.pace.spend(f"{namespace}/{sender}")
         stamped = self._stamped(message, sender)
         to = message.to
         if is_reserved(to.topic or to.agent or ""):
@@ -129,7 +164,6 @@ class Messages:
             receiver = self._receiver(message, namespace)
             sent = await self._to_one(receiver, message, stamped, namespace)
             routed = Routed(sent, receiver)
-        self.sent += 1
         return routed
 
     def _stamped(self, new: NewMessage, sender: str) -> Message:

@@ -1,7 +1,7 @@
 """Large data behind a claim check: stored once, found by its hash, gone after a while."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
@@ -40,21 +40,25 @@ class Objects:
                     _log.info("objects_swept", removed=removed)
             await self._clock.sleep(SWEEP_S)
 
-    async def put(self, chunks: AsyncIterator[bytes]) -> ObjectRef:
+    async def put(self, chunks: AsyncIterator[bytes], *, shelf: str = "") -> ObjectRef:
         """Store what comes, until it ends; what stands for it in a message's `data`.
+
+        On a shelf, a namespace, it is found there only.
 
         Raises:
             PayloadTooLarge: More than retention.objects_max_bytes; nothing is kept.
             Unavailable: The store does not answer, or is full.
         """
         limit = self._retention.objects_max_bytes
-        stored = await self._store.put(chunks, limit=limit)
+        stored = await self._store.put(chunks, limit=limit, shelf=shelf)
         return ObjectRef(
             ref=f"{REF_PREFIX}{stored.sha256}", size=stored.size, sha256=stored.sha256
         )
 
-    async def get(self, sha256: str) -> tuple[int, AsyncIterator[bytes]]:
-        """Find an object: its size and its pieces, in order.
+    async def get(
+        self, sha256: str, *, shelves: Iterable[str] = ("",)
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        """Find an object on one of the shelves: its size and its pieces, in order.
 
         Raises:
             Invalid: That is no hash.
@@ -63,11 +67,12 @@ class Objects:
         """
         if not _SHA256.fullmatch(sha256):
             raise Invalid("sha256: 64 hexadecimal digits, in lower case")
-        found = await self._store.get(sha256)
-        if found is None:
-            raise NotFound(
-                f"there is no object {sha256}; objects are kept"
-                f" {self._retention.objects_hours:g} h",
-                remedy="send it again, or raise retention.objects_hours",
-            )
-        return found
+        for shelf in shelves:
+            found = await self._store.get(sha256, shelf=shelf)
+            if found is not None:
+                return found
+        raise NotFound(
+            f"there is no object {sha256}; objects are kept"
+            f" {self._retention.objects_hours:g} h",
+            remedy="send it again, or raise retention.objects_hours",
+        )

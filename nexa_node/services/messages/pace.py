@@ -17,6 +17,8 @@ class Pace:
         self._clock = clock
         self._policy = policy
         self._buckets: dict[str, Bucket] = {}
+        self.refused = 0
+        """Messages that were one too many, since the start."""
 
     def spend(self, sender: str) -> None:
         """Count one message.
@@ -34,6 +36,7 @@ class Pace:
             self._buckets[sender] = bucket
         wait_s = bucket.spend(now)
         if wait_s > 0:
+            self.refused += 1
             raise RateLimited(
                 f"more than {self._policy.messages_per_s:g} messages a second",
                 remedy="send slower, or raise sessions.messages_per_s",

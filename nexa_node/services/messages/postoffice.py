@@ -14,6 +14,7 @@ from nexa_node.contract.frames import (
 )
 from nexa_node.contract.messages import NewMessage
 from nexa_node.core.policies import RetentionPolicy, SessionPolicy
+from nexa_node.services.access.traffic import check_receive, check_send
 from nexa_node.services.means import Mail, Means
 from nexa_node.services.messages.answers import Answers
 from nexa_node.services.messages.delivery import Delivery
@@ -134,14 +135,17 @@ class PostOffice:
         self.delivery.left(agent, in_order=in_order)
 
     async def _send(self, agent: LiveAgent, said: NewMessage) -> Any:
+        check_send(agent.identity, agent.namespace, said.to)
         return await self.messages.send(agent.id, said, namespace=agent.namespace)
 
     async def _request(self, agent: LiveAgent, said: RequestMessage) -> Any:
+        check_send(agent.identity, agent.namespace, said.to)
         return await self.requests.request(
             agent.id, said, namespace=agent.namespace, asker=agent
         )
 
     async def _subscribe(self, agent: LiveAgent, said: Subscribe) -> Any:
+        check_receive(agent.identity, agent.namespace, said.topic)
         return await self.topics.subscribe(agent, said)
 
     async def _unsubscribe(self, agent: LiveAgent, said: Unsubscribe) -> Any:

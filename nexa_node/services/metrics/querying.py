@@ -5,20 +5,18 @@ a few at a time: no query holds the node up, and none takes it down.
 """
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from nexa_node.contract.errors import Unavailable
-from nexa_node.core.history import History
 from nexa_node.core.promql import answers
 from nexa_node.core.promql.evaluate import evaluate, steps_of
 from nexa_node.core.promql.parsing import parse
 from nexa_node.core.promql.samples import (
     Budget,
+    Labels,
     Matcher,
     QueryError,
     Series,
@@ -34,48 +32,53 @@ SAMPLES = 20_000_000
 SERIES_MAX = 10_000
 
 
-class Shared:
-    """A history that is written by the node's loop and read by threads."""
-
-    def __init__(self, history: History) -> None:
-        """Guard `history`."""
-        self._history = history
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def writing(self) -> Generator[History]:
-        """Have it to oneself, for a moment."""
-        with self._lock:
-            yield self._history
+class Kept(Protocol):
+    """Samples and the labels of all series; read in threads."""
 
     def select(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
     ) -> list[Series]:
-        """As `History.select`; what it gives is a copy."""
-        with self._lock:
-            return self._history.select(matchers, start_ms, end_ms)
+        """As `History.select`."""
+        ...
 
-    def labels(self) -> tuple[Any, ...]:
+    def labels(self) -> tuple[Labels, ...]:
         """The labels of every series."""
-        with self._lock:
-            return self._history.labels()
+        ...
+
+
+class Uncomputable(QueryError):
+    """An expression that was understood and could not be computed."""
+
+    def __init__(self, error: QueryError) -> None:
+        """Say why."""
+        super().__init__(str(error))
+        self.late = "timed out" in str(error)
+        """Its time was over."""
+
+    @property
+    def kind(self) -> str:
+        """As Prometheus has it."""
+        return "timeout" if self.late else "execution"
 
 
 class Querying:
     """Answers queries."""
 
-    def __init__(self, source: Shared, *, clock: Clock) -> None:
+    def __init__(self, source: Kept, *, clock: Clock) -> None:
         """Answer from `source`."""
         self._source = source
         self._clock = clock
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._asked = 0
 
-    async def instant(self, text: str, *, at_ms: int | None) -> bytes:
+    async def instant(
+        self, text: str, *, at_ms: int | None, limit_s: float | None = None
+    ) -> bytes:
         """`query`: one moment, now by default.
 
         Raises:
-            QueryError: It can't be computed.
+            QueryError: It is no expression.
+            Uncomputable: It can't be computed, or not within `limit_s`.
             Unavailable: Too many queries wait already.
         """
         expression = parse(text)
@@ -88,15 +91,22 @@ class Querying:
             value = answers.sorted_by_value(value, expression)
             return answers.instant(value, at, ordered=ordered)
 
-        return await self._in_turn(compute)
+        return await self._in_turn(compute, limit_s)
 
     async def over_time(
-        self, text: str, *, start_ms: int, end_ms: int, step_ms: int
+        self,
+        text: str,
+        *,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        limit_s: float | None = None,
     ) -> bytes:
         """`query_range`.
 
         Raises:
-            QueryError: It can't be computed, or has too many steps.
+            QueryError: It is no expression, or has too many steps.
+            Uncomputable: It can't be computed, or not within `limit_s`.
             Unavailable: Too many queries wait already.
         """
         expression = parse(text)
@@ -106,7 +116,7 @@ class Querying:
             value = evaluate(expression, self._source, steps, budget)
             return answers.over_time(value, steps)
 
-        return await self._in_turn(compute)
+        return await self._in_turn(compute, limit_s)
 
     async def series(
         self, wanted: Iterable[str], *, start_ms: int | None, end_ms: int | None
@@ -161,15 +171,19 @@ class Querying:
                 raise QueryError(f"more than {SERIES_MAX} series match")
         return found
 
-    async def _in_turn(self, compute: Callable[[Budget], Any]) -> bytes:
+    async def _in_turn(
+        self, compute: Callable[[Budget], Any], limit_s: float | None
+    ) -> bytes:
         if self._asked >= AT_ONCE + WAITING:
             raise Unavailable("too many queries wait already", retry_after_ms=1000)
         self._asked += 1
         try:
             async with self._turn:
-                until = self._clock.monotonic() + TIME_S
+                until = self._clock.monotonic() + min(TIME_S, limit_s or TIME_S)
                 budget = Budget(SAMPLES, lambda: self._clock.monotonic() > until)
                 return await asyncio.to_thread(lambda: _encode(compute(budget)))
+        except QueryError as error:
+            raise Uncomputable(error) from error
         finally:
             self._asked -= 1
 

@@ -1,16 +1,16 @@
 """The node's figures at the moment of a scrape, and the metrics they become.
 
-`Readings` holds plain numbers; `families` gives them the names under which they are
-scraped. No agent, task or user id is a label, and every label child is there from the
-start: a rule is blind to a counter that does not exist yet.
+`Readings` holds plain numbers of the node itself; `families` gives them the names under
+which they are scraped. What is counted as it happens is in `meters`, what is read of the
+machine, the cluster and the queues in `gauges`. No agent, task or user id is a label, and
+every label child is there from the start: a rule is blind to a counter that does not
+exist yet.
 """
 
-import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from nexa_node.contract.agents import Agent, AgentState
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.nodes import Health, HostSample, TaskCounts
 from nexa_node.core.exposition import (
@@ -24,7 +24,6 @@ from nexa_node.core.exposition import (
 from nexa_node.core.series import Buckets as Observed
 from nexa_node.ports import StoreHealth
 
-AGENT_STATES: tuple[str, ...] = get_args(AgentState)
 HEALTHS: tuple[str, ...] = get_args(Health)
 
 
@@ -40,23 +39,14 @@ class Readings:
     health: Health
     store: StoreHealth
     counts: TaskCounts
-    agents: Mapping[str, int]
-    """Of the whole registry, by state; every state is there."""
-    connected: int
-    """Agents connected to this node."""
-    consoles: int
-    outcomes: Mapping[str, int]
-    """Tasks this node saw finish, by status."""
-    durations: Observed
-    """Submit to result of completed tasks, seconds."""
-    in_hand: int
-    """Tasks this node's agents have."""
-    messages: int
     lags: Observed
     """Of the event loop, seconds."""
     auth_failures: Mapping[str, int]
     auth_limited: int
-    denied: int
+    denied: Mapping[str, int]
+    """By action."""
+    paced: int
+    """Messages refused since their sender was too fast."""
     events_dropped: int
     events_thinned: int
     canaries: Mapping[str, int]
@@ -68,14 +58,6 @@ class Readings:
     crashes: int
     host: HostSample | None
     selftest: SelfTest | None
-
-
-def agents_by_state(agents: Iterable[Agent]) -> dict[str, int]:
-    """Count agents; every state is there."""
-    counted = dict.fromkeys(AGENT_STATES, 0)
-    for agent in agents:
-        counted[agent.state] += 1
-    return counted
 
 
 def families(readings: Readings) -> tuple[Family, ...]:
@@ -90,11 +72,8 @@ def families(readings: Readings) -> tuple[Family, ...]:
 
 
 def _of_node(it: Readings) -> tuple[Family, ...]:
-    python = platform.python_version()
     health = tuple(Sample(int(it.health == one), {"state": one}) for one in HEALTHS)
     return (
-        _info("nexa_build_info", "Build.", version=it.version, python_version=python),
-        _info("nexa_node_info", "Who answers.", node=it.node, cluster=it.cluster),
         _gauge("nexa_node_up", "1 while the node answers.", 1),
         _gauge(
             "nexa_node_start_timestamp_seconds", "When the node started.", it.started
@@ -120,10 +99,6 @@ def _of_node(it: Readings) -> tuple[Family, ...]:
 
 
 def _of_work(it: Readings) -> tuple[Family, ...]:
-    connections = (
-        Sample(it.connected, {"kind": "agent"}),
-        Sample(it.consoles, {"kind": "console"}),
-    )
     statuses = TaskCounts.__struct_fields__
     counts = {status: int(getattr(it.counts, status)) for status in statuses}
     return (
@@ -142,57 +117,44 @@ def _of_work(it: Readings) -> tuple[Family, ...]:
             "Connections refused, by the limit that was reached.",
             _labelled("limit", it.refused),
         ),
-        Gauge("nexa_connections", "Open connections.", connections),
-        Gauge("nexa_agents", "Agents, by state.", _labelled("state", it.agents)),
         Gauge("nexa_tasks", "Tasks in the store.", _labelled("status", counts)),
-        _gauge("nexa_tasks_in_progress", "Tasks this node has out.", it.in_hand),
-        Counter(
-            "nexa_tasks_total",
-            "Tasks this node saw finish.",
-            _labelled("outcome", it.outcomes),
-        ),
-        _histogram(
-            "nexa_task_duration_seconds",
-            "Submit to result of completed tasks.",
-            it.durations,
-        ),
-        _counter(
-            "nexa_messages_received_total", "Messages taken in to send.", it.messages
-        ),
     )
 
 
 def _of_access(it: Readings) -> tuple[Family, ...]:
-    failures = _labelled("reason", it.auth_failures)
-    limited = (Sample(it.auth_limited, {"limit": "login", "scope": "address"}),)
+    failures = (
+        Sample(count, {"transport": "http", "reason": reason})
+        for reason, count in it.auth_failures.items()
+    )
+    limited = (
+        Sample(it.auth_limited, {"limit": "login", "scope": "address"}),
+        *(
+            Sample(count, {"limit": limit, "scope": "connections"})
+            for limit, count in it.refused.items()
+        ),
+        Sample(it.paced, {"limit": "messages_per_s", "scope": "sender"}),
+    )
     return (
-        Counter("nexa_auth_failures_total", "Refused logins.", failures),
+        Counter("nexa_auth_failures_total", "Refused logins.", tuple(failures)),
         Counter("nexa_rate_limit_rejections_total", "Over a limit.", limited),
-        _counter("nexa_authz_denied_total", "Calls that were not allowed.", it.denied),
+        Counter(
+            "nexa_authz_denied_total",
+            "Calls that were not allowed.",
+            _labelled("action", it.denied),
+        ),
     )
 
 
 def _of_host(host: HostSample | None) -> tuple[Family, ...]:
     if host is None:
         return ()
-    free = host.memory_total_bytes - host.memory_bytes
     state = {"mountpoint": "state"}
     return (
         _gauge("nexa_node_cpu_ratio", "Of the whole machine, busy.", host.cpu),
-        _gauge("nexa_node_load1", "Load average of one minute.", host.load_1m),
-        _gauge(
-            "nexa_node_memory_total_bytes", "Of the machine.", host.memory_total_bytes
-        ),
-        _gauge("nexa_node_memory_available_bytes", "Of the machine, free.", free),
         _gauge(
             "nexa_node_memory_resident_bytes",
             "Of the node and its nats-server.",
             host.rss_bytes,
-        ),
-        Gauge(
-            "nexa_node_filesystem_avail_bytes",
-            "Free where the state folder is.",
-            (Sample(host.disk_free_bytes, state),),
         ),
         Gauge(
             "nexa_node_filesystem_used_ratio",
@@ -222,10 +184,6 @@ def _of_selftest(selftest: SelfTest | None) -> tuple[Family, ...]:
 
 def _labelled(label: str, values: Mapping[str, int]) -> tuple[Sample, ...]:
     return tuple(Sample(value, {label: name}) for name, value in values.items())
-
-
-def _info(name: str, text: str, **labels: str) -> Gauge:
-    return Gauge(name, text, (Sample(1, labels),))
 
 
 def _gauge(name: str, text: str, value: float) -> Gauge:

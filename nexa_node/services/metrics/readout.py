@@ -11,10 +11,9 @@ from nexa_node.services.directory.directory import Directory
 from nexa_node.services.health.condition import Condition
 from nexa_node.services.health.sampler import Sampler
 from nexa_node.services.health.supervisor import Supervisor
-from nexa_node.services.journal.feed import Feed
 from nexa_node.services.journal.journal import EventJournal
-from nexa_node.services.metrics.readings import Readings, agents_by_state
-from nexa_node.services.parts import DispatchDesk, SelfTestDesk, SessionDesk
+from nexa_node.services.metrics.readings import Readings
+from nexa_node.services.parts import SelfTestDesk
 from nexa_node.services.tasks.canary import CanaryFigures
 
 
@@ -26,9 +25,6 @@ class Readout:
     directory: Directory
     sampler: Sampler
     store_health: Callable[[], StoreHealth]
-    sessions: SessionDesk
-    dispatch: DispatchDesk
-    feed: Feed
     access: Access
     permissions: Permissions
     journal: EventJournal
@@ -37,6 +33,8 @@ class Readout:
     canary: CanaryFigures
     refused: Mapping[str, int]
     """Connections refused, by limit; counted on."""
+    paced: Callable[[], int] = lambda: 0
+    """Messages refused since their sender was too fast."""
 
     def read(self) -> Readings:
         """Read all of them now."""
@@ -49,17 +47,11 @@ class Readout:
             health=self.condition.assess().health,
             store=self.store_health(),
             counts=self.directory.counts(),
-            agents=agents_by_state(self.directory.all_agents()),
-            connected=self.sessions.connected(),
-            consoles=self.feed.subscribers,
-            outcomes=self.sampler.outcomes,
-            durations=self.sampler.durations,
-            in_hand=self.dispatch.in_hand(),
-            messages=self.sampler.messages,
             lags=self.sampler.lags,
             auth_failures=self.access.failures,
             auth_limited=self.access.limited,
             denied=self.permissions.denied,
+            paced=self.paced(),
             events_dropped=self.journal.dropped,
             events_thinned=self.journal.thinned,
             canaries={"passed": self.canary.passed, "lost": self.canary.lost},

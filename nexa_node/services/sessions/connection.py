@@ -48,6 +48,45 @@ class Desk(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Who counts what connections carry."""
+
+    def opened(self) -> None:
+        """A connection has begun."""
+        ...
+
+    def closed(self, code: int, lasted_s: float) -> None:
+        """It is over, with that code of WebSocket's."""
+        ...
+
+    def received(self, size: int) -> None:
+        """A frame of so many bytes came."""
+        ...
+
+    def sent(self, size: int) -> None:
+        """One is being sent."""
+        ...
+
+
+class Unmeasured:
+    """Counts nothing: a `Meter`."""
+
+    def opened(self) -> None:
+        """Not counted."""
+
+    def closed(self, code: int, lasted_s: float) -> None:
+        """Not counted."""
+
+    def received(self, size: int) -> None:
+        """Not counted."""
+
+    def sent(self, size: int) -> None:
+        """Not counted."""
+
+
+UNMEASURED = Unmeasured()
+
+
 @dataclass(slots=True)
 class _Question:
     """What the agent was asked."""
@@ -67,6 +106,7 @@ class Connection:
         clock: Clock,
         identity: Identity | None,
         address: str,
+        meter: Meter = UNMEASURED,
     ) -> None:
         """Join the two; `identity` is the upgrade's, if it brought one."""
         self.identity = identity
@@ -82,6 +122,20 @@ class Connection:
         self._handling = False
         self._greeting = False
         self._over = False
+        self._meter = meter
+        self._opened = self.heard = clock.monotonic()
+        """When its last frame came."""
+        self._heard_at: Callable[[], float] | None = None
+        meter.opened()
+
+    def watch_life(self, heard_at: Callable[[], float]) -> None:
+        """Know whom to ask when the peer gave its last sign of life: pongs, too."""
+        self._heard_at = heard_at
+
+    @property
+    def last_heard(self) -> float:
+        """When it gave its last sign of life, monotonic."""
+        return self.heard if self._heard_at is None else self._heard_at()
 
     @property
     def is_over(self) -> bool:
@@ -110,7 +164,9 @@ class Connection:
         """
         if self._over:
             return
-        self._machine.receive(data, self._clock.monotonic())
+        self.heard = self._clock.monotonic()
+        self._meter.received(len(data))
+        self._machine.receive(data, self.heard)
         greeted = self._handle()
         while greeted is not None:
             self._greeting = True
@@ -132,6 +188,7 @@ class Connection:
             frame = self._machine.next_frame()
             if frame is not None:
                 self._left(had_room=had_room)
+                self._meter.sent(len(frame))
                 return Output(frame, text=self._machine.codec.text)
             if self._machine.closing is not None:
                 return Close(self._machine.closing.code, self._machine.closing.reason)
@@ -239,4 +296,7 @@ class Connection:
         self._wake.set()
         if self._room is not None:
             self._room.set()
+        closing = self._machine.closing
+        lasted_s = self._clock.monotonic() - self._opened
+        self._meter.closed(1006 if closing is None else closing.code, lasted_s)
         self._desk.ended(self)

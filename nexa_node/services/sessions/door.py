@@ -6,7 +6,7 @@ opened its session: nobody else gets its tasks and its letters by calling himsel
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,8 +16,8 @@ import msgspec
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Conflict, Forbidden, Unavailable
 from nexa_node.contract.frames import Gap, Hello
-from nexa_node.contract.ids import DEFAULT_NAMESPACE, SessionId
-from nexa_node.core.access import demand
+from nexa_node.contract.ids import DEFAULT_NAMESPACE, Namespace, SessionId
+from nexa_node.core.authorization import demand
 from nexa_node.ports import Inboxes, SessionRecord, SessionRecords, Versioned
 from nexa_node.services.directory.sight import Sight
 from nexa_node.services.sessions.live import AgentKey
@@ -275,6 +275,31 @@ class Door:
         first = hello.resume.last_seq + 1
         last = max(first, await self._inboxes.last_seq())
         return epoch, Gap(first=first, last=last, reason="epoch_changed")
+
+
+def placed(hello: Hello, identity: Identity) -> Hello:
+    """Hello with its namespace: what it says, else the first one of its token.
+
+    Raises:
+        Forbidden: The token is not for that namespace, that agent's id, or a capability.
+    """
+    within = identity.scope.namespaces
+    first = Namespace(within[0]) if within else DEFAULT_NAMESPACE
+    hello = msgspec.structs.replace(hello, namespace=hello.namespace or first)
+    check_place(identity, key_of(hello), (each.name for each in hello.capabilities))
+    return hello
+
+
+def check_place(identity: Identity, key: AgentKey, capabilities: Iterable[str]) -> None:
+    """Let an agent be where its token reaches.
+
+    Raises:
+        Forbidden: The token is not for that namespace, that agent's id, or a capability.
+    """
+    namespace, agent_id = key
+    demand(identity, "session.hello", f"{namespace}.{agent_id}")
+    for name in capabilities:
+        demand(identity, "tasks:work", f"{namespace}.{name}")
 
 
 def key_of(hello: Hello) -> AgentKey:

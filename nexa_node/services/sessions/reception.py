@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from nexa_node.contract import errors
+from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import (
     Draining,
     Forbidden,
@@ -21,7 +22,13 @@ from nexa_node.core.session import Greeted
 from nexa_node.ports import Clock
 from nexa_node.services.api import Journal
 from nexa_node.services.sessions.connection import Connection
-from nexa_node.services.sessions.door import Admission, Door, key_of
+from nexa_node.services.sessions.door import (
+    Admission,
+    Door,
+    check_place,
+    key_of,
+    placed,
+)
 from nexa_node.services.sessions.live import LiveAgent
 from nexa_node.services.sessions.once import Once
 from nexa_node.services.sessions.roll import Roll, methods_of
@@ -158,15 +165,23 @@ class Reception:
             Unavailable: The store does not answer.
         """
         identity = await self._door.identify(refresh.token, connection.address)
+        check_place(identity, live.key, live.candidates)
         if identity.id != live.identity.id:
             self.crowd.seat(connection, identity.id)
             await self._door.hand_over(live.key, live.session, identity)
-        connection.identity = live.identity = identity
+        connection.identity = identity
+        self.rule(live, identity)
+
+    def rule(self, live: LiveAgent, identity: Identity) -> None:
+        """Go by what an identity may, from now on."""
+        live.identity = identity
         live.methods = methods_of(identity)
 
     async def _admit(self, connection: Connection, greeted: Greeted) -> None:
-        hello = greeted.hello
-        identity = await self._door.who(hello, connection.identity, connection.address)
+        identity = await self._door.who(
+            greeted.hello, connection.identity, connection.address
+        )
+        hello = placed(greeted.hello, identity)
         if connection.is_over:
             return
         here = self._roll.find(*key_of(hello))

@@ -8,7 +8,7 @@ from nexa_node.contract import errors
 from nexa_node.contract.access import Identity
 from nexa_node.contract.frames import METHODS, Hello, Report
 from nexa_node.contract.ids import AgentId, Namespace
-from nexa_node.core.access import authorize
+from nexa_node.core.authorization import authorize
 from nexa_node.core.strategies import Candidate, Seat
 from nexa_node.ports import Clock
 from nexa_node.services.api import Journal

@@ -12,18 +12,20 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from nexa_node.contract import errors
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Draining, NexaError, NotFound, Unavailable
 from nexa_node.contract.frames import Empty, GoAway, NodeRef, Refresh, Report
 from nexa_node.contract.ids import AgentId, Namespace
-from nexa_node.core.access import demand
+from nexa_node.core.authorization import demand
 from nexa_node.core.codec import JSON, MSGPACK
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.core.session import Call, Greeted, Session
 from nexa_node.ports import Clock
 from nexa_node.services.api import Journal
-from nexa_node.services.sessions.connection import Connection
+from nexa_node.services.sessions.connection import UNMEASURED, Connection, Meter
 from nexa_node.services.sessions.door import Door
 from nexa_node.services.sessions.live import Audience, LiveAgent
 from nexa_node.services.sessions.reception import House, Reception
@@ -93,12 +95,17 @@ class Sessions:
         )
         self._connections: set[Connection] = set()
         self._group: asyncio.TaskGroup | None = None
+        self._meter: Meter = UNMEASURED
         self.crowd = self._reception.crowd
         """Counts connections; tells how many were refused."""
 
     def serve(self, calls: Calls) -> None:
         """Let `calls` do what the methods ask for."""
         self._calls = calls
+
+    def measure(self, meter: Meter) -> None:
+        """Have `meter` count what connections carry, from now on."""
+        self._meter = meter
 
     def listen(self, audience: Audience) -> None:
         """Tell `audience` what becomes of sessions."""
@@ -140,7 +147,12 @@ class Sessions:
             authenticated=identity is not None,
         )
         connection = Connection(
-            machine, self, clock=self._clock, identity=identity, address=address
+            machine,
+            self,
+            clock=self._clock,
+            identity=identity,
+            address=address,
+            meter=self._meter,
         )
         self._reception.enter(connection)
         self._connections.add(connection)
@@ -177,6 +189,30 @@ class Sessions:
             identity = connection.identity
             if identity is not None and identity.id == identity_id:
                 connection.close(_end_of(identity, now), why)
+
+    def changed(self, identity: Identity) -> None:
+        """Go by what an identity may from now on, in all its sessions here."""
+        for connection in list(self._connections):
+            known = connection.identity
+            if known is None or known.id != identity.id:
+                continue
+            connection.identity = now = msgspec.structs.replace(
+                identity, generation=known.generation
+            )
+            live = self._owner(connection)
+            if live is not None:
+                self._reception.rule(live, now)
+
+    def retired(self, identity_id: str, generation: int, why: str) -> None:
+        """End connections by a secret older than that generation of its token."""
+        for connection in list(self._connections):
+            known = connection.identity
+            if (
+                known is not None
+                and known.id == identity_id
+                and known.generation < generation
+            ):
+                connection.close(errors.CLOSE_REVOKED, why)
 
     def moved(self, live: LiveAgent, *, to: str, incarnation: str | None) -> None:
         """Let an agent go whose session goes on at the node `to`; closes with 4409."""

@@ -223,6 +223,18 @@ async def test_taken_over_by_an_older_process_is_taken_back(
         await node.visit(2)
 
 
+async def test_taken_over_by_a_hello_of_its_own_that_came_late_is_taken_back(
+    node: StandIn, make_agent: Make
+) -> None:
+    async with make_agent():
+        visit = await node.visit()
+        own = visit.hello["agent"]["incarnation"]
+        await visit.close(4409, f"taken_over:{own}")
+        second = await node.visit(2)
+
+    assert second.hello["resume"]["session"] == "s1"
+
+
 async def test_taken_over_by_a_newer_process_stops(
     node: StandIn, make_agent: Make
 ) -> None:

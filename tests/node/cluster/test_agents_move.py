@@ -236,16 +236,15 @@ async def test_an_agent_that_never_comes_back_is_replaced_once() -> None:
         await town.kill("alpha")
         await town.bury("alpha")
         assert town.store.agents.now("wc-1").connected
-        await town.clock.advance(BURIED_S)
+        for _ in range(18):
+            await town.clock.advance(0.5)
+            for other in others:
+                if other.assigned():
+                    await other.accept()
 
         task = town["beta"].task(assigned["task"]["id"])
         assert task.history[0].outcome == "node_lost"
         assert not town.store.agents.now("wc-1").connected
-        for _ in range(8):
-            await town.clock.advance(1)
-            for other in others:
-                if other.assigned():
-                    await other.accept()
         again = [each for other in others for each in other.assigned()]
         assert [(each["claim_epoch"], each["attempt"]) for each in again] == [(2, 2)]
 
@@ -318,3 +317,27 @@ async def test_who_said_bye_at_a_living_node_leaves_its_claims_to_others() -> No
 
         task = town["beta"].task(assigned["task"]["id"])
         assert (task.status, task.history[0].outcome) == ("pending", "released")
+
+
+async def test_a_dead_nodes_task_does_not_wait_for_the_store_to_hand_it_out_again() -> (
+    None
+):
+    async with Town("alpha", "beta") as town:
+        _, assigned = await at_work(town)
+        other = await town["beta"].agent("on-beta")
+        await town.kill("alpha")
+        await town.bury("alpha")
+        waited = 0.0
+        while not other.assigned():
+            await town.clock.advance(0.25)
+            waited += 0.25
+
+        # The grace, a look, and the back-off of its retry; not the store's 12 s.
+        assert waited <= BURIED_S + 1.0
+        await other.accept()
+        await other.complete(other.assigned()[0])
+        await town.clock.advance(30)
+        task = town["beta"].task(assigned["task"]["id"])
+        assert (task.status, task.attempts) == ("completed", 2)
+        assert len(other.assigned()) == 1, "the first message is dropped: it is done"
+        assert not town.store.queue.entries

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.node.services.tasks.test_exactly_once import Story
 
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.tasks import FINISHED
 from nexa_node.core.policies import LeasePolicy
 from tests.fakes import settle
+from tests.node.services.tasks.test_exactly_once import Story
 from tests.rig import FakeAgent, Rig
 from tests.two_nodes import Member, Town
 

@@ -42,7 +42,6 @@ def test_a_node_with_nothing_wrong_is_healthy_and_ready() -> None:
         ({"state": "starting", "caught_up": False}, "unknown", "not_ready", "starting"),
         ({"caught_up": False}, "unknown", "not_ready", "still reading"),
         ({"state": "stopping"}, "unhealthy", "not_ready", "draining"),
-        ({"state": "maintenance"}, "degraded", "degraded", "maintenance"),
         ({"state": "error"}, "unhealthy", "not_ready", "state is error"),
         ({"selftest": checked(id="machine.clock", status="warn", cause="no NTP")},
          "degraded", "degraded", "machine.clock: no NTP"),
@@ -68,6 +67,14 @@ def test_what_is_wrong_decides_the_verdict(
 
     assert (found.health, found.ready.status) == (health, status)
     assert words in found.reasons[0]
+
+
+def test_maintenance_is_a_state_and_no_fault() -> None:
+    found = assess(facts(state="maintenance"), limits=LIMITS)
+
+    assert (found.health, found.reasons) == ("healthy", ())
+    assert found.ready.status == "degraded"
+    assert "maintenance" in found.ready.reasons[0]
 
 
 def test_before_the_first_self_test_and_sample_nothing_is_held_against_a_node() -> None:

@@ -1,12 +1,16 @@
 """A node's figures over time: nothing invented, nothing lost before its time."""
 
+import hashlib
 import math
+import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from nexa_node.core.history import TICK_MS, History, Sample
+from nexa_node.core.history_bytes import FORMAT, MAGIC, HistoryDamaged, absorb, pack
 from nexa_node.core.promql.evaluate import evaluate, steps_of
 from nexa_node.core.promql.parsing import parse
 from nexa_node.core.promql.samples import Budget, Matcher, Series, is_stale, matcher
@@ -149,31 +153,180 @@ def test_a_hundred_series_take_less_than_a_megabyte() -> None:
     assert history.bytes < 2**20
 
 
-def test_what_was_dumped_is_loaded_and_goes_on() -> None:
-    history = History()
+def test_what_was_packed_is_taken_again_and_goes_on() -> None:
+    history, again = History(), History()
     run(history, 500)
 
-    again = History.load(history.dump())
+    absorb(again, "", pack(history, ""))
     run(again, 10, first=500)
     run(history, 10, first=500)
 
     for name in ("sent_total", "load"):
-        assert kept(again, name).values.tolist() == kept(history, name).values.tolist()
+        mine, theirs = kept(again, name), kept(history, name)
+        assert mine.times.tolist() == theirs.times.tolist()
+        assert mine.values.tolist() == theirs.values.tolist()
+
+
+def test_what_came_meanwhile_stands_beside_what_is_taken() -> None:
+    far, near = History(), History()
+    run(far, 400)
+    for history in (far, near):
+        for tick in range(400, 410):
+            if history.open(START + tick * TICK_MS):
+                history.fill([Sample({"__name__": "load"}, 9.0, "gauge")], owner="")
+                history.fill([Sample({"__name__": "mine"}, 1.0, "gauge")], owner="me")
+
+    absorb(near, "", pack(far, ""))
+
+    assert kept(near, "load").values.tolist() == kept(far, "load").values.tolist()
+    assert len(kept(near, "mine").values) == 10
+
+
+def test_a_series_that_never_moves_takes_no_room_and_has_its_past_when_it_does() -> (
+    None
+):
+    history = History()
+    still = {"__name__": "errors_total"}
+    for tick in range(800):
+        history.append(START + tick * TICK_MS, [Sample(still, 0.0, "counter")])
+    assert history.moving == 0
+    before = kept(history, "errors_total")
+    history.append(START + 800 * TICK_MS, [Sample(still, 3.0, "counter")])
+
+    after = kept(history, "errors_total")
+
+    assert history.moving == 1
+    # One column of the finest ring has made room for the newest tick.
+    assert after.values.tolist() == [0.0] * (len(after.values) - 1) + [3.0]
+    assert len(after.values) >= len(before.values) - 1
+    assert set(before.times.tolist()) - set(after.times.tolist()) <= {
+        START + 440 * TICK_MS
+    }
+
+
+def test_where_an_owner_told_nothing_its_series_end() -> None:
+    history = History()
+    for tick in range(10):
+        history.open(START + tick * TICK_MS)
+        for node in ("a", "b"):
+            if node == "a" or tick < 5:
+                sample = Sample({"__name__": "up", "instance": node}, 1.0, "gauge")
+                history.fill([sample], owner=node)
+    at = START + 9 * TICK_MS
+
+    found = evaluate(parse("up"), history, steps_of(at, at, 1), Budget())
+
+    assert isinstance(found, Vector)
+    assert [labels["instance"] for labels in found.labels] == ["a"]
+    assert history.moving == 0
+
+
+def test_what_several_told_under_the_same_labels_is_one_series() -> None:
+    history = History()
+    alert = {"__name__": "ALERTS", "alertname": "X"}
+    for tick in range(10):
+        history.open(START + tick * TICK_MS)
+        owner = "a" if tick < 5 else "b"
+        history.fill([Sample(alert, float(tick), "gauge")], owner=owner)
+        if owner == "b":
+            history.fill([], owner="a")
+
+    assert kept(history, "ALERTS").values.tolist() == [*map(float, range(10))]
+    (mine,) = history.select(named("ALERTS"), 0, 2**60, owner="b")
+    assert np.nanmin(mine.values) == 5.0
+
+
+def test_a_clock_that_went_back_far_begins_anew_there() -> None:
+    history = History()
+    run(history, 400)
+    run(history, 20, first=100)
+
+    found = kept(history, "load")
+
+    assert found.times[-1] == START + 119 * TICK_MS
+    assert len(found.times) == len(set(found.times.tolist()))
+
+
+def test_series_that_ended_long_ago_are_forgotten() -> None:
+    history = History()
+    for tick in range(20):
+        name = "old" if tick < 5 else "new"
+        history.append(
+            START + tick * TICK_MS, [Sample({"__name__": name}, float(tick), "gauge")]
+        )
+
+    assert history.forget(START + 10 * TICK_MS) == 1
+    assert [each["__name__"] for each in history.labels()] == ["new"]
+
+
+def test_a_new_series_takes_the_place_of_one_that_ended() -> None:
+    history = History(limit=3)
+    for tick in range(20):
+        history.append(
+            START + tick * TICK_MS,
+            [
+                Sample({"__name__": f"n{tick // 5}"}, float(tick), "gauge"),
+                Sample({"__name__": "always"}, 1.0, "gauge"),
+            ],
+        )
+
+    assert history.dropped == 0
+    assert kept(history, "n3").values.tolist() == [15.0, 16.0, 17.0, 18.0, 19.0]
+
+
+@pytest.fixture(scope="module")
+def packed() -> bytes:
+    history = History()
+    run(history, 500)
+    history.append(START + 500 * TICK_MS, [Sample({"__name__": "x"}, 1.0, "gauge")])
+    return pack(history, "")
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("harm", "why"),
     [
-        {},
-        {"format": 2},
-        {"format": 1, "series": 3, "rings": {}},
-        {"format": 1, "series": [], "rings": {}},
-        {"format": 1, "series": [["gauge", {"a": "b"}]], "rings": {"fine": (1, 2, 3)}},
+        (lambda packed: b"", "no history"),
+        (lambda packed: b"x" + packed, "no history"),
+        (lambda packed: packed.replace(b"y\x01", b"y\x02", 1), "another format"),
+        (lambda packed: packed[:-1], "check sum"),
+        (lambda packed: packed[:-9] + b"?" + packed[-8:], "check sum"),
     ],
 )
-def test_what_is_no_history_is_refused(broken: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"no history|format"):
-        History.load(broken)
+def test_what_is_damaged_is_refused_whole(
+    packed: bytes, harm: Callable[[bytes], bytes], why: str
+) -> None:
+    history = History()
+
+    with pytest.raises(HistoryDamaged, match=why):
+        absorb(history, "", harm(packed))
+
+    assert len(history) == 0
+
+
+def sealed(body: bytes) -> bytes:
+    inner = zlib.compress(body)
+    return MAGIC + bytes([FORMAT]) + hashlib.sha256(inner).digest() + inner
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "head"),
+        ((2).to_bytes(8, "big") + b"{}", "head"),
+        ((28).to_bytes(8, "big") + b'{"series":[],"slots":[0,0]} ', "other rings"),
+        ((29).to_bytes(8, "big") + b'{"series":[],"slots":[0,0,0]}more', "more than"),
+        ((31).to_bytes(8, "big") + b'{"series":[],"slots":[400,0,0]}', "more columns"),
+        ((31).to_bytes(8, "big") + b'{"series":[],"slots":[300,0,0]}', "cut off"),
+        (
+            (56).to_bytes(8, "big")
+            + b'{"series":[["gauge",{"a":"b"},1,7]],"slots":[0,0,0]}    ',
+            "in order",
+        ),
+    ],
+)
+def test_what_tells_of_itself_wrongly_is_refused(body: bytes, why: str) -> None:
+    with pytest.raises(HistoryDamaged, match=why):
+        absorb(History(), "", sealed(body))
 
 
 @given(

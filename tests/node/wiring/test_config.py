@@ -47,3 +47,33 @@ def test_a_password_file_that_is_missing_is_told(
 ) -> None:
     assert config.main(["validate"]) == 1
     assert f"{password} can't be read: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("[[receiver]]\nname='chat'\nkind='slack'", "url_file"),
+        ("[[receiver]]\nname='pager'\nkind='pagerduty'", "token_file"),
+        ("[alerting]", "heartbeat_url_file"),
+    ],
+)
+def test_every_file_of_a_secret_is_looked_at(
+    section: str,
+    key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NEXA_HOME", str(tmp_path))
+    path, secret = places.node_config(tmp_path / "config"), tmp_path / "secret"
+    path.parent.mkdir(mode=0o700)
+    path.write_text(f"{section}\n{key}='{secret}'\n")
+
+    assert config.main(["validate"]) == 1
+    assert f"correct {key} of" in capsys.readouterr().err
+    secret.write_text("x")
+    secret.chmod(0o640)
+    assert config.main(["validate"]) == 1
+    assert "other users may read" in capsys.readouterr().err
+    secret.chmod(0o600)
+    assert config.main(["validate"]) == 0

@@ -8,9 +8,13 @@ import msgspec
 
 from nexa_node.contract.tasks import Task
 from tests.system.chaos.contested import locks, registers
+from tests.system.chaos.controllers import controllers
 from tests.system.chaos.evidence import Evidence, by_key
 from tests.system.chaos.history import Op, Received
 from tests.system.crashes.checker import Violation, attempts
+
+BACK_S = 30.0
+"""So long anybody may look for a node; while it is healed, too, all have to be found."""
 
 
 def check(evidence: Evidence) -> list[Violation]:
@@ -21,6 +25,9 @@ def check(evidence: Evidence) -> list[Violation]:
         *tasks(evidence),
         *watchers(evidence),
         *counters(evidence),
+        *sessions(evidence),
+        *audits(evidence),
+        *controllers(evidence.reigns),
         *locks(evidence),
         *registers(evidence),
     ]
@@ -156,6 +163,19 @@ def watchers(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("told_otherwise", told.id, words)
 
 
+def sessions(evidence: Evidence) -> Iterator[Violation]:
+    """Everybody of the crowd, whom nobody ever kills, is connected when all is over."""
+    now = max((op.invoked for op in evidence.ops), default=0.0)
+    last: dict[str, Op] = {}
+    for op in evidence.ops:
+        if op.kind in {"session.first", "session.back"} and op.client[:5] == "crowd":
+            last[op.client] = op
+    for client, op in last.items():
+        if op.is_open and op.invoked < now - BACK_S:
+            words = f"not connected for {now - op.invoked:.0f} s"
+            yield Violation("session_lost", client, words)
+
+
 def counters(evidence: Evidence) -> Iterator[Violation]:
     """What nodes count is what there is; no agent has what nobody has to do."""
     there = Counter(task.status for task in evidence.records.values() if task)
@@ -167,3 +187,11 @@ def counters(evidence: Evidence) -> Iterator[Violation]:
     for agent, count in evidence.inflight.items():
         if count:
             yield Violation("leaked_slots", agent, f"{count} tasks in hand, none there")
+
+
+def audits(evidence: Evidence) -> Iterator[Violation]:
+    """What was written down is all there, in its order, as it was written."""
+    for node, told in evidence.audits.items():
+        if told.get("status") != "ok":
+            words = f"record {told.get('first_bad')}: {told.get('reason')}"
+            yield Violation("audit_broken", node, words)

@@ -275,6 +275,7 @@ async def _left_the_dead(agent: Agent, task_id: str) -> bool:
 async def sender(me: Client, *receivers: str) -> None:
     """Sends numbered durable messages, to each receiver one after the other."""
     agent = me.agent()
+    who = f"{me.name}.{os.getpid()}"  # who is started again begins anew
 
     async def flow(receiver: str) -> None:
         for number in itertools.count():
@@ -283,11 +284,11 @@ async def sender(me: Client, *receivers: str) -> None:
             message = NewMessage(
                 to=Address(agent=AgentId(receiver)),
                 type="chaos",
-                data={"sender": me.name, "number": number},
-                id=f"{me.name}-{os.getpid()}-{receiver}-{number}",
+                data={"sender": who, "number": number},
+                id=f"{who}-{receiver}-{number}",
             )
             call = ("message.send", message, Sent)
-            way = f"{me.name}>{receiver}"
+            way = f"{who}>{receiver}"
             if (
                 await me.until_answered(agent, "message.send", way, number, call)
                 is None

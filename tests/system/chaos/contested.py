@@ -68,12 +68,13 @@ def locks(evidence: Evidence) -> Iterator[Violation]:
 def registers(evidence: Evidence) -> Iterator[Violation]:
     """Reads, writes and swaps of each register happen in one order that explains all.
 
-    If only reads can't be explained, that is another finding, `stale_read`: somebody was
-    answered from a copy that had been left behind. That a swap is refused a moment before
+    If only reads from before all was healed can't be explained, that is another finding,
+    `stale_read`: somebody was answered from a copy that had been left behind. That a swap is refused a moment before
     the one that won can be read is none (see `early_register`); `weaknesses` counts it.
     """
     ops = register_ops(evidence)
-    torn = {one.key: one for one in _violated(o for o in ops if not is_read(o))}
+    sure = [op for op in ops if not is_read(op) or op.invoked >= evidence.healed]
+    torn = {one.key: one for one in _violated(sure)}
     for whole in _violated(ops):
         verdict = torn.get(whole.key, whole)
         kind = "not_linearizable" if whole.key in torn else "stale_read"

@@ -77,7 +77,8 @@ def _open(url: str) -> connect:
 async def _hello(socket: ClientConnection, name: str) -> str:
     params = {"protocol": "1.0", "agent": {"id": name}}
     answer = await _ask(socket, "session.hello", params)
-    return str(answer.get("node", ""))
+    told = answer.get("node")
+    return str(told.get("name")) if isinstance(told, dict) else str(told)
 
 
 async def _ask(

@@ -1,10 +1,13 @@
 """Everything that is known of a run, for the checkers."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nexa_node.contract.tasks import Task
+from tests.system.chaos.controllers import Reign
 from tests.system.chaos.history import Executed, Op, Received, Told
 
 
@@ -22,8 +25,14 @@ class Evidence:
     """By node: how many tasks are in each state, as it counts."""
     inflight: Mapping[str, int] = field(default_factory=dict)
     """By agent, when all is done."""
+    audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Any])
+    """By node: its verdict on its audit; none of a node that keeps none."""
+    reigns: Sequence[Reign] = ()
+    """Who took itself for the controller, and when; by their beginnings."""
     lease_s: float = 0.0
     """How long a lock is had after each renewal."""
+    healed: float = math.inf
+    """From then on all is well: nobody may read what was overwritten."""
 
     def of(self, kind: str) -> list[Op]:
         return [op for op in self.ops if op.kind == kind]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.system.chaos.faults import Fault
 
+ATTACHED_S = DETACHED_S = 10.0
+
 
 class DiskFull(Fault):
     """The file system of a node has no byte left; then the space is given back."""
@@ -39,66 +41,69 @@ class DiskFull(Fault):
 
 
 class SlowDisk(Fault):
-    """The block device lets a node's nats-server write only so often each second."""
+    """Each fsync of a node's nats-server takes 0.1 s longer."""
 
     kind = "slow-disk"
-    needs = "throttle"
-    WRITES_S = 15
+    needs = "trace"
+    _INJECTED = "delay_enter=100000"
 
     def start(self) -> None:
-        self._group = Throttle.own() / f"nexa-chaos-{self.whom}"
-        self._group.mkdir(exist_ok=True)
-        device = Throttle.device(self.town.home(self.node))
-        Throttle.limit(self._group, f"{device} {self.WRITES_S}")
         store = self.town.store(self.node)
-        if store is not None:
-            (self._group / "cgroup.procs").write_text(str(store.pid))
+        self._tracer = None if store is None else tamper(store.pid, self._INJECTED)
 
     def heal(self) -> None:
-        for pid in (self._group / "cgroup.procs").read_text().split():
-            with suppress(OSError):
-                (self._group.parent / "cgroup.procs").write_text(pid)
-        with suppress(OSError):
-            self._group.rmdir()
+        if self._tracer is not None:
+            let_be(self._tracer)
 
 
-class Throttle:
-    """cgroups of block devices, version 1: groups below the one that we are in."""
+class FsyncError(SlowDisk):
+    """Each fsync of a node's nats-server fails with EIO: the disk is dying."""
 
-    _ROOT = Path("/sys/fs/cgroup/blkio")
+    kind = "fsync-error"
+    _INJECTED = "error=EIO"
 
-    @classmethod
-    def own(cls) -> Path:
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, names, place = line.split(":", 2)
-            if "blkio" in names.split(","):
-                return cls._ROOT / place.lstrip("/")
-        raise OSError("no cgroup for block devices")
 
-    @staticmethod
-    def device(place: Path) -> str:
-        number = place.stat().st_dev
-        return f"{number >> 8 & 0xFFF}:{number & 0xFF}"
+def tamper(pid: int, injected: str) -> "subprocess.Popen[bytes]":
+    """Have a process' fsyncs tampered with, by strace; returns when they are."""
+    calls = "fsync,fdatasync"
+    words = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid)]
+    words += ["-e", f"trace={calls}", "-e", f"inject={calls}:{injected}"]
+    tracer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    end = time.monotonic() + ATTACHED_S
+    while tracer.poll() is None and time.monotonic() < end:
+        if _traces(tracer.pid, pid):
+            return tracer
+        time.sleep(0.02)  # until the next look
+    tracer.kill()
+    _, said = tracer.communicate()
+    raise OSError(f"strace does not attach to {pid}: {said.decode().strip()}")
 
-    @staticmethod
-    def limit(group: Path, words: str) -> None:
-        (group / "blkio.throttle.write_iops_device").write_text(words)
 
-    @classmethod
-    def why_not(cls, place: Path) -> str | None:
-        """Say why it can't be had here."""
+def _traces(tracer: int, pid: int) -> bool:
+    try:
+        return f"TracerPid:\t{tracer}\n" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def let_be(tracer: "subprocess.Popen[bytes]") -> None:
+    """Tamper no more."""
+    tracer.terminate()
+    tracer.communicate(timeout=DETACHED_S)
+
+
+def why_no_trace() -> str | None:
+    """Say why the calls of a process can't be tampered with here; None if they can."""
+    if shutil.which("strace") is None:
+        return "the program strace is missing"
+    with subprocess.Popen(["sleep", "60"]) as victim:
         try:
-            group = cls.own() / "nexa-chaos-probe"
-            group.mkdir(exist_ok=True)
+            let_be(tamper(victim.pid, "error=EIO"))
         except OSError as error:
-            return f"no cgroup of ours for block devices: {error}"
-        try:
-            cls.limit(group, f"{cls.device(place)} 1000")
-        except OSError as error:
-            return f"the device of {place} can't be throttled: {error.strerror}"
+            return str(error)
         finally:
-            group.rmdir()
-        return None
+            victim.kill()
+    return None
 
 
 class ClockJump(Fault):

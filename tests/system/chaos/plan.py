@@ -16,7 +16,15 @@ HELD_S = (2.0, 10.0)
 """How long a fault lasts that does not end by itself."""
 LAST_S = 5.0
 """Before the end there is no new fault."""
-LONG = {"stop-node", "stop-store", "cut", "cut-one-way", "flap", "disk-full"}
+LONG = {
+    "stop-node",
+    "stop-store",
+    "cut",
+    "cut-one-way",
+    "flap",
+    "disk-full",
+    "fsync-error",
+}
 LONG_S = (6.0, 15.0)
 STORM_S = 30.0
 

@@ -8,6 +8,7 @@ the node made for itself.
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 BUCKET = "chaos"
 KEYS = 3
+GENERATION_S = 60
+"""Then other registers are used: what is to be searched stays short, however long a run."""
 FLOWS = 3
 LEASE_S = 2
 LOCKS = ("chaos-lock-a", "chaos-lock-b")
@@ -113,7 +116,8 @@ class Registers:
 
     async def run(self) -> None:
         while not self._me.over.is_set():
-            key = f"r{self._me.chance.randrange(KEYS)}"
+            generation = int(time.monotonic() / GENERATION_S)
+            key = f"r{self._me.chance.randrange(KEYS)}-{generation}"
             fate = self._me.chance.random()
             if fate < 0.35 or key not in self._seen:
                 await self._read(key)

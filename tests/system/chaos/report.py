@@ -43,12 +43,25 @@ def report(
         "longest_without_success": _by_kind(windows(struck, evidence.ops)),
         "slowest_call": _by_kind(slowest(struck, evidence.ops)),
         "sessions_back": quantiles(back),
+        "crowd_at_node": crowd_at(evidence),
         "violations_by_kind": dict(Counter(one.kind for one in found)),
         "violations": [
             {"kind": one.kind, "subject": one.subject, "words": one.words}
             for one in found[:200]
         ],
     }
+
+
+def crowd_at(evidence: Evidence) -> dict[str, int]:
+    """How the crowd has spread over the nodes in the end."""
+    last = {
+        op.client: op.answer["node"]
+        for op in evidence.ops
+        if op.kind in {"session.first", "session.back"}
+        and op.client.startswith("crowd")
+        and op.outcome == "ok"
+    }
+    return dict(Counter(last.values()))
 
 
 def _by_kind(
@@ -76,6 +89,12 @@ def lines(told: Mapping[str, Any], most: int = 10) -> list[str]:
             for name, one in services.items()
         ]
         said.append(f"  {kind:<13} ×{told['faults'][kind]:<3} {', '.join(parts)}")
+    if told["crowd_at_node"]:
+        back = told["sessions_back"]
+        said.append(
+            f"  crowd: {told['crowd_at_node']}, {back['count']} came back"
+            f" within {back.get('p50_s')} / {back.get('p99_s')} s"
+        )
     for kind, words in told["skipped"].items():
         said.append(f"  {kind:<13} not tried: {words}")
     said += [

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from nexa_node.contract.tasks import Task
 from tests.system.chaos.checker import check
 from tests.system.chaos.contested import weaknesses
+from tests.system.chaos.controllers import read_log, reigns
 from tests.system.chaos.evidence import Evidence
 from tests.system.chaos.faults import Fault
 from tests.system.chaos.history import (
@@ -30,17 +31,24 @@ from tests.system.chaos.town import Shape, Town
 from tests.system.chaos.vocabulary import VOCABULARY, unable
 from tests.system.chaos.windows import Struck
 from tests.system.crashes.checker import Violation
+from tests.system.crashes.facts import CAPABILITY
 from tests.system.crashes.reading import read_all
 
 WORKERS, SUBMITTERS, SENDERS, RECEIVERS = 4, 2, 2, 2
 SLOTS = 4
-DISK_BYTES = 192 * 1024**2
+DISK_BYTES, DISK_BYTES_S = 192 * 1024**2, 256 * 1024
+"""Of each node's file system, where it is to be filled; more for each second of a run."""
 BEGUN_S = 40.0
 FIRST = {"message.send", "task.result", "register.read", "lock.acquire"}
 HEALED_S = 90.0
 CAUGHT_UP_S = 40.0
 COUNTED_S = 20.0
 READ_S = 60.0
+WORKERS_PATH = f"/v1/agents?limit=1000&capability={CAPABILITY}"
+AUDIT = "/v1/audit/verify"
+"""A node that keeps no audit does not know it."""
+READ_AGAIN_S = 2.0
+"""So long contested records are read when all is healed: then no read may be stale."""
 CLOCK_DEPENDENT = {"double_lease", "backwards"}
 """Of attempts' times, which are those of nodes' wall clocks."""
 
@@ -80,15 +88,13 @@ class Run:
         self.skipped = unable(order.kinds, self._folder, order.nodes)
         kinds = [kind for kind in order.kinds if kind not in self.skipped]
         needs = {VOCABULARY[kind].needs for kind in kinds}
-        if {"disk", "throttle"} <= needs:
-            self.skipped["slow-disk"] = "with disk-full the stores are in memory"
-            kinds.remove("slow-disk")
         for kind, words in self.skipped.items():
             self._say(f"no {kind} here: {words}")
+        disk = DISK_BYTES + round(DISK_BYTES_S * order.seconds)
         shape = Shape(
             nodes=order.nodes,
             wired="wire" in needs,
-            disk_bytes=DISK_BYTES if "disk" in needs else 0,
+            disk_bytes=disk if "disk" in needs else 0,
             clocks="clocks" in needs,
             proxied="proxies" in needs,
             seed=order.seed,
@@ -190,7 +196,9 @@ class Run:
         self._notes["healthy_after_s"] = round(time.monotonic() - began, 1)
         if wrong:
             self._found.append(Violation("not_healed", "", "; ".join(wrong)))
+        healed = time.monotonic()
         self._say("all is healed; clients finish")
+        self._wait(town, healed + READ_AGAIN_S)
         town.stop_clients("submitter", "sender", "registrar")
         ops = self._caught_up(town)
         submitted = {
@@ -203,8 +211,19 @@ class Run:
         records = asyncio.run(read_all(urls, town.token, submitted, settle_s=READ_S))
         _keep(records, self._folder / "records.jsonl.kept")
         counts, inflight = self._counted(town, records)
+        audits = {
+            name: told
+            for number, name in enumerate(town.names)
+            if (told := town.ask(number, AUDIT)) is not None
+        }
         town.stop_clients("worker", "receiver", "crowd")
-        return gather(self._folder, records, counts, inflight)
+        found = gather(self._folder, records, counts, inflight)
+        found = replace(found, audits=audits)
+        if not town.shape.clocks:  # else logs of several nodes tell no order
+            logs = [read_log(town.log(number)) for number in range(len(town.names))]
+            ahead = time.time() - time.monotonic()
+            found = replace(found, reigns=reigns(logs, self._struck, ahead))
+        return found if wrong else replace(found, healed=healed)
 
     def _caught_up(self, town: Town) -> list[Op]:
         """Wait until every message that was acknowledged came, or time is over."""
@@ -237,7 +256,7 @@ class Run:
             for number, name in enumerate(town.names):
                 status = town.ask(number, "/v1/node") or {}
                 counts[name] = status.get("tasks") or {}
-                agents = town.ask(number, "/v1/agents?limit=1000") or {"items": []}
+                agents = town.ask(number, WORKERS_PATH) or {"items": []}
                 for agent in agents["items"]:
                     if agent["connected"]:
                         inflight[f"{agent['id']} at {name}"] = agent["inflight"]

@@ -150,6 +150,9 @@ class Town:
     def node_folder(self, number: int) -> Path:
         return self.home(number) / "state" / "node" / self.names[number]
 
+    def log(self, number: int) -> Path:
+        return self.home(number) / "state" / "logs" / "node.jsonl"
+
     def environ(self, number: int) -> dict[str, str]:
         """A node's environment, and that of commands on its machine."""
         environ = unproxied(environment(self.home(number)))

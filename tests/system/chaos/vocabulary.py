@@ -20,9 +20,10 @@ from tests.system.chaos.faults import (
 from tests.system.chaos.machine_faults import (
     ClockJump,
     DiskFull,
+    FsyncError,
     SlowDisk,
-    Throttle,
     why_no_disk,
+    why_no_trace,
 )
 from tests.system.chaos.network_faults import (
     Cut,
@@ -41,7 +42,8 @@ VOCABULARY: dict[str, type[Fault]] = {
     one.kind: one
     for one in (
         KillNode, KillStore, KillBoth, KillAgent, StopNode, StopStore, StopAgent,
-        Stutter, Restart, Storm, DiskFull, SlowDisk, ClockJump, Cut, CutOneWay, CutLink,
+        Stutter, Restart, Storm, DiskFull, SlowDisk, FsyncError,
+        ClockJump, Cut, CutOneWay, CutLink,
         Flap, Delay, Loss, CutClients, StallClients, SlowClients,
     )
 }  # fmt: skip
@@ -51,16 +53,20 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "partition": ("cut", "cut-one-way", "cut-link", "flap"),
     "network": ("cut", "cut-one-way", "cut-link", "flap", "delay", "loss"),
     "clients": ("cut-clients", "stall-clients", "slow-clients"),
-    "disk": ("disk-full", "slow-disk"),
+    "disk": ("disk-full", "slow-disk", "fsync-error"),
+    "ci": (
+        "kill-node", "kill-both", "kill-agent", "stop-node", "stop-store", "restart",
+        "cut", "cut-one-way", "flap", "delay", "loss", "slow-disk", "fsync-error",
+    ),
     "all": tuple(VOCABULARY),
-}
+}  # fmt: skip
 NEEDS: dict[str, Callable[[Path, int], str | None]] = {
     "": lambda _folder, _nodes: None,
     "wire": lambda _folder, nodes: (
         why_not() if nodes > 1 else "one node has nobody to be cut off from"
     ),
     "disk": lambda folder, _nodes: why_no_disk(folder),
-    "throttle": lambda folder, _nodes: Throttle.why_not(folder),
+    "trace": lambda _folder, _nodes: why_no_trace(),
     "clocks": lambda _folder, _nodes: clocks.why_not(),
     "proxies": lambda _folder, _nodes: None,
 }

@@ -10,18 +10,53 @@ from typing import Any
 import httpx
 import msgspec
 
-from nexa_node.adapters.asgi import examples
+from nexa_node.adapters.asgi import (
+    alert_examples,
+    audit_examples,
+    examples,
+    role_examples,
+)
 from nexa_node.adapters.asgi.app import build_app
 from nexa_node.adapters.asgi.server import bind, serve, url_of
-from nexa_node.contract.access import Identity, NewToken, TokenCreated, TokenView
+from nexa_node.contract.access import (
+    AccessDecision,
+    Identity,
+    NamespaceView,
+    NewRole,
+    NewToken,
+    Role,
+    RotateToken,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertChange,
+    AlertDetail,
+    Handover,
+    NewAck,
+    NewNote,
+    NewSilence,
+    Rule,
+    RulesLoaded,
+    Silence,
+    SilencePreview,
+)
+from nexa_node.contract.audit import AuditRecord, AuditVerdict
 from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import Forbidden, NexaError, NotFound, Unauthorized
 from nexa_node.contract.events import Event, FeedFrame, Sampled, Snapshot
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.metrics import Target
 from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.notifications import (
+    Delivery,
+    ReceiversTested,
+    WatchdogSeen,
+)
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -34,16 +69,22 @@ from nexa_node.contract.tasks import (
     TaskSummary,
 )
 from nexa_node.core.policies import HttpPolicy, SessionPolicy
+from nexa_node.services.alert_api import AlertFilter, ChangeFilter
 from nexa_node.services.api import (
     AgentFilter,
     Close,
+    DeliveryFilter,
     EventFilter,
     Output,
     PostedFilter,
+    PrometheusAnswer,
+    PrometheusCall,
     StoredObject,
     TaskFilter,
 )
+from nexa_node.services.audit_api import AuditFilter, Auditor
 from tests import builders
+from tests.node.adapters.asgi.fake_shared import FakeShared
 
 ADMIN = "nxo_admin_secret"
 VIEWER = "nxo_viewer_secret"
@@ -70,6 +111,9 @@ class FakeConnection:
     def say(self, data: bytes) -> None:
         self.outbox.put_nowait(Output(data, text=self.text))
 
+    def watch_life(self, heard_at: Callable[[], float]) -> None:
+        assert heard_at() > 0
+
     async def next_output(self) -> Output | Close:
         return await self.outbox.get()
 
@@ -78,7 +122,7 @@ class FakeConnection:
 
 
 @dataclass
-class FakeNode:
+class FakeNode(FakeShared):
     """Answers with examples; remembers what it was asked."""
 
     readiness: Ready = field(default_factory=lambda: Ready(status="ready"))
@@ -228,6 +272,18 @@ class FakeNode:
         self._ask("metrics")
         return examples.METRICS
 
+    async def prometheus(
+        self, identity: Identity, call: PrometheusCall
+    ) -> PrometheusAnswer:
+        self._ask("prometheus", call)
+        if call.what == "query" and not call.form.get("query"):
+            return PrometheusAnswer(b'{"status":"error"}', 400)
+        return PrometheusAnswer(msgspec.json.encode(examples.PROMETHEUS))
+
+    def targets(self, identity: Identity) -> tuple[Target, ...]:
+        self._ask("targets")
+        return (examples.TARGET,)
+
     async def create_token(self, identity: Identity, wanted: NewToken) -> TokenCreated:
         self._ask("create_token", wanted)
         return examples.TOKEN_CREATED
@@ -235,6 +291,33 @@ class FakeNode:
     def list_tokens(self, identity: Identity) -> Page[TokenView]:
         self._ask("list_tokens")
         return Page(items=self.token_views)
+
+    async def rotate_token(
+        self, identity: Identity, token_id: str, wanted: RotateToken
+    ) -> TokenCreated:
+        self._ask("rotate_token", (token_id, wanted))
+        return examples.TOKEN_CREATED
+
+    def roles(self, identity: Identity) -> Page[Role]:
+        self._ask("roles")
+        return role_examples.ROLES
+
+    async def create_role(self, identity: Identity, wanted: NewRole) -> Role:
+        self._ask("create_role", wanted)
+        return role_examples.ROLE
+
+    async def delete_role(self, identity: Identity, name: str) -> None:
+        self._ask("delete_role", name)
+
+    def explain_access(
+        self, identity: Identity, who: str, action: str, resource: str
+    ) -> AccessDecision:
+        self._ask("explain_access", (who, action, resource))
+        return role_examples.DECISION
+
+    def namespaces(self, identity: Identity) -> Page[NamespaceView]:
+        self._ask("namespaces")
+        return role_examples.NAMESPACES
 
     async def revoke_token(self, identity: Identity, token_id: str) -> None:
         self._ask("revoke_token", token_id)
@@ -269,6 +352,10 @@ class FakeNode:
         self._ask("remove_node", (node, dry_run))
         return examples.CHANGE
 
+    async def rotate_keys(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
+        self._ask("rotate_keys", dry_run)
+        return examples.CHANGE
+
     async def set_replicas(
         self, identity: Identity, copies: int, *, dry_run: bool
     ) -> ClusterChange:
@@ -278,6 +365,91 @@ class FakeNode:
     def growth(self, identity: Identity) -> Growth | None:
         self._ask("growth")
         return examples.GROWTH
+
+    async def notifications(
+        self, identity: Identity, query: DeliveryFilter
+    ) -> Page[Delivery]:
+        self._ask("notifications", query)
+        return examples.DELIVERIES
+
+    async def test_receivers(self, identity: Identity, name: str) -> ReceiversTested:
+        self._ask("test_receivers", name)
+        return examples.RECEIVERS_TESTED
+
+    def alerts(self, identity: Identity, query: AlertFilter) -> Page[Alert]:
+        self._ask("alerts", query)
+        return alert_examples.ALERTS
+
+    async def alert(self, identity: Identity, fingerprint: str) -> AlertDetail:
+        self._ask("alert", fingerprint)
+        return alert_examples.DETAIL
+
+    async def ack_alert(
+        self, identity: Identity, fingerprint: str, wanted: NewAck
+    ) -> Alert:
+        self._ask("ack_alert", (fingerprint, wanted))
+        return alert_examples.ALERT
+
+    async def unack_alert(self, identity: Identity, fingerprint: str) -> Alert:
+        self._ask("unack_alert", fingerprint)
+        return alert_examples.ALERT
+
+    async def note_alert(
+        self, identity: Identity, fingerprint: str, wanted: NewNote
+    ) -> Alert:
+        self._ask("note_alert", (fingerprint, wanted))
+        return alert_examples.ALERT
+
+    async def dismiss_alert(self, identity: Identity, fingerprint: str) -> Alert:
+        self._ask("dismiss_alert", fingerprint)
+        return alert_examples.ALERT
+
+    async def alert_history(
+        self, identity: Identity, query: ChangeFilter
+    ) -> Page[AlertChange]:
+        self._ask("alert_history", query)
+        return alert_examples.CHANGES
+
+    async def handover(self, identity: Identity, *, since_s: int) -> Handover:
+        self._ask("handover", since_s)
+        return alert_examples.HANDOVER
+
+    def silences(self, identity: Identity) -> Page[Silence]:
+        self._ask("silences")
+        return alert_examples.SILENCES
+
+    async def create_silence(self, identity: Identity, wanted: NewSilence) -> Silence:
+        self._ask("create_silence", wanted)
+        return alert_examples.SILENCE
+
+    async def expire_silence(self, identity: Identity, silence_id: str) -> None:
+        self._ask("expire_silence", silence_id)
+
+    async def preview_silence(
+        self, identity: Identity, wanted: NewSilence
+    ) -> SilencePreview:
+        self._ask("preview_silence", wanted)
+        return alert_examples.PREVIEW
+
+    async def rules(self, identity: Identity) -> Page[Rule]:
+        self._ask("rules")
+        return alert_examples.RULES
+
+    async def reload_rules(self, identity: Identity) -> RulesLoaded:
+        self._ask("reload_rules")
+        return alert_examples.RULES_LOADED
+
+    def watchdog(self, identity: Identity, name: str) -> WatchdogSeen:
+        self._ask("watchdog", name)
+        return examples.WATCHDOG_SEEN
+
+    async def audit(self, identity: Identity, query: AuditFilter) -> Page[AuditRecord]:
+        self._ask("audit", query)
+        return audit_examples.RECORDS
+
+    async def verify_audit(self, identity: Identity) -> AuditVerdict:
+        self._ask("verify_audit")
+        return audit_examples.VERDICT
 
     async def backup(self, identity: Identity) -> AsyncIterator[bytes]:
         self._ask("backup")
@@ -327,6 +499,7 @@ async def opened(
     policy: HttpPolicy | None = None,
     sessions: SessionPolicy | None = None,
     host: str = "127.0.0.1",
+    auditor: Auditor | None = None,
 ) -> AsyncIterator[Port]:
     """A port on a free number; everything it holds is gone at the end."""
     served = node or FakeNode()
@@ -334,7 +507,7 @@ async def opened(
     sock = bind(host, 0)
     url, number = url_of(sock), sock.getsockname()[1]
     stop, started = asyncio.Event(), asyncio.Event()
-    app = build_app(served, http, host=host)
+    app = build_app(served, http, host=host, auditor=auditor)
     serving = serve(
         app, sock, stop=stop, policy=http, sessions=sessions, started=started
     )

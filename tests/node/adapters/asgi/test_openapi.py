@@ -91,9 +91,11 @@ def test_what_an_operation_answers_has_an_example_that_is_true(
 def test_every_parameter_is_described(operation: Operation) -> None:
     parameters = {(one["in"], one["name"]) for one in told(operation)["parameters"]}
     expected = {("path", name) for name in re.findall(r"\{(\w+)\}", operation.path)}
-    expected |= {("query", name) for name in operation.query.__struct_fields__}
+    expected |= {("query", name) for name in operation.query.__struct_encode_fields__}
     if operation.idempotent:
         expected.add(("header", "Idempotency-Key"))
+    if operation.conditional:
+        expected |= {("header", "If-Match"), ("header", "If-None-Match")}
 
     assert parameters == expected
 

@@ -506,6 +506,42 @@ async def test_a_waiting_call_is_told_when_the_node_stops() -> None:
     assert problem_of(answer, 503).reason == "draining"
 
 
+PARTS = {
+    "nodes/{id}": "nodes/alpha",
+    "{id}": "wc-1",
+    "{sha256}": "0f" * 32,
+    "{fingerprint}": "0f" * 8,
+    "{bucket}": "limits",
+    "{key}": "max",
+    "{name}": "uptime",
+}
+QUERIES = {
+    "posted": {"topic": "a.b"},
+    "explain_access": {"who": "viewer", "action": "tasks:read"},
+    "/api/v1/query": {"query": "up"},
+    "/api/v1/query_range": {"query": "up", "start": "0", "end": "60", "step": "10"},
+    "/api/v1/series": {"match[]": "up"},
+}
+"""What an operation can't do without: by its action, or its path."""
+
+
+async def sample_call(port: Port, operation: Operation) -> httpx.Response:
+    """Call an operation as its examples say."""
+    path = operation.path
+    for part, said in PARTS.items():
+        path = path.replace(part, said)
+    asked = QUERIES.get(operation.action) or QUERIES.get(operation.path, {})
+    if operation.method == "POST" and operation.form:
+        return await port.http.post(path, data=asked)
+    return await port.http.request(
+        operation.method,
+        path,
+        params=asked,
+        content=msgspec.json.encode(operation.body_example),
+        headers={"Content-Type": "application/json"},
+    )
+
+
 @pytest.mark.parametrize(
     "operation",
     [one for one in OPERATIONS if not one.websocket and one.action not in (OPEN, ANY)],
@@ -516,8 +552,13 @@ async def test_an_operation_asks_the_node_for_the_permission_it_names(
 ) -> None:
     node = FakeNode(latest=examples.SELFTEST)
     path = operation.path.replace("nodes/{id}", "nodes/alpha").replace("{id}", "wc-1")
-    path = path.replace("{sha256}", "0f" * 32)
-    query = {"topic": "a.b"} if operation.action == "posted" else {}
+    path = path.replace("{sha256}", "0f" * 32).replace("{fingerprint}", "0f" * 8)
+    path = path.replace("{name}", "somebody")
+    queries = {
+        "posted": {"topic": "a.b"},
+        "explain_access": {"who": "viewer", "action": "tasks:read"},
+    }
+    query = queries.get(operation.action, {})
     async with opened(node) as port:
         answer = await port.http.request(
             operation.method,
@@ -537,10 +578,4 @@ async def test_an_operation_asks_the_node_for_the_permission_it_names(
     ids=lambda one: one.path,
 )
 async def test_the_example_of_every_body_is_taken(port: Port, operation: Any) -> None:
-    answer = await port.http.post(
-        operation.path.replace("{id}", "alpha"),
-        content=msgspec.json.encode(operation.body_example),
-        headers={"Content-Type": "application/json"},
-    )
-
-    assert answer.status_code == operation.status
+    assert (await sample_call(port, operation)).status_code == operation.status

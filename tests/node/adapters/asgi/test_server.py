@@ -6,9 +6,11 @@ import gc
 import socket
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from nexa_node.adapters.asgi.app import build_app
 from nexa_node.adapters.asgi.http_protocol import BoundedHttp
 from nexa_node.adapters.asgi.limits import PATIENCE_S, WaitingRoom
 from nexa_node.adapters.asgi.server import bind, serve
@@ -323,3 +325,46 @@ async def test_too_few_file_descriptors_are_told() -> None:
     (said,) = logs
     assert said["event"] == "too_few_file_descriptors"
     assert "sessions.connections" in said["remedy"]
+
+
+async def test_nobody_who_calls_all_the_time_is_cut_off_by_a_stop() -> None:
+    calls, refused = 0, 0
+
+    async def calling(url: str) -> None:
+        nonlocal calls, refused
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            while True:
+                try:
+                    answer = await client.get("/healthz")
+                except httpx.ConnectError:
+                    refused += 1
+                    return
+                assert answer.status_code == 200
+                calls += 1
+
+    async with opened() as port, asyncio.TaskGroup() as group:
+        callers = [group.create_task(calling(port.url)) for _ in range(8)]
+        await until(lambda: calls > 100)
+        port.stop.set()
+        await asyncio.wait(callers)
+
+    assert refused == 8
+
+
+async def test_who_stands_before_the_door_when_it_closes_is_still_answered() -> None:
+    stop, started = asyncio.Event(), asyncio.Event()
+    sock = bind("127.0.0.1", 0)
+    number = sock.getsockname()[1]
+    app = build_app(FakeNode(), HttpPolicy(), host="127.0.0.1")
+    serving = asyncio.ensure_future(serve(app, sock, stop=stop, started=started))
+    await started.wait()
+    # Accepted by the system and by nobody else: the loop has not turned since.
+    with socket.create_connection(("127.0.0.1", number)) as caller:
+        stop.set()
+        caller.settimeout(5)
+        caller.sendall(b"GET /healthz HTTP/1.1\r\n" + HEADER + b"\r\n")
+        await serving
+        answer = caller.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer

@@ -83,8 +83,22 @@ class Trio:
 
 @contextlib.asynccontextmanager
 async def together(trio: Trio) -> AsyncIterator[dict[str, NatsStore]]:
-    """All members, started at once."""
-    async with contextlib.AsyncExitStack() as stack:
-        opening = [stack.enter_async_context(trio.open(name)) for name in trio.names]
-        stores = await asyncio.gather(*opening)
-        yield dict(zip(trio.names, stores, strict=True))
+    """All members, started at once, and ended at once: the last would wait for others."""
+    stores: dict[str, NatsStore] = {}
+    over, opened = asyncio.Event(), asyncio.Event()
+
+    async def member(name: str) -> None:
+        async with trio.open(name) as store:
+            stores[name] = store
+            if len(stores) == len(trio.names):
+                opened.set()
+            await over.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for name in trio.names:
+            group.create_task(member(name))
+        await opened.wait()
+        try:
+            yield {name: stores[name] for name in trio.names}
+        finally:
+            over.set()

@@ -27,7 +27,7 @@ from nexa_node.contract.errors import (
     Unavailable,
 )
 from nexa_node.core.election import Candidate
-from nexa_node.core.policies import ClusterPolicy
+from nexa_node.core.policies import ClusterPolicy, RetentionPolicy
 from nexa_node.services.cluster.controller import Controller
 from tests.fakes import RecordingJournal
 from tests.node.adapters.nats.tools import Road, back, eventually, kill
@@ -341,6 +341,14 @@ async def test_a_lease_that_can_not_be_read_is_told(
         await alpha.leases.holder("job")
     with pytest.raises(Unavailable, match="can't be read"):
         await alpha.leases.acquire("job", "alpha", ttl_s=5)
+
+
+def test_no_marker_is_asked_for_that_could_wipe_out_a_renewed_lease() -> None:
+    """nats-server puts it behind whatever took the expired one's place meanwhile."""
+    planned = {one.name: one for one in topology.plan(RetentionPolicy())}
+
+    assert planned["KV_nx_leases"].subject_delete_marker_ttl == 0
+    assert planned["KV_nx_nodes"].subject_delete_marker_ttl > 0
 
 
 async def test_the_markers_that_expiry_leaves_are_no_holders(

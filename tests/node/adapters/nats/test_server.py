@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nexa_node.adapters.nats import server, serverlog
+from nexa_node.adapters.nats import machine, server, serverlog
 from nexa_node.adapters.nats.failures import (
     BinaryAltered,
     DiskFull,
@@ -78,7 +78,7 @@ async def test_a_port_that_is_always_taken_is_told(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(server, "_free_port", lambda: taken.getsockname()[1])
+        monkeypatch.setattr(machine, "free_port", lambda: taken.getsockname()[1])
 
         with pytest.raises(PortRefused, match="taken 5 times"):
             async with opened(folder):

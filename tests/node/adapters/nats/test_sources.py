@@ -109,6 +109,18 @@ def test_a_pull_whose_end_was_never_told_is_renewed() -> None:
     assert len(sources.plan(5, 31.0).asks) == 4
 
 
+def test_a_new_leader_knows_nothing_of_what_was_open() -> None:
+    sources = fresh(B1)
+    open_all(sources, 5)
+    consumer = KIND.consumer(B1)
+
+    assert sources.lost(consumer)
+    assert not sources.lost(consumer)
+    assert not sources.lost("nobody=s")
+    assert not at(sources, B1).reply
+    assert not at(sources, B1).fresh
+
+
 def test_the_end_of_an_unknown_pull_changes_nothing() -> None:
     sources = fresh()
     open_all(sources, 5)

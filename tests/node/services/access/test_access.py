@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from nexa_node.contract.access import NewToken, RoleName
+from nexa_node.contract.access import NewToken, RoleName, Scope
 from nexa_node.contract.errors import (
+    Forbidden,
     Invalid,
+    NexaError,
     NotFound,
     RateLimited,
     Unauthorized,
@@ -347,3 +349,82 @@ async def test_calls_without_a_token_limit_nobody() -> None:
 
         assert type(refused) is Unauthorized
         assert it.access.failures["missing"] == 50
+
+
+async def test_a_rotated_token_opens_with_both_secrets_until_the_overlap_ends() -> None:
+    async with scene() as it:
+        retired: list[tuple[str, int]] = []
+        it.access.on_retired(lambda who, below, why: retired.append((who, below)))
+        old = await it.token("agent", name="a", scope=Scope(namespaces=("team-a",)))
+        first = it.access.authenticate(old, address="10.0.0.1")
+        await settle()
+        made = await it.access.rotate(
+            first.id.removeprefix("token:"), overlap_s=60, by=ADMIN
+        )
+
+        now = it.access.authenticate(made.token, address="10.0.0.1")
+        assert (now.id, now.scope, now.generation) == (first.id, first.scope, 1)
+        assert it.access.authenticate(old, address="10.0.0.1").generation == 0
+        assert retired == []
+
+        await it.clock.advance(61)
+        assert "not known" in it.refusal(old).message
+        assert retired == [(first.id, 1)]
+
+
+async def test_without_an_overlap_the_old_secret_is_over_at_once() -> None:
+    async with scene() as it:
+        old = await it.token()
+        who = it.access.authenticate(old, address="10.0.0.1")
+        await settle()
+        await it.access.rotate(who.id.removeprefix("token:"), overlap_s=0, by=ADMIN)
+        it.refusal(old)
+
+
+async def test_nobody_gets_a_secret_that_may_more_than_he() -> None:
+    async with scene() as it:
+        token = await it.token("admin")
+        who = it.access.authenticate(token, address="10.0.0.1")
+        await settle()
+        with pytest.raises(Forbidden):
+            await it.access.rotate(
+                who.id.removeprefix("token:"), overlap_s=0, by=identity("operator")
+            )
+
+
+async def test_the_last_use_is_kept_in_the_store() -> None:
+    async with scene() as it:
+        token = await it.token()
+        who = it.access.authenticate(token, address="10.0.0.1")
+        await it.clock.advance(2)
+        kept = it.store.tokens.bucket.entries[who.id.removeprefix("token:")].value
+        assert kept.last_used is not None
+
+
+async def test_a_flood_is_noted_once_a_minute_and_shuts_no_right_token_out() -> None:
+    async with scene() as it:
+        good = await it.token()
+        parts = good.split("_")
+        wrong = make_token(bytes(40), token_id=parts[1]).text
+        for _ in range(40):
+            with pytest.raises(NexaError):
+                it.access.authenticate(wrong, address="10.0.0.9")
+        assert it.journal.kinds().count("access.login_flood") == 1
+        it.access.authenticate(good, address="10.0.0.1")
+        it.access.authenticate(good, address="10.0.0.9")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Scope(namespaces=("No Slug",)),
+        Scope(may_send=("orders",)),
+        Scope(may_send=("broadcast:x",)),
+        Scope(may_submit=("topic:a",)),
+        Scope(may_receive=("topic:a.>.b",)),
+    ],
+)
+async def test_a_scope_that_means_nothing_is_refused(wanted: Scope) -> None:
+    async with scene() as it:
+        with pytest.raises(Invalid):
+            await it.token("agent", scope=wanted)

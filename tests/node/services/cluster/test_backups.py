@@ -187,7 +187,7 @@ async def test_tasks_younger_than_the_queue_are_queued_again(scene: Scene) -> No
     )
     assert [delivery.task.id for delivery in taken] == [TaskId("young")]
     assert growths[-1].detail == (
-        "restart this node now: nexa node restart; "
+        "the node starts anew now, and takes up what it finds; "
         "1 tasks were put into their queues again"
     )
 

@@ -19,7 +19,7 @@ class Certificate:
         self.used: list[Life] = []
         self.unreadable: list[NexaError] = []
 
-    async def renew(self) -> bool:
+    async def renew_own(self) -> bool:
         if self.fails:
             raise self.fails
         if not self.now.is_due(self.clock.now()):

@@ -9,11 +9,11 @@ import itertools
 from typing import Any
 
 import pytest
-from tests.node.services.tasks.test_exactly_once import Story, Watcher
 
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.tasks import FINISHED, NewTask, Redrive, RetryPolicy
 from tests.fakes import settle
+from tests.node.services.tasks.test_exactly_once import Story, Watcher
 from tests.rig import FakeAgent, Rig
 
 SOON = RetryPolicy(max_attempts=2, backoff_ms=50, max_backoff_ms=100)

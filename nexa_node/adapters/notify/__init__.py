@@ -1,0 +1,1 @@
+"""Ways to people: webhooks, e-mail, Slack, PagerDuty. Each is a `ports.Sender`."""

@@ -1,0 +1,1 @@
+"""Prometheus and Alertmanager as they are: their HTTP APIs, read and written."""

@@ -1,0 +1,1 @@
+"""Rules tried out on made-up samples: the test files of `promtool test rules`. Pure."""

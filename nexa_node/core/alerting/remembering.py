@@ -1,0 +1,79 @@
+"""Alerts as samples remember them: `ALERTS_FOR_STATE`, when no board can be read.
+
+As Prometheus does after a restart (rules/manager.go, RestoreForState): since when an
+alert is given outlives the process, so its `for` does not begin anew.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from nexa_node.core.alerting.evaluation import ALERTS, ALERTS_FOR_STATE
+from nexa_node.core.alerting.fingerprint import fingerprint
+from nexa_node.core.alerting.life import NAME_LABEL, Active
+from nexa_node.core.alerting.rules import Rule
+from nexa_node.core.alerting.ruling import Part
+from nexa_node.core.promql.names import NAME
+from nexa_node.core.promql.samples import Source, is_stale, matcher
+
+OUTAGE_S = 300.0
+"""What is older is not gone on with."""
+STATE = "alertstate"
+
+
+def remembered(
+    parts: Iterable[Part], source: Source, *, now: float
+) -> dict[str, dict[str, Active]]:
+    """Find the alerts that were on until just now, by the rule's name.
+
+    Args:
+        parts: Rules whose alerts are looked for.
+        source: This evaluator's own samples.
+        now: Seconds since 1970.
+    """
+    firing = {
+        fingerprint(labels)
+        for labels, _ in _newest(source, ALERTS, now)
+        if labels.pop(STATE, "") == "firing"
+    }
+    found: dict[str, dict[str, Active]] = {}
+    by_name = {
+        (rule.name, key): rule
+        for part in parts
+        for rule, key in zip(part.group.rules, part.keys, strict=True)
+        if rule.alerts
+    }
+    for labels, since in _newest(source, ALERTS_FOR_STATE, now):
+        key = fingerprint(labels)
+        for (name, rule_key), rule in by_name.items():
+            if name == labels.get(NAME_LABEL) and _is_of(labels, rule):
+                on = key in firing
+                found.setdefault(rule_key, {})[key] = Active(
+                    fingerprint=key,
+                    labels=labels,
+                    annotations={},
+                    value=0.0,
+                    condition="firing" if on else "pending",
+                    since=since,
+                    fired=since + rule.for_s if on else None,
+                )
+                break
+    return found
+
+
+def _newest(
+    source: Source, name: str, now: float
+) -> Iterator[tuple[dict[str, str], float]]:
+    end = round(now * 1000)
+    start = end - round(OUTAGE_S * 1000)
+    for series in source.select((matcher(NAME, "=", name),), start, end):
+        there = series.values[~is_stale(series.values)]
+        if len(there):
+            labels = {key: text for key, text in series.labels.items() if key != NAME}
+            yield labels, float(there[-1])
+
+
+def _is_of(labels: dict[str, str], rule: Rule) -> bool:
+    return all(
+        labels.get(name) == text
+        for name, text in rule.labels.items()
+        if "{{" not in text
+    )

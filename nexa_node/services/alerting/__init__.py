@@ -1,0 +1,1 @@
+"""Alerting: rules are evaluated, alerts kept, people told."""

@@ -1,0 +1,1 @@
+"""State that users share, and the conflicts there were."""
