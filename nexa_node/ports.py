@@ -811,6 +811,9 @@ class StoreShape:
     """Members of the meta group that are heard."""
     need: int
     """Members that must be."""
+    attached: bool = False
+    """It is a NATS of somebody else's: peers, routes and the leader are not known;
+    `have` is 1 while it is connected."""
 
 
 class StoreCluster(Protocol):

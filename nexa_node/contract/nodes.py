@@ -11,8 +11,9 @@ NodeState = Literal[
     "stopped", "starting", "running", "stopping", "maintenance", "error"
 ]
 Health = Literal["healthy", "degraded", "unhealthy", "unknown"]
-Role = Literal["single", "leader", "follower"]
-"""As the meta group of the store has it; `single` where there is nobody to elect."""
+Role = Literal["single", "leader", "follower", "attached"]
+"""As the meta group of the store has it; `single` where there is nobody to elect,
+`attached` where the store is a NATS of somebody else's and no node has a part in it."""
 
 
 class HostSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):
-    """How many members can vote, and how many must."""
+    """How many members can vote, and how many must; 0 and 0: that is not known."""
 
     have: int
     need: int
@@ -159,6 +160,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes that may die at once without a loss or a standstill."""
     growth: Growth | None = None
     """The change of its shape that is under way, or was done or failed a moment ago."""
+    store: Literal["supervised", "attached"] = "supervised"
+    """attached: a NATS of somebody else's, whose members and routes are not known."""
 
 
 class TaskCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +202,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False)
     error: str | None = None
     """Of `state = "error"`: what it died of."""
     remedy: str | None = None
+    store: str | None = None
+    """What it keeps its data in, in words: which nats-server, where, attached or not."""
 
 
 class NodeFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,11 @@ def removal(
         heard: How many of them are heard.
     """
     members = set(peers)
+    attached = cluster.store == "attached"
+    if alive and attached:
+        return Refused(f"{name} is alive", f"on it: nexa node stop --name {name}")
+    if attached:
+        return ("its record is removed; nothing of the attached NATS changes",)
     if alive:
         return Refused(
             f"{name} is alive", f"have it leave: nexa cluster leave --attach {name}"
@@ -49,6 +54,11 @@ def removal(
 
 def departure(cluster: Cluster, name: str) -> tuple[str, ...] | Refused:
     """Say what it does that a member leaves in order."""
+    if cluster.store == "attached":
+        return Refused(
+            f"{name} is attached to a NATS and has nothing there that others don't",
+            f"on it: nexa node stop; then nexa cluster remove {name} on another one",
+        )
     others = [node for node in cluster.nodes if node.name != name]
     if not others:
         return Refused(
@@ -80,6 +90,11 @@ def departure(cluster: Cluster, name: str) -> tuple[str, ...] | Refused:
 def copying(cluster: Cluster, copies: int) -> tuple[str, ...] | Refused:
     """Say what keeping `copies` of everything does."""
     members = len(cluster.nodes)
+    if cluster.store == "attached":
+        return Refused(
+            "the store is attached: copies are a setting, and its servers keep them",
+            f"[store] replicas = {copies} on every node, then nexa node restart",
+        )
     if copies not in (1, 3, 5):
         return Refused(
             f"{copies} copies make no better majority than {copies - 1}",

@@ -54,12 +54,20 @@ def cluster_view(
         routes=shape.routes,
         stale=not has_quorum(shape),
         replicas=shape.replicas,
-        tolerates=tolerates(shape),
+        tolerates=_spare(nodes) if shape.attached else tolerates(shape),
         growth=growth,
+        store="attached" if shape.attached else "supervised",
     )
 
 
+def _spare(nodes: Sequence[Node]) -> int:
+    """How many nodes may go that have no part in the store: all but one that works."""
+    return max(0, sum(one.health in ("healthy", "degraded") for one in nodes) - 1)
+
+
 def _quorum(shape: Shape) -> Quorum:
+    if shape.attached:
+        return Quorum(have=0, need=0)
     if not shape.clustered:
         return Quorum(have=1, need=1)
     return Quorum(have=shape.have, need=shape.need)

@@ -95,6 +95,8 @@ def assess_cluster(
         controller: Who has the lease; without one a cluster is degraded.
     """
     found: list[tuple[Health, str]] = []
+    if shape is not None and shape.attached and shape.have < shape.need:
+        found.append(("unhealthy", "the attached NATS is not reached: nothing is stored"))
     if quorum.have < quorum.need:
         missing = f"{quorum.have} of {quorum.need} needed nodes can vote"
         found.append(("unhealthy", f"no quorum: {missing}; writes are refused"))

@@ -28,7 +28,13 @@ class Membership:
     """All other nodes of a cluster, seen from one."""
 
     def __init__(
-        self, *, name: str, node_id: str, incarnation: str, policy: ClusterPolicy
+        self,
+        *,
+        name: str,
+        node_id: str,
+        incarnation: str,
+        policy: ClusterPolicy,
+        has_referee: bool = False,
     ) -> None:
         """Know nobody yet.
 
@@ -37,7 +43,10 @@ class Membership:
             node_id: Its lasting id.
             incarnation: Of this run of it.
             policy: When silence is suspicious, and when deadly.
+            has_referee: Who may write is decided by an attached store that no member is
+                a part of; then silence is judged by each node for itself.
         """
+        self._has_referee = has_referee
         self._name = name
         self._id = node_id
         self._incarnation = incarnation
@@ -63,6 +72,8 @@ class Membership:
     @property
     def majority(self) -> int:
         """How many members must agree, this node included."""
+        if self._has_referee:
+            return 1
         return (1 + sum(each.recorded for each in self._members.values())) // 2 + 1
 
     @property

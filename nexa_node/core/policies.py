@@ -30,8 +30,10 @@ class NodePolicy(Policy, frozen=True, kw_only=True):
 
 
 class StorePolicy(Policy, frozen=True, kw_only=True):
-    """`[store]`: the supervised nats-server."""
+    """`[store]`: the supervised nats-server; or a NATS of your own, docs/attach.md."""
 
+    mode: Literal["supervised", "attached"] = "supervised"
+    """attached: no nats-server is started; `urls` has a NATS that you run."""
     nats_server: str = ""
     """An official binary to use instead of the bundled one."""
     sha256: str = ""
@@ -42,6 +44,36 @@ class StorePolicy(Policy, frozen=True, kw_only=True):
     """After that a call answers `unavailable`."""
     restart_backoff_ms: int = 200
     """Before the first restart of a crashed server; doubles up to 10 s."""
+    urls: tuple[str, ...] = ()
+    """attached: nats://HOST:PORT or tls://HOST:PORT of several servers of one NATS; the
+    next one is taken when one is lost."""
+    creds_file: str = ""
+    """attached: a user's JWT and seed, mode 0600. At most one kind of credentials."""
+    nkey_file: str = ""
+    """attached: a user's nkey seed, mode 0600."""
+    username: str = ""
+    """attached: with `password_file`."""
+    password_file: str = ""
+    """attached: mode 0600; never the password itself. Needs TLS beyond this machine."""
+    token_file: str = ""
+    """attached: a token, mode 0600. Needs TLS beyond this machine."""
+    ca_file: str = ""
+    """attached: trust these certificates, and ask for TLS."""
+    cert_file: str = ""
+    """attached: this node's certificate, with `key_file`."""
+    key_file: str = ""
+    """attached: its key, mode 0600."""
+    domain: str = ""
+    """attached: the JetStream domain that has the streams, if not the servers' own."""
+    replicas: Literal[1, 3, 5] = 1
+    """attached: copies of each stream. Raised in streams that are there, never lowered."""
+    account_bytes: int = 1024**3
+    """attached: storage that the account must allow, or the node does not start."""
+    clock_ms: int = 1000
+    """attached: how far the servers' clock may be from this one's."""
+    sync_always: bool = False
+    """attached: your word that all servers have `sync_interval: always`, which a client
+    can't see. Until then the self-test warns."""
 
 
 class ClusterPolicy(Policy, frozen=True, kw_only=True):

@@ -79,6 +79,11 @@ class Shape(Protocol):
         """Members that must be."""
         ...
 
+    @property
+    def attached(self) -> bool:
+        """Whether it is somebody else's, so that members and routes are not known."""
+        ...
+
 
 def tolerates(shape: Shape) -> int:
     """How many nodes may die at once without a loss or a standstill.
@@ -96,6 +101,10 @@ def tolerates(shape: Shape) -> int:
 def store_reasons(shape: Shape) -> Iterator[tuple[Health, str]]:
     """Say what is wrong with a clustered store, each with its weight."""
     if not shape.clustered:
+        return
+    if shape.attached:
+        yield from _leaderless(shape)
+        yield from _copies(shape)
         return
     if shape.have >= shape.need and shape.leader is None:
         yield (
@@ -136,7 +145,8 @@ def _copies(shape: Shape) -> Iterator[tuple[Health, str]]:
     behind: dict[str, list[tuple[str, int]]] = defaultdict(list)
     few: list[str] = []
     for stream in shape.streams:
-        if len(stream.replicas) < min(shape.replicas, len(shape.peers)):
+        members = shape.replicas if shape.attached else len(shape.peers)
+        if len(stream.replicas) < min(shape.replicas, members):
             few.append(stream.name)
         for copy in stream.replicas:
             if copy.offline:

@@ -10,9 +10,10 @@ from nexa_node.adapters.files.config import Loaded
 from nexa_node.adapters.nats.binary import trusted_binary
 from nexa_node.contract.checks import CheckGroup
 from nexa_node.contract.errors import NexaError
-from nexa_node.core.policies import CheckSpec
+from nexa_node.core.policies import CheckSpec, StorePolicy
 from nexa_node.ports import RoundTrip
 from nexa_node.services.health.self_test import Check, Outcome
+from nexa_node.wiring.attachment_checks import attachment_checks
 
 _LONG_S = 20.0
 """For checks that wait for a trial node to start first."""
@@ -54,6 +55,7 @@ def all_checks(
         *_machine(loaded, state=state, port=port),
         _configuration(loaded, broken),
         *_node(loaded, ask=ask, trial=trial),
+        *attachment_checks(loaded),
         *(_connectivity(spec, loaded.path) for spec in loaded.settings.checks),
         _cluster(),
     ]
@@ -126,8 +128,12 @@ def _configuration(loaded: Loaded, broken: NexaError | None) -> Check:
 
 
 def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
+    # A trial node has a store of its own also where the real one is attached.
+    attached = loaded.settings.store.mode == "attached"
+    policy = StorePolicy() if attached else loaded.settings.store
+
     async def describe() -> tuple[str, str, str]:
-        found = await trusted_binary(loaded.settings.store)
+        found = await trusted_binary(policy)
         return str(found.path), found.version, found.sha256
 
     async def starts() -> Outcome:
@@ -136,7 +142,8 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
         return Outcome("pass", detail=f"{kind}, {asked.url}")
 
     async def stores() -> Outcome:
-        return await node.store((await ask()).round_trip)
+        round_trip = (await ask()).round_trip
+        return await node.store(round_trip, attached=attached and not trial)
 
     async def answers() -> Outcome:
         asked = await ask()
@@ -164,6 +171,7 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
             required=True,
         )
         for name, title, look in rows
+        if trial or not attached or name != "binary"
     ]
 
 

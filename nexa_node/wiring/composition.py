@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nexa_node.adapters.files.startup_log import StartupLog
 from nexa_node.adapters.host.probe import PsutilProbe
-from nexa_node.adapters.nats.store import NatsStore, open_store
+from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract import places
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import Unauthorized, Unavailable
@@ -38,10 +38,10 @@ from nexa_node.wiring.checks import Asked, all_checks
 from nexa_node.wiring.core import Core
 from nexa_node.wiring.duties import Duties
 from nexa_node.wiring.fellowship import Fellowship
-from nexa_node.wiring.joining import member_now
 from nexa_node.wiring.metering import Metering, of_alerting
 from nexa_node.wiring.notifying import Notifications
 from nexa_node.wiring.place import Place
+from nexa_node.wiring.storing import opened
 
 READ_S = 60.0
 """How long the store may take to tell all it has."""
@@ -75,14 +75,7 @@ async def compose(place: Place) -> AsyncGenerator[Composition]:
         StoreFailed: The store can't be opened; says why and what mends it.
     """
     notes = _Notes(place.identity.name)
-    async with open_store(
-        place.loaded.settings.store,
-        place.folder.path,
-        retention=place.loaded.settings.retention,
-        on_change=notes.store_changed,
-        member=member_now(place),
-        node=place.identity.name,
-    ) as store:
+    async with opened(place, notes.store_changed) as store:
         fellowship = Fellowship(place, store)
         core = Core(place, store, fellowship)
         notes.tell(core.journal)
@@ -354,7 +347,8 @@ class _Front:
                 remedy="nexa logs; then nexa node start",
             ) from None
         folder, name = self._place.folder, self._place.identity.name
-        joined = self._store.member is not None and folder.admin_token() is None
+        shared = self._store.member is not None or self._store.is_shared
+        joined = shared and folder.admin_token() is None
         if not await core.access.ensure(
             "admin",
             name=f"first of {name}" if joined else "first",

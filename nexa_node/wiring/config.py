@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nexa_node.adapters.files.config import Loaded, load_settings
+from nexa_node.adapters.files.config_store import SECRETS
 from nexa_node.adapters.files.config_text import example, listing
 from nexa_node.adapters.files.places import base_folders
 from nexa_node.adapters.files.private import make_private_folder, write_private
@@ -103,6 +104,9 @@ def _secrets(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
         for name in ("url_file", "token_file", "password_file"):
             if path := str(getattr(receiver, name)):
                 yield f"receiver.{number}.{name}", path, f"[[receiver]] {receiver.name}"
+    for name in SECRETS:
+        if path := str(getattr(settings.store, name)):
+            yield f"store.{name}", path, "[store]"
     for name in ("password_file", "heartbeat_url_file"):
         if path := str(getattr(settings.alerting, name)):
             yield f"alerting.{name}", path, "[alerting]"

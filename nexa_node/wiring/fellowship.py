@@ -134,10 +134,10 @@ class Fellowship:
 
     def can_resume(self) -> bool:
         """Whether the stream of sessions has a leader that lives, as seen last."""
-        living = self.members.living()
+        living, shape = self.members.living(), self._store.cluster.shape()
         return all(
-            stream.leader in living
-            for stream in self._store.cluster.shape().streams
+            stream.leader in living or (shape.attached and stream.leader is not None)
+            for stream in shape.streams
             if stream.name == SESSIONS_STREAM
         )
 

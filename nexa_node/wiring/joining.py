@@ -94,7 +94,7 @@ async def join_cluster(place: Place, token: str) -> ClusterFile:
             route=route,
             url=place.url,
             version=VERSION,
-            has_data=_has_data(folder),
+            has_data=has_data(folder),
         ),
         wallet=credentials_of(place, "nexa"),
         exchange=exchange,
@@ -344,7 +344,7 @@ def _route_for(place: Place) -> str:
     return own_route(place.loaded.settings.cluster, host_of(place))
 
 
-def _has_data(folder: Path) -> bool:
+def has_data(folder: Path) -> bool:
     """Whether a store was ever used here."""
     return any((folder / "jetstream" / "jetstream").glob("*/streams/*"))
 

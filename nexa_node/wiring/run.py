@@ -35,6 +35,7 @@ from nexa_node.wiring.composition import Composition
 from nexa_node.wiring.joining import join_cluster
 from nexa_node.wiring.place import Place
 from nexa_node.wiring.running import running
+from nexa_node.wiring.storing import refuse_if_attached
 
 TOKEN_MAX = 8192
 
@@ -127,6 +128,7 @@ async def _run(options: argparse.Namespace) -> int | None:
             with contextlib.closing(sock):
                 place = _place(loaded, folder, sock, name=name, state=state)
                 if options.join_file is not None:
+                    refuse_if_attached(place)
                     await join_cluster(place, _token(options.join_file))
                 port = int(sock.getsockname()[1])
                 return port if await _serve(place, sock) else None

@@ -16,6 +16,7 @@ from nexa_node.adapters.files.config import Loaded
 from nexa_node.adapters.files.node_folder import Identity, NodeFolder
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.contract.errors import NexaError
+from nexa_node.core.policies import StorePolicy
 from nexa_node.wiring.checks import Asked
 from nexa_node.wiring.place import Place
 from nexa_node.wiring.running import running
@@ -45,7 +46,12 @@ async def trial_node(loaded: Loaded) -> AsyncGenerator[Asked]:
         node = msgspec.structs.replace(
             loaded.settings.node, host="127.0.0.1", port=0, name="trial"
         )
-        settings = msgspec.structs.replace(loaded.settings, node=node, checks=())
+        # A trial node must not be one of the nodes of a NATS that others use.
+        own = loaded.settings.store
+        store = StorePolicy() if own.mode == "attached" else own
+        settings = msgspec.structs.replace(
+            loaded.settings, node=node, checks=(), store=store
+        )
         sock = bind("127.0.0.1", 0)
         with NodeFolder(Path(home) / "trial") as folder, sock:
             place = Place(

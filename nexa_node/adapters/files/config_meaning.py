@@ -6,6 +6,7 @@ import msgspec
 
 from nexa_node.adapters.files.config_alerting import check_alerting
 from nexa_node.adapters.files.config_cluster import check_cluster
+from nexa_node.adapters.files.config_store import check_store
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import is_slug
 from nexa_node.core.policies import CheckSpec, QueuePolicy
@@ -40,10 +41,7 @@ def check_meaning(settings: Settings, origins: dict[str, str]) -> None:
         _refuse("node.port", f"{node.port} is no port (0 to {_PORT_MAX})", origins)
     if not is_slug(node.cluster):
         _refuse("node.cluster", f"'{node.cluster}' is no slug", origins)
-    if settings.store.nats_server and not settings.store.sha256:
-        _refuse(
-            "store.nats_server", "a binary of your own needs its sha256 too", origins
-        )
+    check_store(settings, origins, lambda key, why: _refuse(key, why, origins))
     _check_ranges(settings, origins)
     check_cluster(
         settings.cluster, origins, lambda key, why: _refuse(key, why, origins)

@@ -434,7 +434,7 @@ class Connection:
             raise PayloadTooLarge(f"{subject}: {error.description}")
 
     async def _connect(self) -> None:
-        session = await Session.open(self._upstream.url, self._upstream.seed)
+        session = await self._dial()
         try:
             check_version(session.version, self._upstream.url)
             # A server whose cluster has no leader yet may never answer.
@@ -448,6 +448,9 @@ class Connection:
             return
         self._session, self._broken, self._why = session, None, ""
         self._ready.set()
+
+    async def _dial(self) -> Session:
+        return await Session.open(self._upstream.url, self._upstream.seed)
 
     def _drop(self) -> None:
         self._ready.clear()

@@ -40,6 +40,10 @@ class Info(msgspec.Struct, frozen=True):
     version: str = "0.0.0"
     max_payload: int = 1024**2
     nonce: str = ""
+    server_name: str = ""
+    jetstream: bool = False
+    tls_required: bool = False
+    tls_available: bool = False
 
 
 class _Connect(msgspec.Struct, frozen=True, kw_only=True):

@@ -118,7 +118,7 @@ class Among:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class Parts:
     """What a store is made of."""
 
     server: Server
@@ -135,7 +135,10 @@ class _Parts:
 class NatsStore:
     """`ports.Store`; made by `open_store`."""
 
-    def __init__(self, parts: _Parts, retention: RetentionPolicy) -> None:
+    is_shared = False
+    """Whether it is no node's own, so that each one that reaches it is a member."""
+
+    def __init__(self, parts: Parts, retention: RetentionPolicy) -> None:
         """Put the parts together."""
         connection = parts.connection
         self.cluster = parts.cluster
@@ -309,7 +312,7 @@ async def open_store(
     finally:
         await small_things.settle(SETTLE_S if connection.is_up else 0)
         await loops.settle(0)
-        await _note_once(connection, parts.streams)
+        await note_once(connection, parts.streams)
         await connection.close()
         await parts.system.close()
         await server.stop()
@@ -317,7 +320,7 @@ async def open_store(
 
 def _assembled(
     policy: StorePolicy, retention: RetentionPolicy, server: Server, node: str
-) -> _Parts:
+) -> Parts:
     """Make all parts, and have them know each other; nothing runs yet."""
     member, folder = server.member, server.layout.folder
     plan = topology.plan(retention, 1 if member is None else member.replicas)
@@ -356,7 +359,7 @@ def _assembled(
     )
     for speaks in (signals, partials, among.beats, among.calls, among.ticks):
         speaks.use(connection)
-    return _Parts(
+    return Parts(
         server=server,
         connection=connection,
         signals=signals,
@@ -378,10 +381,11 @@ async def _tidy(connection: Connection, server: Server) -> None:
 async def _note(connection: Connection, streams: Topology) -> None:
     while True:
         await asyncio.sleep(NOTE_S)
-        await _note_once(connection, streams)
+        await note_once(connection, streams)
 
 
-async def _note_once(connection: Connection, streams: Topology) -> None:
+async def note_once(connection: Connection, streams: Topology) -> None:
+    """Note how far the streams have come, if that can be seen now."""
     if not connection.is_up:
         return
     try:

@@ -56,6 +56,9 @@ class Changes:
                 remedy="give 1 minute to 7 days",
                 details={"field": "expires_s"},
             )
+        self._supervised(
+            "needs no join token: nodes that are attached to one NATS with the same [node] cluster are one cluster"
+        )
         return await self.issue(expires_s, by)
 
     async def leave(self, *, by: str, dry_run: bool) -> ClusterChange:
@@ -97,6 +100,9 @@ class Changes:
 
     async def rotate(self, *, by: str, dry_run: bool) -> ClusterChange:
         """Give all members new authorities and a new password for the routes."""
+        self._supervised(
+            "has no routes or authorities of nexa's: its operators change its keys"
+        )
         cluster = self.cluster()
         if cluster.quorum.have < cluster.quorum.need:
             raise Unavailable("too few nodes are heard", remedy="nexa cluster status")
@@ -152,6 +158,13 @@ class Changes:
     async def maintain(self, name: str, *, on: bool, by: str) -> None:
         """Have a node take nothing new, or take it again."""
         await self.ask_maintain(name, on, by)
+
+    def _supervised(self, why_not: str) -> None:
+        if self.cluster().store == "attached":
+            raise Conflict(
+                f"the store of {self.node} is attached and {why_not}",
+                remedy="docs/attach.md tells how nodes are added and keys changed",
+            )
 
     async def _copy(self, copies: int) -> None:
         try:

@@ -88,6 +88,7 @@ class Members:
             node_id=mine.id,
             incarnation=mine.incarnation,
             policy=policy,
+            has_referee=shape().attached,
         )
         self._own = OwnEntry(
             entries=entries,
@@ -209,9 +210,15 @@ class Members:
         while True:
             if not self.is_alone:
                 await self._send(self._myself.state())
-                self._machine.tick(self._clock.monotonic())
+                if self._may_judge():
+                    self._machine.tick(self._clock.monotonic())
                 self._tell()
             await self._clock.sleep(self._policy.beat_ms / 1000)
+
+    def _may_judge(self) -> bool:
+        """Whether silence says anything: not without the attached store itself."""
+        shape = self._shape()
+        return not shape.attached or shape.have >= shape.need
 
     async def _send(self, state: NodeState) -> None:
         mine, found = self._myself.entry(), self._myself.assess()
@@ -368,6 +375,8 @@ class Members:
 
     def _role(self, name: str) -> Role:
         shape = self._shape()
+        if shape.attached:
+            return "attached"
         if not shape.clustered:
             return "single"
         return "leader" if shape.leader == name else "follower"

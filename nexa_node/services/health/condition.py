@@ -132,6 +132,7 @@ class Condition:
             tasks=self.directory.counts(),
             agents=self.sessions.connected(),
             host=self.sampler.newest,
+            store=self.store_health().detail,
         )
 
     def cluster(self) -> Cluster:

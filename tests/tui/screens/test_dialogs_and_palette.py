@@ -73,7 +73,7 @@ async def test_the_words_of_the_command_line_lead_to_views(
 async def test_part_of_a_word_finds_the_command(tmp_path: Path) -> None:
     async with Stage(home=tmp_path).open() as hand:
         await hand.press("colon", *"metr")
-        assert hand.app.screen.query_one(Table).line_count() == 1
+        assert hand.app.screen.query_one(Table).line_count() == 2
         await hand.press("tab", "enter")
         await hand.until(lambda: hand.where == "view-metrics")
 

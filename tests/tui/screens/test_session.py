@@ -14,7 +14,7 @@ from nexa_tui.actions import BY_ID, Keymap
 from nexa_tui.client.api import Connecting, FeedNews, Lost, Received, Refused
 from nexa_tui.client.clock import FixedClock
 from nexa_tui.client.discovery import Target
-from nexa_tui.client.replay import Replay
+from nexa_tui.client.replay import Recorded, Replay
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.settings import ConsoleOptions
 from nexa_tui.state.store import Denied, Gone, Live, NoNode, Opening
@@ -171,7 +171,8 @@ async def test_one_check_is_run_again_among_the_others() -> None:
 
 
 async def test_with_a_node_it_checks_itself() -> None:
-    one = session(checks=[check(), check("node.kv", status="fail")])
+    told = Recorded(checks=(check(), check("node.kv", status="fail")))
+    one = session(recorded=told)
     one.attach(TARGET)
     await one.check()
 

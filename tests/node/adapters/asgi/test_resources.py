@@ -551,22 +551,8 @@ async def test_an_operation_asks_the_node_for_the_permission_it_names(
     operation: Operation,
 ) -> None:
     node = FakeNode(latest=examples.SELFTEST)
-    path = operation.path.replace("nodes/{id}", "nodes/alpha").replace("{id}", "wc-1")
-    path = path.replace("{sha256}", "0f" * 32).replace("{fingerprint}", "0f" * 8)
-    path = path.replace("{name}", "somebody")
-    queries = {
-        "posted": {"topic": "a.b"},
-        "explain_access": {"who": "viewer", "action": "tasks:read"},
-    }
-    query = queries.get(operation.action, {})
     async with opened(node) as port:
-        answer = await port.http.request(
-            operation.method,
-            path,
-            params=query,
-            content=msgspec.json.encode(operation.body_example),
-            headers={"Content-Type": "application/json"},
-        )
+        answer = await sample_call(port, operation)
 
     assert answer.status_code == operation.status
     assert operation.action in [name for name, _ in node.asked]
