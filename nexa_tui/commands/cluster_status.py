@@ -60,14 +60,17 @@ def _print(view: Topology, options: argparse.Namespace, call: Call) -> None:
         _print_opinions(view, call)
     if options.loss:
         _print_loss(view, options.loss, call)
-    if len(view.parts) == 1:
+    if len(view.parts) == 1 and not view.attached:
         call.note("add a node: " + ", then there: ".join(_lesson()))
 
 
 def _print_votes(view: Topology, call: Call) -> None:
     quorum = view.cluster.quorum
     margin = f"margin {view.margin}" if view.margin >= 0 else "NO QUORUM"
-    call.line(f"  quorum {quorum.have} of {quorum.need} needed, {margin}")
+    if view.attached:
+        call.line("  store attached; its votes, leader and routes are unknown here")
+    else:
+        call.line(f"  quorum {quorum.have} of {quorum.need} needed, {margin}")
     lose = view.cluster.tolerates
     words = "no node may be lost" if lose == 0 else f"{lose} may be lost at once"
     keeper = clean(view.cluster.controller or "nobody")

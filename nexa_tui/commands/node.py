@@ -315,6 +315,7 @@ def _print_status(status: NodeStatus, call: Call) -> None:
         ("pid", str(status.pid or "-")),
         ("version", status.version),
         ("cluster", status.cluster or "-"),
+        ("store", status.store or "-"),
         ("health", status.health + "".join(f"; {reason}" for reason in status.reasons)),
         ("up", age(status.started, datetime.now(UTC))),
     ]

@@ -79,7 +79,10 @@ def _say_topology(cluster: Cluster, call: Call) -> None:
         f"{cluster.quorum.have} of {view.members} vote, {cluster.quorum.need} needed"
     )
     keeper = clean(cluster.controller or "nobody")
-    call.line(f"  {votes}, margin {view.margin}; controller {keeper}")
+    if view.attached:
+        call.line(f"  store attached, its votes are unknown; controller {keeper}")
+    else:
+        call.line(f"  {votes}, margin {view.margin}; controller {keeper}")
     for one in findings(view):
         call.line(f"  {one.text}")
 

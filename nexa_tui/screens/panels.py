@@ -221,6 +221,8 @@ def _members(state: ClusterState) -> str:
     quorum = state.cluster.quorum
     if nodes == 1:
         return "1 node"
+    if state.cluster.store == "attached":
+        return f"{nodes} nodes, attached"
     return f"{nodes} nodes, quorum {quorum.have}/{quorum.need}"
 
 

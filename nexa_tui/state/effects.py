@@ -132,6 +132,9 @@ def _quorum(state: ClusterState, node: Node, lines: list[str]) -> bool:
     if cluster is None or len(cluster.nodes) <= 1:
         lines.append("It is the only node: nothing takes tasks until nexa node start.")
         return False
+    if cluster.store == "attached":
+        lines.append("The data is in the attached NATS: the other nodes go on.")
+        return False
     left = cluster.quorum.have - (1 if node.state == "running" else 0)
     need = cluster.quorum.need
     if left < need:

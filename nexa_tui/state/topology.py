@@ -119,6 +119,11 @@ class Topology(msgspec.Struct, frozen=True):
     """The round trip that is usual here."""
 
     @property
+    def attached(self) -> bool:
+        """Whether the store is a NATS of somebody else's: nobody here votes in it."""
+        return self.cluster.store == "attached"
+
+    @property
     def margin(self) -> int:
         """How many voters more than needed there are; negative without a quorum."""
         return self.cluster.quorum.have - self.cluster.quorum.need

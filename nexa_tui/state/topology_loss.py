@@ -36,6 +36,8 @@ class Loss(msgspec.Struct, frozen=True):
     """No other node is up."""
     broken: bool = False
     """There is no quorum already."""
+    attached: bool = False
+    """The store is somebody else's: `have` counts nodes that are left, one is needed."""
     agents: int = 0
     """Connected to it."""
     inflight: int = 0
@@ -96,6 +98,7 @@ def loss(view: Topology, agents: Iterable[Agent], name: str) -> Loss | None:
         alone=len(view.parts) == 1,
         last=not living,
         broken=quorum.have < quorum.need,
+        attached=view.attached,
         agents=len(mine) or part.node.agents,
         inflight=sum(one.inflight for one in mine),
         elects=tuple(
@@ -105,8 +108,12 @@ def loss(view: Topology, agents: Iterable[Agent], name: str) -> Loss | None:
         only=tuple(only),
         meta=part.node.role == "leader",
         controller=part.controller,
-        have=quorum.have if part.down else quorum.have - 1,
-        need=quorum.need,
+        have=len(living)
+        if view.attached
+        else quorum.have
+        if part.down
+        else quorum.have - 1,
+        need=1 if view.attached else quorum.need,
         members=view.members,
     )
 
@@ -122,6 +129,8 @@ def loss_sentences(told: Loss) -> list[Sentence]:
 
 def quorum_sentence(told: Loss) -> Sentence:
     """What is left of the quorum, and what that means for writes."""
+    if told.attached:
+        return _attached(told)
     left = f"{told.have} of {told.members} left, {told.need} needed"
     if told.broken:
         return Sentence(f"no quorum already; {left}", "crit")
@@ -131,6 +140,14 @@ def quorum_sentence(told: Loss) -> Sentence:
         return Sentence(f"margin 0: {left}; then no other may stop", "warn")
     more = f"{told.margin} more may stop"
     return Sentence(f"margin {told.margin}: {left}; {more}", "ok")
+
+
+def _attached(told: Loss) -> Sentence:
+    if told.have < told.need:
+        return Sentence("no node is left: nothing goes on until one is back", "crit")
+    goes = "goes" if told.have == 1 else "go"
+    left = f"{count(told.have, 'node')} {goes} on; the data is in the attached NATS"
+    return Sentence(left, "warn" if told.have == told.need else "ok")
 
 
 def growing(members: int) -> list[Sentence]:
@@ -203,6 +220,8 @@ def _down(told: Loss) -> list[Sentence]:
 
 
 def _standing(told: Loss) -> Sentence:
+    if told.attached:
+        return _attached(told)
     left = f"{told.have} of {told.members} vote, {told.need} needed"
     if told.broken:
         return Sentence(f"no quorum without it: {left}", "crit")

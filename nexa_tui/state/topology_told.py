@@ -127,6 +127,9 @@ def said_of(one: Opinion, *, why: bool = True) -> str:
 
 
 def _votes(view: Topology, *, ascii_only: bool) -> Iterator[Piece]:
+    if view.attached:
+        yield ("votes unknown: the store is attached", "muted")
+        return
     quorum = view.cluster.quorum
     total = view.members
     if 1 < total <= _VOTES_MAX:
@@ -139,6 +142,8 @@ def _votes(view: Topology, *, ascii_only: bool) -> Iterator[Piece]:
 
 
 def _margin(view: Topology) -> Iterator[Piece]:
+    if view.attached:
+        return
     if len(view.parts) == 1 and view.cluster.quorum.have:
         yield ("   no tolerance", "warn")
         return
