@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nkeys
 
@@ -70,8 +71,9 @@ class Theirs:
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise AssertionError(self.said())
-            with contextlib.suppress(OSError), socket.create_connection(
-                ("127.0.0.1", self.port), 1
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
             ):
                 return self
             time.sleep(0.01)
@@ -107,8 +109,7 @@ def three(folder: Path, binary: str) -> Iterator[list[Theirs]]:
         Theirs(
             folder,
             binary,
-            BODY
-            + f'cluster {{{{ name: theirs, listen: "127.0.0.1:{port}",'
+            BODY + f'cluster {{{{ name: theirs, listen: "127.0.0.1:{port}",'
             f" routes: [{routes}] }}}}\n",
             name=f"s{number}",
         )
@@ -125,8 +126,9 @@ def three(folder: Path, binary: str) -> Iterator[list[Theirs]]:
 
 def new_user() -> tuple[str, str]:
     """A user's nkey: seed and public half."""
-    seed = bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
-    public = bytes(nkeys.from_seed(bytearray(seed)).public_key)
+    made: Any = nkeys
+    seed = bytes(made.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
+    public = bytes(made.from_seed(bytearray(seed)).public_key)
     return seed.decode(), public.decode()
 
 
@@ -138,7 +140,9 @@ def secret(path: Path, text: str) -> str:
 
 
 def version_of(binary: str) -> tuple[int, ...]:
-    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [binary, "--version"], capture_output=True, text=True, check=True
+    )
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", told.stdout)
     assert found is not None
     return tuple(int(part) for part in found.groups())

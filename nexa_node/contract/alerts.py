@@ -69,9 +69,12 @@ def urgency(alert: Alert) -> tuple[int, int, int, datetime]:
     """The order of triage, the lowest first: open, worst, escalated, oldest.
 
     What nobody has taken comes before what somebody minds; what is silenced or explained
-    by another alert comes after all that is on.
+    by another alert comes after all that is on, and so does what asks for nothing: a
+    watchdog, which always fires.
     """
-    if alert.silenced_by or alert.inhibited_by:
+    if alert.severity == "none":
+        rank = 6
+    elif alert.silenced_by or alert.inhibited_by:
         rank = 5
     elif alert.state == "firing":
         rank = 0 if alert.ack is None else 2

@@ -116,7 +116,7 @@ class LossPanel(Panel):
             return 0
         shown = clean(told.node, 30)
         lines = _folded(loss_sentences(told), width)
-        lesson = growing(view.members)
+        lesson = [] if view.attached else growing(view.members)
         if lesson:
             lines += [(), *_folded(lesson, width)]
         self._said.styles.height = max(1, len(lines))

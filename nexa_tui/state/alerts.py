@@ -16,7 +16,7 @@ _HIDDEN = frozenset(("alertname", "severity", "job"))
 
 def is_problem(alert: Alert) -> bool:
     """Say whether it waits for somebody."""
-    if alert.silenced_by or alert.inhibited_by:
+    if alert.silenced_by or alert.inhibited_by or alert.severity == "none":
         return False
     return alert.unseen or (alert.state == "firing" and alert.ack is None)
 
@@ -44,6 +44,8 @@ def handling(alert: Alert, look: Look) -> tuple[str, StyleKey]:
         return "silenced", "muted"
     if alert.inhibited_by:
         return "explained", "muted"
+    if alert.severity == "none":
+        return "-", "muted"
     if alert.ack is not None:
         left = since(look.now, alert.ack.until)
         until = "" if left is None else f" {age(left).strip()}"
@@ -68,6 +70,9 @@ def _state(alert: Alert, look: Look) -> Cell:
     style = shown.style
     if alert.state == "firing":
         style = mark("alert", alert.severity).style
+    if alert.severity == "none":
+        shown = mark("condition", "resolved", ascii_only=look.ascii_only)
+        return Cell(f"{shown.glyph} {alert.state}", "muted")
     return Cell(shown.text, style)
 
 

@@ -51,7 +51,7 @@ def findings(view: Topology) -> list[Finding]:
     if not found and view.cluster.verdict != "healthy":
         found = [Finding(clean(one, 300), "text") for one in view.cluster.reasons]
     found += growth_told(view.cluster.growth)
-    more = one_more(view.members)
+    more = None if view.attached else one_more(view.members)
     if more and view.margin >= 0:
         found.append(Finding(more, "muted"))
     return sorted(found, key=lambda one: _SEVERITY.index(one.style))
