@@ -4,7 +4,7 @@ SEED ?=
 REPORT ?= chaos.json
 CHAOS = $(PYTHON) -m tests.system.chaos --report $(REPORT) $(if $(SEED),--seed $(SEED))
 
-.PHONY: soak storm chaos failover
+.PHONY: soak storm chaos failover tls supply fuzz api
 
 chaos:  ## three minutes: what CI runs; SEED=N makes a run again
 	$(CHAOS) --nodes 3 --seconds 130 --crowd 60 --faults ci
@@ -15,5 +15,27 @@ storm:  ## five nodes killed every 0.1 to 1 s and brought back, for 30 s
 soak:  ## an hour of everything, with a thousand clients that balance themselves
 	$(CHAOS) --nodes 3 --seconds 3600 --crowd 1000 --faults all
 
+tls:  ## sslyze looks at the port; in an environment of its own
+	python3 -m venv .venv-sslyze
+	.venv-sslyze/bin/pip install -q --require-hashes -r constraints-sslyze.txt
+	NEXA_TEST_SSLYZE=.venv-sslyze/bin/python $(PYTHON) -m pytest tests/node/adapters/asgi/test_sslyze.py -q -n0
+
 failover:  ## how long anybody waits when a node goes
 	$(PYTHON) bench/failover.py
+
+SUPPLY = .venv-supply/bin
+
+$(SUPPLY)/bandit: constraints-supply.txt
+	python3 -m venv .venv-supply
+	$(SUPPLY)/pip install -q --require-hashes -r constraints-supply.txt
+	touch $@
+
+supply: $(SUPPLY)/bandit  ## bandit, zizmor, known faults of what we depend on, a bill of materials
+	$(SUPPLY)/python .ci/supply.py --bin $(SUPPLY) --environment $(PYTHON) --write nexa.cdx.json
+
+api:  ## schemathesis for long: 500 calls of each operation, with and without a token
+	NEXA_TEST_EXAMPLES=500 $(PYTHON) -m pytest tests/security/test_rest_by_its_description.py -q -n auto --timeout 1800
+
+fuzz:  ## ten minutes at the frame parser, then 20,000 inputs for each other parser
+	$(PYTHON) -m tests.fuzz.frames --seconds 600
+	NEXA_TEST_EXAMPLES=20000 $(PYTHON) -m pytest tests/security/test_parsers_survive.py -q -n auto --timeout 3600

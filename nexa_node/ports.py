@@ -6,7 +6,14 @@ contract test per port runs over both. Every coroutine here may raise
 that is not named.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -32,6 +39,7 @@ from nexa_node.contract.audit import (
 from nexa_node.contract.cluster import Beat, Growth, NodeEntry
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.logs import LogLine
 from nexa_node.contract.messages import Message
 from nexa_node.contract.nodes import HostSample, Route, StreamPlace
 from nexa_node.contract.notifications import Delivery as Notified
@@ -365,6 +373,10 @@ class Inboxes(Protocol):
         """Count what an inbox holds."""
         ...
 
+    async def counts(self, namespace: Namespace, *, topics: bool) -> dict[str, int]:
+        """Count what each topic, or else each inbox, of a namespace keeps, by name."""
+        ...
+
     async def ack(
         self,
         namespace: Namespace,
@@ -535,6 +547,13 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     former_sha256: str = ""
     """Of the secret before; good until `former_until`."""
     former_until: datetime | None = None
+    public_key: str = ""
+    """Ed25519, base64: its holder proves it by a signature, and `sha256` is empty."""
+    of: str = ""
+    """Short-lived: the id of the token whose holder logged in."""
+    certificates: tuple[str, ...] = ()
+    """SHA-256 of certificates, hexadecimal, the newest first: its holder proves it by
+    showing one of them, and `sha256` is empty."""
 
 
 class TokenRecords(Protocol):
@@ -714,6 +733,26 @@ class Beats(Protocol):
 
 
 Handler = Callable[[bytes], Awaitable[bytes]]
+
+
+class LogRing(Protocol):
+    """The newest lines that this process logged, the oldest of them gone."""
+
+    def newest(self) -> int:
+        """The position of the newest line; 0 if there is none."""
+        ...
+
+    def since(self, after: int) -> Iterator[LogLine]:
+        """The lines past a position, the oldest first."""
+        ...
+
+    def backwards(self) -> Iterator[LogLine]:
+        """All lines, the newest first."""
+        ...
+
+    def on_line(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake`, from any thread, at each line; answers what ends that."""
+        ...
 
 
 class NodeCalls(Protocol):
@@ -1064,6 +1103,32 @@ class HostProbe(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CpuProfile:
+    """Where CPU time went."""
+
+    seconds: float
+    """On the clock."""
+    cpu_s: float
+    """Of the whole process, in that time."""
+    samples: int
+    stacks: tuple[tuple[tuple[str, ...], int], ...]
+    """Calls, the outermost first, and how often they were found; the most frequent first."""
+
+
+class Profiler(Protocol):
+    """Looks where this node spends its time."""
+
+    async def cpu(self, seconds: float) -> CpuProfile:
+        """Sample for so long, and go on working meanwhile.
+
+        Raises:
+            Conflict: Somebody else samples now.
+            Unavailable: It can't be done here.
+        """
+        ...
+
+
 # -- alerts --------------------------------------------------------------------
 
 
@@ -1249,4 +1314,24 @@ class Checkpoints(Protocol):
 
     async def all(self) -> list[Checkpoint]:
         """Every one there is."""
+        ...
+
+    def watch(self) -> AsyncIterator[Checkpoint]:
+        """Every one there is, then each that comes, for ever. Survives reconnects."""
+        ...
+
+
+class WitnessFile(Protocol):
+    """Copies of other nodes' checkpoints on this node's own disk: only added to."""
+
+    async def keep(self, point: Checkpoint) -> None:
+        """Add one.
+
+        Raises:
+            Unavailable: It can't be written.
+        """
+        ...
+
+    async def all(self) -> list[Checkpoint]:
+        """Every one there is, in the order they came."""
         ...

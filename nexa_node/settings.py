@@ -12,6 +12,8 @@ from nexa_node.core.policies import (
     LeasePolicy,
     LogPolicy,
     NodePolicy,
+    OidcPolicy,
+    OidcRolePolicy,
     Policy,
     QueuePolicy,
     ReceiverPolicy,
@@ -21,6 +23,7 @@ from nexa_node.core.policies import (
     SelfTestPolicy,
     SessionPolicy,
     StorePolicy,
+    TlsPolicy,
     WatchdogPolicy,
 )
 
@@ -30,6 +33,8 @@ class Settings(Policy, frozen=True, kw_only=True):
 
     node: NodePolicy = NodePolicy()
     http: HttpPolicy = HttpPolicy()
+    tls: TlsPolicy = TlsPolicy()
+    oidc: OidcPolicy = OidcPolicy()
     store: StorePolicy = StorePolicy()
     cluster: ClusterPolicy = ClusterPolicy()
     sessions: SessionPolicy = SessionPolicy()
@@ -41,6 +46,9 @@ class Settings(Policy, frozen=True, kw_only=True):
     log: LogPolicy = LogPolicy()
     alerting: AlertingPolicy = AlertingPolicy()
     queues: tuple[QueuePolicy, ...] = msgspec.field(default=(), name="queue")
+    oidc_roles: tuple[OidcRolePolicy, ...] = msgspec.field(
+        default=(), name="oidc_role"
+    )
     checks: tuple[CheckSpec, ...] = msgspec.field(default=(), name="check")
     receivers: tuple[ReceiverPolicy, ...] = msgspec.field(default=(), name="receiver")
     routes: tuple[RoutePolicy, ...] = msgspec.field(default=(), name="route")

@@ -5,7 +5,7 @@ holds in the other. A shifted letter destroys something, asks first, and is refu
 those who may only look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 Place = Literal[
     "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "alerts",
     "alert-history",
-    "silences", "rules", "metrics", "events", "audit",    "detail", "no-node",
+    "silences", "rules", "metrics", "events", "audit", "tokens", "roles", "clusters",    "detail", "no-node",
+    "messages", "topics", "inboxes", "dead-letters", "logs",
 ]  # fmt: skip
 Right = Literal["watch", "operate", "administer"]
 _RIGHTS: Mapping[str, frozenset[Right]] = {
@@ -83,10 +84,18 @@ ACTIONS: tuple[Action, ...] = (
     _view(2, "nodes", "nodes", "The cluster's nodes."),
     _view(3, "agents", "agents list", "Agents: state, slots, what they can do."),
     _view(4, "tasks", "task list", "Tasks: newest first; what they wait for."),
-    _view(5, "messages", "tail", "Messages."),
+    _view(5, "messages", "messages", "Messages of topics, as they come; dead letters."),
     _view(6, "alerts", "alerts list", "Alerts."),
     _view(7, "metrics", "metrics", "Metrics."),
-    _view(8, "events", "events", "What happened, newest first."),
+    _view(8, "logs", "logs", "What all nodes log, as it comes; events."),
+    Action("view-events", (), "Events", "What happened, newest first.", words="events"),
+    Action("view-dead-letters", (), "Dead letters", "Tasks that used up their attempts.",
+           words="dead-letters list"),
+    Action("view-clusters", ("0",), "Clusters",
+           "All clusters that are known here: which one needs somebody.",
+           words="context list"),
+    Action("cluster-use", (), "turn to", "Turn to another cluster.", ("clusters",),
+           words="context use", takes="NAME"),
     _view(9, "audit", "audit list", "Audit and access."),
     Action("back", ("minus",), "back", "The view before this one.", words="back"),
     Action("next-panel", ("tab",), "next panel", "Focus the next panel.",
@@ -95,41 +104,60 @@ ACTIONS: tuple[Action, ...] = (
            "Focus the panel before.", ("overview", "nodes", "metrics")),
     # Lists.
     Action("open", ("enter", "d"), "open", "Details of the row.",
-           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events"), rank=1),
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "logs", "events"), rank=1),
     Action("filter", ("slash",), "filter",
            "Filter while you type: words, state:busy, re:^wc, ! inverts.",
-           ("list", "nodes", "agents", "tasks", "alerts", "events"), words="filter",
+           ("list", "nodes", "agents", "tasks", "alerts", "logs", "events"), words="filter",
            takes="WORDS", rank=2),
     Action("sort", ("s",), "sort", "Sort by the next column.",
            ("list", "nodes", "agents", "tasks", "alerts", "events"), words="sort", rank=4),
     Action("reverse", ("S",), "reverse", "Turn the order round.",
            ("list", "nodes", "agents", "tasks", "alerts", "events")),
     Action("problems", ("exclamation_mark",), "problems", "Only what is wrong.",
-           ("list", "nodes", "agents", "tasks", "alerts", "events"), words="problems", rank=3),
-    Action("down", ("j", "down"), "down", "Down.", ("list", "overview", "detail")),
-    Action("up", ("k", "up"), "up", "Up.", ("list", "overview", "detail")),
+           ("list", "nodes", "agents", "tasks", "alerts", "logs", "events"), words="problems", rank=3),
+    Action("down", ("j", "down"), "down", "Down.", ("list", "logs", "overview", "detail")),
+    Action("up", ("k", "up"), "up", "Up.", ("list", "logs", "overview", "detail")),
     Action("top", ("g", "home"), "top", "To the first row.",
-           ("list", "overview", "detail")),
+           ("list", "logs", "overview", "detail")),
     Action("bottom", ("G", "end"), "bottom", "To the last row.",
-           ("list", "overview", "detail")),
+           ("list", "logs", "overview", "detail")),
     Action("half-down", ("ctrl+d", "pagedown"), "page down", "Half a page down.",
-           ("list", "overview", "detail")),
+           ("list", "logs", "overview", "detail")),
     Action("half-up", ("ctrl+u", "pageup"), "page up", "Half a page up.",
-           ("list", "overview", "detail")),
+           ("list", "logs", "overview", "detail")),
     Action("copy", ("y",), "copy", "Copy the row's address (OSC 52), and keep it in a file.",
-           ("list", "nodes", "agents", "tasks", "alerts", "events", "overview", "detail"),
+           ("list", "nodes", "agents", "tasks", "alerts", "logs", "events", "overview", "detail"),
            words="copy"),
     Action("maximise", ("z",), "maximise", "This panel alone; again for all of them.",
            ("overview", "nodes", "metrics"), rank=4),
     Action("pause", ("p",), "pause", "Hold the picture still; data is still collected.",
-           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail"),
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "logs", "events", "detail"),
            words="pause", rank=9),
+    Action("rewind", ("comma",), "back in time",
+           "Hold the picture of 10 s before; p goes on. With a span, of so long before.",
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail",
+            "metrics"), words="rewind", takes="SPAN"),
+    Action("forward", ("full_stop",), "forward", "Hold the picture of 10 s after.",
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail",
+            "metrics"), words="forward", takes="SPAN"),
+    Action("rewind-far", ("less_than_sign",), "back a minute",
+           "Hold the picture of a minute before.",
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail",
+            "metrics")),
+    Action("forward-far", ("greater_than_sign",), "forward a minute",
+           "Hold the picture of a minute after.",
+           ("overview", "list", "nodes", "agents", "tasks", "alerts", "events", "detail",
+            "metrics")),
     # What changes something.
     Action("task-cancel", ("X",), "cancel", "Cancel the task.", ("tasks", "detail"),
            words="task cancel", takes="TASK", right="operate", dangerous=True, rank=5),
     Action("agent-disconnect", ("D",), "disconnect", "Disconnect the agent.",
            ("agents", "detail"), words="agents disconnect", takes="AGENT",
            right="operate", dangerous=True, rank=5),
+    Action("agent-drain", ("M",), "drain",
+           "Drain the agent: no new tasks, what it has is finished; again: tasks again.",
+           ("agents", "detail"), words="agents drain", takes="AGENT",
+           right="operate", dangerous=True, rank=6),
     Action("node-drain", ("D",), "drain", "Drain the node: no new work, then it ends.",
            ("nodes", "detail"), words="node drain", takes="NODE", right="operate",
            dangerous=True, rank=5),
@@ -166,12 +194,48 @@ ACTIONS: tuple[Action, ...] = (
            ("silences",), words="silences expire", takes="SILENCE", right="operate",
            dangerous=True, rank=5),
     Action("tab-next", ("right_square_bracket",), "more lists",
-           "Silences, what became of alerts, rules: the next list of this view.",
-           ("alerts", "silences", "alert-history", "rules"), rank=7),
+           "The next list of this view: silences, history, rules; topics, inboxes,"
+           " dead letters; events.",
+           ("alerts", "silences", "alert-history", "rules", "messages", "dead-letters",
+            "logs", "events", "audit", "tokens", "roles"), rank=7),
     Action("tab-previous", ("left_square_bracket",), "previous list",
-           "The list before.", ("alerts", "silences", "alert-history", "rules")),
+           "The list before.", ("alerts", "silences", "alert-history", "rules",
+            "messages", "dead-letters", "logs", "events", "audit", "tokens", "roles")),
     Action("handover", ("h",), "handover", "What this shift tells the next.",
            ("alerts",), words="alerts handover", rank=9),
+    # Access.
+    Action("view-tokens", (), "Tokens", "Tokens: who has one, used when, until when.",
+           words="token list"),
+    Action("view-roles", (), "Roles", "Roles and what they may do.", words="role list"),
+    Action("audit-verify", ("v",), "verify", "Verify every node's audit.", ("audit",),
+           words="audit verify", rank=5),
+    Action("token-create", ("n",), "new token", "Make a token, and show it once.",
+           ("tokens",), words="token create", right="administer", rank=5),
+    Action("token-rotate", ("r",), "rotate",
+           "Give the token a new secret; the one before works for ten minutes yet.",
+           ("tokens",), words="token rotate", takes="TOKEN", right="administer", rank=6),
+    Action("token-revoke", ("X",), "revoke", "End the token, and what is connected by it.",
+           ("tokens",), words="token revoke", takes="TOKEN", right="administer",
+           dangerous=True, rank=6),
+    # Messages and logs.
+    Action("topic", ("f",), "topics", "Follow other topics: * stands for one token, a"
+           " final > for the rest.", ("messages",), words="tail", takes="TOPIC", rank=5),
+    Action("send", ("n",), "send", "Send a message.", ("messages", "topics", "inboxes", "agents"),
+           words="send", takes="TO", right="operate", rank=6),
+    Action("redrive", ("r",), "redrive", "Bring the dead letter back into its queue.",
+           ("dead-letters",), words="dead-letters redrive", takes="TASK",
+           right="operate", rank=5),
+    Action("purge", ("X",), "purge", "Forget the dead letter for good.",
+           ("dead-letters",), words="dead-letters purge", takes="TASK",
+           right="operate", dangerous=True, rank=6),
+    Action("follow", ("f",), "follow", "Go along with what is new.", ("logs",), rank=5),
+    Action("seek", ("at",), "to a time", "Go to a time: 14:03, 5m (ago), a date.",
+           ("logs",), words="logs at", takes="TIME", rank=6),
+    Action("export", ("e",), "export",
+           "Write all rows that are shown to a file: CSV, or JSON if said.",
+           ("list", "logs"), words="export", takes="csv|json", rank=10),
+    Action("columns", ("c",), "columns", "Choose the columns; they are remembered.",
+           ("list",), words="columns", takes="NAMES", rank=11),
     # Metrics.
     Action("query", ("slash", "e"), "ask", "Ask a question of your own, in PromQL.",
            ("metrics",), words="metrics query", takes="QUERY", rank=1),
@@ -182,6 +246,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("hair-right", ("right",), "right", "The cross-hair to the right.",
            ("metrics",)),
     # Everywhere.
+    Action("settings", ("f2",), "settings",
+           "Look at the settings and change them; what is kept goes into console.toml.",
+           words="settings"),
+    Action("link", ("b",), "bytes",
+           "Show how many bytes a second go to this terminal; again: no longer.",
+           words="link"),
+    Action("redraw", ("ctrl+l",), "redraw", "Write the whole screen anew.",
+           words="redraw"),
     Action("palette", ("colon", "ctrl+p"), "command",
            "Commands, in the words of the command line.", rank=7),
     Action("help", ("question_mark", "f1"), "help", "What the keys do here.",
@@ -204,11 +276,39 @@ BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 class Keymap:
     """The actions with the keys an operator chose."""
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        """Apply `overrides`: an action's id to keys, separated by commas."""
+    def __init__(
+        self,
+        overrides: Mapping[str, str] | None = None,
+        *,
+        own: Iterable[Action] = (),
+    ) -> None:
+        """Apply `overrides`: an action's id to keys, separated by commas.
+
+        Args:
+            overrides: What an operator changed.
+            own: Actions that an operator added.
+        """
         chosen = overrides or {}
-        self.actions = tuple(_rebound(action, chosen) for action in ACTIONS)
+        self.own = tuple(own)
+        self.actions = (*(_rebound(action, chosen) for action in ACTIONS), *self.own)
         self.by_id = {action.id: action for action in self.actions}
+
+    def conflicts(self) -> tuple[str, ...]:
+        """Keys that an operator gave to two actions of one place, in sentences.
+
+        The registry's own keys may meet: there the record that is looked at decides.
+        """
+        usual = {action.id: set(action.keys) for action in ACTIONS}
+        usual |= {action.id: set[str]() for action in self.own}
+        told: list[str] = []
+        for number, one in enumerate(self.actions):
+            for other in self.actions[number + 1 :]:
+                shared = set(one.keys) & set(other.keys)
+                new = shared - (usual[one.id] & usual[other.id])
+                if new and _meet(one.where, other.where):
+                    keys = ", ".join(sorted(key_name(key) for key in new))
+                    told.append(f"{keys} is both {one.id} and {other.id}")
+        return tuple(told)
 
     def at(self, *places: Place) -> tuple[Action, ...]:
         """The actions of these places, in the registry's order."""
@@ -224,6 +324,12 @@ class Keymap:
             if action.rank and permitted(action, role=role, read_only=read_only)
         ]
         return tuple(sorted(found, key=lambda action: action.rank))
+
+
+def _meet(one: Sequence[Place], other: Sequence[Place]) -> bool:
+    """Whether there is a place in which both may be meant."""
+    anywhere = "everywhere"
+    return anywhere in one or anywhere in other or bool(set(one) & set(other))
 
 
 def permitted(action: Action, *, role: str | None, read_only: bool) -> bool:
@@ -252,9 +358,10 @@ def find(words: str, actions: Iterable[Action] = ACTIONS) -> tuple[Action, str] 
 
 _NAMES = {
     "question_mark": "?", "exclamation_mark": "!", "slash": "/", "colon": ":",
-    "minus": "-", "plus": "+", "enter": "Enter", "escape": "Esc", "tab": "Tab",
+    "minus": "-", "plus": "+", "at": "@", "enter": "Enter", "escape": "Esc", "tab": "Tab",
     "space": "Space", "shift+tab": "shift+Tab", "pageup": "PgUp", "pagedown": "PgDn",
     "up": "↑", "down": "↓", "home": "Home", "end": "End", "f1": "F1", "f5": "F5",
+    "comma": ",", "full_stop": ".", "less_than_sign": "<", "greater_than_sign": ">",
     "left_square_bracket": "[", "right_square_bracket": "]",
 }  # fmt: skip
 

@@ -7,8 +7,11 @@ theme = "nexa-light"      # see: nexa, then t
 ascii = false             # draw with ASCII alone
 mouse = false             # off over SSH whatever it says
 refresh_s = 1.0           # how often live data is repainted
+slow_link = true          # every 5 s at most, without a mouse
 [keys]
 filter = "/"              # action = "key" or "key,key"; names: ? in the console
+[columns]
+agents = ["state", "id"]  # what a list shows, in order; see: c in the console
 """
 
 import difflib
@@ -28,9 +31,11 @@ from nexa_tui.client.places import base_folders
 
 REFRESH_MIN_S = 0.2
 REFRESH_MAX_S = 60.0
+SLOW_REFRESH_S = 5.0
 _SIZE_MAX = 256 * 1024
 _TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
-_THEME = re.compile(r"""^theme[ \t]*=[ \t]*(?:"[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+_VALUE = r"^{name}[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s#\"']+)(?P<rest>[ \t]*(?:#[^\n]*)?)$"
+"""A value on one line; what stands behind it is kept."""
 
 
 class ConsoleSettings(
@@ -46,8 +51,12 @@ class ConsoleSettings(
     """Whether to take the mouse; None takes it unless it is an SSH session."""
     refresh_s: float = 1.0
     """How often live data is repainted."""
+    slow_link: bool = False
+    """Whether to repaint every `SLOW_REFRESH_S` at most, and to leave the mouse alone."""
     keys: dict[str, str] = {}
     """Actions' ids to keys, separated by commas."""
+    columns: dict[str, list[str]] = {}
+    """Lists' names to the columns that are shown, in their order."""
 
 
 class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +76,14 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     mouse: bool = True
     first: str = "overview"
     """The view to begin with."""
+    record: Path | None = None
+    """Where all that is seen is written."""
+    replay: Path | None = None
+    """A recording to be shown instead of a node."""
+    speed: float = 1.0
+    """Of a replay."""
+    slow_link: bool = False
+    """Write as little as can be: see `ConsoleSettings.slow_link`."""
     announced: deque[str] = msgspec.field(default_factory=deque[str])
     """What somebody beside the console, a demo's crew, wants shown for a moment."""
 
@@ -91,7 +108,7 @@ def read_settings(
         Invalid: It isn't what it should be; names file, line and the nearest known key.
     """
     path = settings_path(environ)
-    text, document = _read(path)
+    text, document = read_document(path)
     _check_names(path, text, document, actions)
     try:
         settings = msgspec.convert(document, ConsoleSettings)
@@ -102,11 +119,16 @@ def read_settings(
 
 
 def keep_theme(environ: Mapping[str, str], name: str) -> Path:
-    """Write the theme into the file, and change nothing else that it says.
+    """Write the theme into the file; see `keep_values`."""
+    return keep_values(environ, {"theme": name})
+
+
+def keep_values(environ: Mapping[str, str], values: Mapping[str, object]) -> Path:
+    """Write settings into the file, and change nothing else that it says.
 
     Args:
         environ: For `NEXA_HOME`.
-        name: The theme's.
+        values: By name; None takes a setting out, so that its default holds.
 
     Returns:
         The file; made if there was none.
@@ -115,10 +137,14 @@ def keep_theme(environ: Mapping[str, str], name: str) -> Path:
         Invalid: It is no TOML, and so left as it is; or it can't be written.
     """
     path = settings_path(environ)
-    text, document = _read(path)
-    wanted = {**document, "theme": name}
+    text, document = read_document(path)
+    for name, value in values.items():
+        document = {key: one for key, one in document.items() if key != name}
+        if value is not None:
+            document[name] = value
+        text = _with_value(text, name, value, document)
     try:
-        _replace(path, _with_theme(text, name, wanted))
+        replace_file(path, text)
     except OSError as error:
         raise Invalid(
             f"{path} can't be written: {error.strerror}",
@@ -127,7 +153,7 @@ def keep_theme(environ: Mapping[str, str], name: str) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[str, dict[str, object]]:
+def read_document(path: Path) -> tuple[str, dict[str, object]]:
     """The file as it is written, and what it says; nothing of both if there is none."""
     try:
         with path.open("rb") as file:
@@ -145,15 +171,21 @@ def _read(path: Path) -> tuple[str, dict[str, object]]:
         raise Invalid(f"{path}: {error}", remedy=f"correct {path}") from error
 
 
-def _with_theme(text: str, name: str, wanted: Mapping[str, object]) -> str:
-    """The same text with another theme; written anew only if that can't be done."""
+def _with_value(
+    text: str, name: str, value: object, wanted: Mapping[str, object]
+) -> str:
+    """The same text with another value; written anew only if that can't be done."""
     import tomli_w
 
-    line = tomli_w.dumps({"theme": name})
+    line = "" if value is None else tomli_w.dumps({name: value})
     table = _TABLE.search(text)
     at = table.start() if table else len(text)
-    head, found = _THEME.subn(lambda _: line.rstrip(), text[:at], count=1)
-    edited = (head if found else line + head) + text[at:]
+    pattern = re.compile(_VALUE.format(name=re.escape(name)), re.MULTILINE)
+    kept = line.rstrip()
+    head, found = pattern.subn(
+        lambda old: kept + (old["rest"] if kept else ""), text[:at], count=1
+    )
+    edited = (head if found or not line else line + head) + text[at:]
     try:
         same = tomllib.loads(edited) == wanted
     except tomllib.TOMLDecodeError:
@@ -161,7 +193,7 @@ def _with_theme(text: str, name: str, wanted: Mapping[str, object]) -> str:
     return edited if same else tomli_w.dumps(wanted)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write the file in one step; a link stays one."""
     path = path.resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -264,6 +264,7 @@ class AlertNode:
             self.rulebook.run,
             self.engine.run,
             self.engine.mind,
+            self.evidences.run,
         )
         async with asyncio.TaskGroup() as group:
             self._group = group

@@ -1,17 +1,21 @@
 """The audit over files in a folder, with checkpoints and other nodes in memory."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from nexa_node.adapters.files.audit import AuditFiles
 from nexa_node.adapters.files.audit_key import AuditKey
+from nexa_node.adapters.files.witness import Witness
 from nexa_node.contract.audit import Checkpoint
 from nexa_node.contract.errors import Unavailable
 from nexa_node.ports import Handler
 from nexa_node.services.access.audit import Audit
 from nexa_node.services.access.audit_desk import AuditDesk
-from tests.fakes import FakeClock
+from nexa_node.services.access.witness import WitnessService
+from tests.fakes import FakeClock, RecordingJournal
 
 
 class MemoryCheckpoints:
@@ -20,11 +24,22 @@ class MemoryCheckpoints:
     def __init__(self) -> None:
         self.kept: list[Checkpoint] = []
         self.away = False
+        self._news = asyncio.Event()
 
     async def put(self, point: Checkpoint) -> None:
         if self.away:
             raise Unavailable("no quorum")
         self.kept.append(point)
+        self._news.set()
+
+    async def watch(self) -> AsyncIterator[Checkpoint]:
+        told = 0
+        while True:
+            while told < len(self.kept):
+                told += 1
+                yield self.kept[told - 1]
+            self._news.clear()
+            await self._news.wait()
 
     async def all(self) -> list[Checkpoint]:
         return list(self.kept)
@@ -55,11 +70,13 @@ class Town:
         self.checkpoints = MemoryCheckpoints()
         self.calls = MemoryCalls()
         self.names: list[str] = []
-        self._folder = folder
+        self.journal = RecordingJournal()
+        self.witnesses: dict[str, WitnessService] = {}
+        self.folder = folder
 
     def node(self, name: str, files: Any = None) -> tuple[Audit, AuditDesk]:
         """One more node, or the same one after a restart."""
-        home = self._folder / name
+        home = self.folder / name
         kept = files or AuditFiles(home / "audit")
         home.mkdir(exist_ok=True)
         key = AuditKey(home / "audit.key")
@@ -74,12 +91,20 @@ class Town:
             sign=key.sign,
             public_key=key.public,
         )
+        self.witnesses[name] = WitnessService(
+            self.checkpoints,
+            Witness(home / "witness.jsonl"),
+            node=name,
+            journal=self.journal,
+        )
         desk = AuditDesk(
             kept,
             checkpoints=self.checkpoints,
             calls=self.calls,
             node=name,
             living=self._living(),
+            witness=self.witnesses[name],
+            kept_since=lambda: self.clock.now() - timedelta(days=400),
         )
         desk.serve()
         return writer, desk

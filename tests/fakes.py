@@ -683,6 +683,16 @@ class MemoryInboxes:
         self._forget_expired()
         return len(self._inbox(namespace, agent, 0))
 
+    async def counts(self, namespace: Namespace, *, topics: bool) -> dict[str, int]:
+        await self._door.enter("inboxes.counts")
+        self._forget_expired()
+        found: dict[str, int] = {}
+        for each in (kept.message for kept in self.kept.values()):
+            if each.namespace == namespace and isinstance(each, TopicMessage) == topics:
+                name = each.topic if isinstance(each, TopicMessage) else each.agent
+                found[name] = found.get(name, 0) + 1
+        return found
+
     async def ack(
         self,
         namespace: Namespace,

@@ -4,8 +4,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from nexa_node.adapters.files.log_ring import LogRing
+from nexa_node.adapters.tls.folder import TlsFolder
+from nexa_node.adapters.tls.signer import ClientSigner
 from nexa_node.contract.access import Identity
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.audit import AuditVerdict
@@ -13,13 +17,15 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.messages import ObjectRef, Sent
-from nexa_node.contract.nodes import Cluster, Quorum
+from nexa_node.contract.nodes import Cluster, Profile, Quorum, Setting
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import Explanation, Redriven, Submitted, Task
 from nexa_node.core.explaining import explain
 from nexa_node.core.health import assess_cluster
 from nexa_node.core.policies import RetentionPolicy, SamplePolicy, SelfTestPolicy
 from nexa_node.services.access.access import Access
+from nexa_node.services.access.client_certificates import ClientCertificates
+from nexa_node.services.access.logins import Logins
 from nexa_node.services.access.permissions import Permissions
 from nexa_node.services.access.roles import RoleBook
 from nexa_node.services.access.view import View
@@ -34,6 +40,8 @@ from nexa_node.services.health.sampler import Sampler
 from nexa_node.services.health.supervisor import Supervisor
 from nexa_node.services.journal.feed import Feed
 from nexa_node.services.journal.journal import EventJournal
+from nexa_node.services.journal.logbook import LogBook
+from nexa_node.services.messages.shelves import Shelves
 from nexa_node.services.metrics.readings import families
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
@@ -44,6 +52,7 @@ from nexa_node.services.tasks.retirement import Retirement
 from tests import builders
 from tests.alert_rig import AlertNode, AlertTown
 from tests.alerting import MemoryDeliveries, around
+from tests.audit_rig import MemoryCalls
 from tests.fakes import CountingEntropy, FakeProbe, MemoryStore, settle
 from tests.shared_fakes import MemoryConflicts, MemoryShared
 
@@ -128,6 +137,12 @@ class Relay:
     async def disconnect(self, agent: Agent) -> None:
         self._desk.disconnect(agent.namespace, agent.id)
 
+    async def drain_agent(self, agent: Agent, *, on: bool) -> None:
+        self._desk.asked.append(("drain_agent", agent.namespace, agent.id, on))
+
+    async def profile(self, name: str, *, cpu_s: float) -> Profile:
+        return Profile(node=name, seconds=cpu_s, cpu_s=0.0, samples=0, stacks=())
+
     async def explain(self, task: Task) -> Explanation:
         return explain(task, self._directory.every_agent(task.namespace))
 
@@ -140,6 +155,10 @@ class Desk:
         self.here = {"wc-1"}
         self.held = 0
         self.sent = 0
+
+    def identity_of(self, namespace: str, agent_id: str) -> Identity | None:
+        here = namespace == "default" and agent_id in self.here
+        return builders.identity("agent") if here else None
 
     def connect(self, identity: Any, *, text: bool, address: str) -> str:
         self.asked.append(("connect", identity and identity.id, text, address))
@@ -339,8 +358,17 @@ class Scene:
         self.prometheus = AskedPrometheus()
         self.alerting = AlertNode(AlertTown(store=self.store), "alpha")
         self.relay = Relay(self.desk, self.directory)
+        self.logins = Logins(
+            self.access,
+            clock=self.clock,
+            entropy=CountingEntropy(),
+            node="id-alpha",
+            cluster=lambda: "nexa",
+        )
         self.node = Node(
+            logins=self.logins,
             condition=self.condition,
+            settings=lambda: (Setting(key="node.port", value=0, origin="default"),),
             figures=lambda: families(self.readout.read()),
             prometheus_desk=self.prometheus,
             permissions=self.permissions,
@@ -373,6 +401,24 @@ class Scene:
             ),
             alerting=self.alerting.desk,
             auditing=Audit(),
+            client_certificates=ClientCertificates(
+                self.access,
+                ClientSigner(
+                    TlsFolder(Path("/nowhere")),
+                    clients=None,
+                    nodes_are_ours=False,
+                    now=self.clock.now,
+                ),
+                clock=self.clock,
+            ),
+            shelves=Shelves(self.store.inboxes),
+            logbook=LogBook(
+                LogRing(),
+                calls=MemoryCalls(),
+                node="alpha",
+                living=tuple,
+                clock=self.clock,
+            ),
         )
         for name, loop in self.loops():
             self.supervisor.add(name, loop)

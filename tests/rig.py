@@ -179,7 +179,7 @@ class Rig:
             policy=lease_policy,
             tell=self.directory.observe_agent,
         )
-        door = Door(
+        self.door = door = Door(
             records=store_.sessions,
             inboxes=store_.inboxes,
             authenticate=self._authenticate,
@@ -273,12 +273,15 @@ class Rig:
         return agent
 
     def connect(
-        self, *, text: bool = True, caller: Identity | None = None
+        self,
+        *,
+        text: bool = True,
+        caller: Identity | None = None,
+        stranger: bool = False,
     ) -> Connection:
-        """A connection of somebody whose upgrade brought an identity."""
-        return self.sessions.connect(
-            caller or identity("agent"), text=text, address="127.0.0.1"
-        )
+        """A connection of somebody whose upgrade brought an identity, or of a stranger."""
+        who = None if stranger else caller or identity("agent")
+        return self.sessions.connect(who, text=text, address="127.0.0.1")
 
     async def submit(self, type: str = "wc", **fields: Any) -> Submitted:
         return await self.tasks.submit(

@@ -23,7 +23,7 @@ from nexa_node.contract.cluster import NodeEntry
 from nexa_node.contract.errors import Conflict, NotFound, Unavailable
 from nexa_node.contract.nodes import NodeState
 from nexa_node.core.policies import LeasePolicy
-from nexa_node.ports import Handler, StoreHealth, Versioned
+from nexa_node.ports import CpuProfile, Handler, StoreHealth, Versioned
 from nexa_node.services.cluster.caretaking import Caretaker, Duty
 from nexa_node.services.cluster.isolation import Isolation
 from nexa_node.services.cluster.maintenance import Maintenance
@@ -221,6 +221,13 @@ class Standing:
         self.state = state
 
 
+class Busy:
+    """A profiler that finds one function at work."""
+
+    async def cpu(self, seconds: float) -> CpuProfile:
+        return CpuProfile(seconds, seconds / 2, 10, ((("a:main", "b:work"), 10),))
+
+
 class NoFeed:
     """Consoles, of which there are none."""
 
@@ -296,6 +303,7 @@ class Member(Rig):
             turn=self.maintenance.turn,
             known=self.directory,
             facts=self.dispatch.facts,
+            profiler=Busy(),
         )
         self.relay.serve()
         self.isolation = Isolation(

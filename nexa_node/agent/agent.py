@@ -13,7 +13,13 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from nexa_node.agent.calls import PATIENCE_S, Calls, new_id
-from nexa_node.agent.credentials import URL_VARIABLE, TokenSource, token_source
+from nexa_node.agent.credentials import (
+    URL_VARIABLE,
+    TlsSource,
+    TokenSource,
+    tls_source,
+    token_source,
+)
 from nexa_node.agent.endpoints import Endpoints
 from nexa_node.agent.job import Handler
 from nexa_node.agent.jobs import Jobs
@@ -23,6 +29,7 @@ from nexa_node.agent.objects import Objects, reference_in
 from nexa_node.agent.relay import Relay
 from nexa_node.agent.running import Running
 from nexa_node.agent.session import Profile
+from nexa_node.agent.signing import Signer, signer_of
 from nexa_node.agent.subscriptions import Start, Subscription, Subscriptions
 from nexa_node.agent.timing import Timing
 from nexa_node.agent.upward import Connected, Disconnected
@@ -85,8 +92,9 @@ class Agent(Calls):
         namespace: str | None = None,
         encoding: Literal["json", "msgpack"] = "json",
         grace: float = 10.0,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | TlsSource | None = None,
         timing: Timing | None = None,
+        signer: Signer | None = None,
     ) -> None:
         """Describe the agent; nothing is connected yet.
 
@@ -103,8 +111,12 @@ class Agent(Calls):
             encoding: What frames are written in.
             grace: Seconds that running tasks get when the agent stops; then they are
                 given back, with no attempt counted.
-            tls: To trust other certificates than the system's.
+            tls: To trust other certificates than the system's, or to show one; or
+                something to ask for that before each connection; None takes the files
+                named by `NEXA_CA_FILE`, `NEXA_CERT_FILE` and `NEXA_KEY_FILE`, if any.
             timing: Time-outs and intervals.
+            signer: A key that proves who it is, instead of a token; None takes the one
+                of `NEXA_SIGN_FILE` and `NEXA_SIGN_ID`, if any and no token is given.
 
         Raises:
             Invalid: The id or the namespace is no slug, a URL none of a node, or `slots`
@@ -126,8 +138,9 @@ class Agent(Calls):
             endpoints=Endpoints(_urls(url)),
             token=token_source(token, os.environ),
             subprotocol=_ENCODINGS[encoding],
-            tls=tls,
+            tls=tls_source(tls, os.environ),
             timing=self._timing,
+            signer=signer or (None if token else signer_of(os.environ)),
         )
         self._name, self._version, self._slots = name, version, slots
         self._namespace = None if namespace is None else Namespace(namespace)
@@ -401,7 +414,7 @@ class Agent(Calls):
 
     def _objects(self) -> Objects:
         dial = self._dial
-        return Objects(dial.endpoints.current, dial.token(), dial.tls)
+        return Objects(dial.endpoints.current, dial.token(), dial.tls())
 
     def _connection_changed(self, change: Connected | Disconnected) -> None:
         self._watches.connection(change)

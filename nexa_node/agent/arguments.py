@@ -10,11 +10,14 @@ from typing import Literal, NoReturn, get_args
 
 from nexa_node.agent.credentials import (
     URL_VARIABLE,
+    TlsSource,
     TokenSource,
     from_file,
+    tls_source,
     token_source,
 )
 from nexa_node.agent.endpoints import agent_url
+from nexa_node.agent.signing import Signer, signer_of
 from nexa_node.contract.errors import Invalid, NotFound
 from nexa_node.contract.ids import is_slug
 from nexa_node.contract.version import VERSION
@@ -42,6 +45,8 @@ class Options:
     command: tuple[str, ...]
     urls: tuple[str, ...]
     token: TokenSource
+    tls: TlsSource
+    signer: Signer | None = None
     name: str | None = None
     namespace: str | None = None
     slots: int = 1
@@ -94,6 +99,14 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
         command=_program(command),
         urls=tuple(agent_url(url) for url in urls),
         token=token,
+        tls=tls_source(
+            None,
+            environ,
+            ca=given.ca or "",
+            certificate=given.cert or "",
+            key=given.key or "",
+        ),
+        signer=_signer(given, environ),
         name=given.name,
         namespace=given.namespace,
         slots=given.slots,
@@ -107,6 +120,14 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Options:
         quiet=given.quiet,
         json=given.json,
     )
+
+
+def _signer(given: argparse.Namespace, environ: Mapping[str, str]) -> Signer | None:
+    if given.sign:
+        if not given.sign_id:
+            raise Invalid("--sign without --sign-id", remedy="nexa token list shows it")
+        return Signer(Path(given.sign), given.sign_id)
+    return None if given.token_file else signer_of(environ)
 
 
 def _parser() -> _Parser:
@@ -148,6 +169,21 @@ def _parser() -> _Parser:
     )
     add("--url", action="append", metavar="U", help="a node; may be repeated")
     add("--token-file", metavar="F", help="holds the token; mode 0600")
+    add(
+        "--sign",
+        metavar="F",
+        help="holds an Ed25519 key (nexa token key), instead of a token; mode 0600",
+    )
+    add("--sign-id", metavar="ID", help="the token that key was registered for")
+    add("--ca", metavar="F", help="over TLS: trust this authority and no other")
+    add(
+        "--cert",
+        metavar="F",
+        help="over TLS: show this certificate, instead of a token",
+    )
+    add(
+        "--key", metavar="F", help="its key, if that is not in the same file; mode 0600"
+    )
     add(
         "--grace",
         type=_not_negative,

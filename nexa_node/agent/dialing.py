@@ -4,6 +4,7 @@ Two kinds of trouble: what passes (`Trouble`: go on trying) and what does not (a
 `NexaError`: stop, and say what mends it).
 """
 
+import functools
 import os
 import socket
 import ssl
@@ -19,6 +20,7 @@ from websockets.exceptions import (
 )
 from websockets.typing import Subprotocol
 
+from nexa_node.agent.credentials import TlsSource
 from nexa_node.agent.endpoints import is_loopback
 from nexa_node.agent.timing import Timing
 from nexa_node.agent.wire import CODECS, Codec
@@ -38,6 +40,7 @@ from nexa_node.contract.errors import (
     may_reconnect,
 )
 from nexa_node.contract.frames import FRAME_LIMIT
+from nexa_node.contract.tls_trouble import explain
 from nexa_node.contract.version import SUBPROTOCOLS, VERSION
 
 HOW_TO_GET_ONE = (  # a sentence
@@ -70,13 +73,31 @@ class Trouble(Exception):
         self.retry_after_s = retry_after_s
 
 
+class _Connection(ClientConnection):
+    """One that keeps what TLS said at the end.
+
+    Who is refused in a handshake of TLS 1.3 learns it by the first read only, and there
+    websockets would tell of an answer that is no HTTP.
+    """
+
+    def __init__(self, lost: list[ssl.SSLError], *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._lost = lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Keep why."""
+        if isinstance(exc, ssl.SSLError):
+            self._lost.append(exc)
+        super().connection_lost(exc)
+
+
 async def dial(
     url: str,
     *,
     token: Callable[[], str | None],
     prefer: str,
     timing: Timing,
-    tls: ssl.SSLContext | None = None,
+    tls: TlsSource = lambda: None,
 ) -> tuple[ClientConnection, Codec]:
     """Open a WebSocket to the node at `url`, with `token` in the header.
 
@@ -85,7 +106,7 @@ async def dial(
         token: Asked for each connection, so that a renewed token is used.
         prefer: The subprotocol to offer first.
         timing: How long to try, and how often to ping.
-        tls: To trust other certificates than the system's; only used with `wss`.
+        tls: Asked, with `wss`, for what is trusted and shown; None takes the system's.
 
     Raises:
         Trouble: It may work later.
@@ -95,8 +116,10 @@ async def dial(
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
     offered = sorted(SUBPROTOCOLS, key=lambda name: name != prefer)
     extra: dict[str, Any] = {}
-    if tls is not None and url.startswith("wss:"):
-        extra["ssl"] = tls
+    lost: list[ssl.SSLError] = []
+    if url.startswith("wss:") and (context := tls()) is not None:
+        extra["ssl"] = context
+        extra["create_connection"] = functools.partial(_Connection, lost)
     try:
         connection = await connect(
             url,
@@ -113,12 +136,17 @@ async def dial(
             **extra,
         )
     except InvalidStatus as error:
-        raise _refusal(error.response.status_code, had_token=bool(secret)) from None
+        told = _refusal(error.response.status_code, had_token=bool(secret))
+        if b"tls_required" in (error.response.body or b""):
+            told = Invalid(f"{url} speaks TLS only", remedy="write https:// or wss://")
+        raise told from None
     except SecurityError as error:
         raise Forbidden(f"{url} sends us elsewhere: {error}") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Trouble(f"its certificate is not trusted: {_text(error)}") from None
+    except ssl.SSLError as error:
+        raise _tls_trouble(error, url) from None
     except (OSError, InvalidHandshake, TimeoutError) as error:
+        if lost:
+            raise _tls_trouble(lost[0], url) from None
         raise Trouble(_text(error)) from None
     codec = CODECS.get(connection.subprotocol or "")
     if codec is None:
@@ -176,6 +204,17 @@ def _refusal(status: int, *, had_token: bool) -> NexaError | Trouble:
     if status == 404:
         return Trouble("what answers there has no /v1/agent: is it a node of nexa?")
     return Trouble(f"the node answered HTTP {status}")
+
+
+def _tls_trouble(error: ssl.SSLError, url: str) -> Trouble:
+    """It may pass: certificates are renewed, on either side."""
+    told = explain(
+        url,
+        verify_code=getattr(error, "verify_code", None),
+        reason=error.reason,
+        text=getattr(error, "verify_message", "") or str(error),
+    )
+    return Trouble(f"{told.why} ({told.remedy})")
 
 
 def _text(error: BaseException) -> str:

@@ -8,7 +8,6 @@ interpreter can: a C extension that holds the GIL.)
 import asyncio
 import logging
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -17,9 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from nexa_node.agent.claims import Claims
+from nexa_node.agent.credentials import TlsSource
 from nexa_node.agent.dialing import Trouble, closed, dial
 from nexa_node.agent.endpoints import Endpoints, full_jitter
 from nexa_node.agent.inbox import Inbox
@@ -28,6 +29,7 @@ from nexa_node.agent.line import Line
 from nexa_node.agent.peer import Lost, Peer, internal
 from nexa_node.agent.reporting import Reporter
 from nexa_node.agent.session import Profile, Session
+from nexa_node.agent.signing import Signer
 from nexa_node.agent.timing import Timing
 from nexa_node.agent.upward import Connected, Disconnected, Upward
 from nexa_node.agent.work import Work
@@ -50,6 +52,7 @@ from nexa_node.contract.frames import (
     TaskUpdate,
     Welcome,
 )
+from nexa_node.contract.login import Challenge, NewChallenge
 from nexa_node.contract.version import JSON_SUBPROTOCOL
 
 T = TypeVar("T")
@@ -63,8 +66,10 @@ class Dial:
     endpoints: Endpoints
     token: Callable[[], str | None]
     subprotocol: str = JSON_SUBPROTOCOL
-    tls: ssl.SSLContext | None = None
+    tls: TlsSource = lambda: None
     timing: Timing = field(default_factory=Timing)
+    signer: Signer | None = None
+    """Signs hello; then no token is shown."""
 
 
 class Link:
@@ -246,7 +251,7 @@ class Link:
         dialling = self._dial
         socket, codec = await dial(
             url,
-            token=dialling.token,
+            token=dialling.token if dialling.signer is None else lambda: None,
             prefer=dialling.subprotocol,
             timing=dialling.timing,
             tls=dialling.tls,
@@ -270,12 +275,14 @@ class Link:
 
     async def _hello(self, peer: Peer, reader: "asyncio.Task[None]") -> Welcome:
         try:
-            return await peer.call(
-                "session.hello",
-                self._session.hello(),
-                Welcome,
-                timeout=self._dial.timing.open_timeout,
-            )
+            hello, timeout = self._session.hello(), self._dial.timing.open_timeout
+            if (signer := self._dial.signer) is not None:
+                asked = NewChallenge(id=signer.id)
+                challenge = await peer.call(
+                    "session.challenge", asked, Challenge, timeout=timeout
+                )
+                hello = msgspec.structs.replace(hello, auth=signer.sign(challenge))
+            return await peer.call("session.hello", hello, Welcome, timeout=timeout)
         except Lost:
             await asyncio.wait((reader,), timeout=self._dial.timing.close_timeout)
             if reader.done():

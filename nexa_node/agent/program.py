@@ -53,6 +53,8 @@ class Program:
             options.id,
             url=options.urls,
             token=options.token,
+            tls=options.tls,
+            signer=options.signer,
             slots=options.slots,
             name=options.name,
             namespace=options.namespace,

@@ -71,6 +71,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Of a custom role; None of a built-in one."""
     generation: int = 0
     """How often the token had been rotated when it was shown."""
+    session: str = ""
+    """`token:<id>` of the short-lived token by which it calls, after a login."""
 
 
 class AccessDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,12 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     """When it got its present secret, if that is not its first."""
     overlap_until: datetime | None = None
     """Till then the secret before opens the node, too."""
+    public_key: str = ""
+    """Its holder proves it by this Ed25519 key, base64; then there is no secret."""
+    of: str = ""
+    """A short-lived one: the id of the token whose key logged in."""
+    certificates: tuple[str, ...] = ()
+    """Its holder proves it by showing one of these, SHA-256; then there is no secret."""
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +124,9 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     expires_s: int | None = None
     """From now, in seconds; None takes the role's default (30 d, agents 90 d)."""
     scope: Scope = Scope()
+    public_key: str | None = None
+    """An Ed25519 key, 32 bytes in base64: its holder logs in by signatures, and no
+    secret is made."""
 
 
 class RotateToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +141,45 @@ class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     token: str
+    """Empty of one with a public key: it has no secret."""
     role: RoleName
     name: str
     expires: datetime | None
+    scope: Scope = Scope()
+
+
+class NewCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/certificates: exactly one of `csr` and `certificate`."""
+
+    role: RoleName
+    csr: str | None = None
+    """A signing request, PEM, for an EC P-256 key that its maker keeps: of all it says
+    the public key alone counts."""
+    certificate: str | None = None
+    """A certificate of another authority that the node trusts (`[tls] client_ca_file`)."""
+    name: str = ""
+    expires_s: int | None = None
+    """From now, in seconds; None takes the role's default (30 d, agents 90 d)."""
+    scope: Scope = Scope()
+
+
+class RenewCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/certificates/{id}/renew."""
+
+    csr: str
+
+
+class CertificateIssued(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate that proves who its holder is."""
+
+    id: str
+    """As a token has one: by it what the holder does is told, and it is revoked."""
+    certificate: str
+    """PEM; empty of one that was made elsewhere."""
+    authorities: str
+    """PEM of those by which the cluster's nodes are known; empty where the operator
+    brought the nodes' certificates."""
+    role: RoleName
+    name: str
+    expires: datetime
     scope: Scope = Scope()

@@ -60,3 +60,5 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     """When `connected` last changed."""
     last_seen: datetime | None = None
+    drained: bool = False
+    """By an operator, until he resumes it or its process starts anew."""

@@ -80,3 +80,5 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whose, if one is broken."""
     checkpoints: int = 0
     """That were compared."""
+    witnesses: int = 0
+    """Other nodes whose own copies of checkpoints were compared, too."""

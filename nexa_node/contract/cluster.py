@@ -38,6 +38,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """Its machine's figures, on the first beat after they were taken."""
     growth: Growth | None = None
     """How far the change of the cluster's shape is that it makes; None of no news."""
+    pins: tuple[str, ...] = ()
+    """Of all members, now and then: for one that was away while others joined."""
 
 
 class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,8 @@ class NodeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Of its newest run."""
     maintenance: bool = False
     left: bool = False
+    pin: str = ""
+    """SHA-256 of its certificate's public key, hexadecimal: its routes are known by it."""
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):

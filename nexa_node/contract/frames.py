@@ -12,6 +12,7 @@ import msgspec
 from nexa_node.contract.agents import Agent, AgentMetrics, AgentState, Capability
 from nexa_node.contract.errors import ErrorObject
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.login import Challenge, KeyProof, NewChallenge
 from nexa_node.contract.messages import Address, NewMessage, Sent
 from nexa_node.contract.tasks import (
     Json,
@@ -97,9 +98,11 @@ class AgentInfo(Params, frozen=True, kw_only=True):
 
 
 class Auth(Params, frozen=True, kw_only=True):
-    """A token in hello, for clients that can set no header."""
+    """Who says hello, for clients that can set no header, or have a key: one of them."""
 
-    token: str
+    token: str | None = None
+    key: KeyProof | None = None
+    """Instead of a token: a signature over what `session.challenge` gave."""
 
 
 class Resume(Params, frozen=True, kw_only=True):
@@ -454,6 +457,7 @@ class Empty(Params, frozen=True, kw_only=True):
 
 
 METHODS: dict[str, tuple[type[msgspec.Struct], Any]] = {
+    "session.challenge": (NewChallenge, Challenge),
     "session.hello": (Hello, Welcome),
     "session.refresh": (Refresh, Empty),
     "session.bye": (Empty, Empty),

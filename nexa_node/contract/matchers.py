@@ -28,6 +28,8 @@ def parse_matcher(text: str) -> LabelMatcher:
             remedy='write name="value", name!="value", name=~"a|b" or name!~"a|b"',
         )
     quoted, plain = found[3], found[4]
+    if quoted is None and (plain or "").rstrip().endswith('"'):
+        raise Invalid(f"a quote is missing in {text[:80]!r}")
     value = (plain or "").strip() if quoted is None else _ESCAPED.sub(_meant, quoted)
     return LabelMatcher(name=found[1], kind=_KINDS[found[2]], value=value)
 

@@ -80,6 +80,13 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: str | None = None
 
 
+class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic or an inbox, and how much it keeps."""
+
+    name: str
+    messages: int
+
+
 class ObjectRef(msgspec.Struct, frozen=True, kw_only=True):
     """A claim check: stands in `data` for what is too large for a frame."""
 

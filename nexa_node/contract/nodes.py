@@ -1,7 +1,7 @@
 """Nodes and the cluster they form."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -14,6 +14,45 @@ Health = Literal["healthy", "degraded", "unhealthy", "unknown"]
 Role = Literal["single", "leader", "follower", "attached"]
 """As the meta group of the store has it; `single` where there is nobody to elect,
 `attached` where the store is a NATS of somebody else's and no node has a part in it."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting of a node, as it is in force. Secrets are files: their paths stand here."""
+
+    key: str
+    """`section.name`."""
+    value: Any
+    origin: str
+    """The file and line, the variable or the flag it came from; or `default`."""
+
+
+class NewProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node is to be profiled."""
+
+    cpu_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    """Seconds."""
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that were found at work."""
+
+    frames: tuple[str, ...]
+    """`module:function`, the outermost first."""
+    samples: int
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a node spent its CPU time."""
+
+    node: str
+    seconds: float
+    """On the clock."""
+    cpu_s: float
+    """Of the node's process in that time, its nats-server apart."""
+    samples: int
+    """Each stands for an equal share of `cpu_s`."""
+    stacks: tuple[Stack, ...]
+    """The most frequent first, at most 1,000."""
 
 
 class HostSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,6 +259,13 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     started: datetime
     console_protocol: int
+    trust: str = ""
+    """Of a node that speaks TLS: the file of certificates it is known by, PEM."""
+    trust_by_name: bool = True
+    """They are authorities, so what it shows must be for the address that is called;
+    False: the file is the very certificate."""
+    doing: str = ""
+    """What takes its time while it starts, in words."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -49,6 +49,11 @@ def contexts(config: PurePath) -> PurePath:
     return config / "contexts.toml"
 
 
+def user_actions(config: PurePath) -> PurePath:
+    """Actions of the console that an operator made."""
+    return config / "actions.toml"
+
+
 def user_themes(config: PurePath) -> PurePath:
     """Themes an operator made."""
     return config / "themes"

@@ -74,7 +74,11 @@ PUBLIC = "public"
 
 API_ACTIONS: Mapping[str, str] = {
     "authenticate": PUBLIC,
+    "authenticate_certificate": PUBLIC,
     "ready": PUBLIC,
+    "login_ways": PUBLIC,
+    "challenge": PUBLIC,
+    "login": PUBLIC,
     "status": "node:read",
     "cluster": "cluster:read",
     "agents": "agents:read",
@@ -90,6 +94,9 @@ API_ACTIONS: Mapping[str, str] = {
     "purge": "tasks:purge",
     "send": "messages:send",
     "posted": "messages:read",
+    "list_topics": "messages:read",
+    "list_inboxes": "messages:read",
+    "peek": "messages:read",
     "put_object": "objects:write",
     "get_object": "objects:read",
     "buckets": "shared:read",
@@ -101,6 +108,8 @@ API_ACTIONS: Mapping[str, str] = {
     "conflicts": "shared:read",
     "conflict": "shared:read",
     "events": "events:read",
+    "config": "config:read",
+    "logs": "logs:read",
     "selftest": "selftest:read",
     "run_selftest": "selftest:run",
     "metrics": "metrics:read",
@@ -110,14 +119,19 @@ API_ACTIONS: Mapping[str, str] = {
     "list_tokens": "tokens:read",
     "revoke_token": "tokens:revoke",
     "rotate_token": "tokens:rotate",
+    "issue_certificate": "tokens:create",
+    "renew_certificate": "tokens:rotate",
+    "certificates": "tokens:read",
     "roles": "roles:read",
     "create_role": "roles:write",
     "delete_role": "roles:write",
     "explain_access": "roles:read",
     "namespaces": "namespaces:read",
     "feed": "feed:read",
+    "drain_agent": "agents:drain",
     "drain": "node:drain",
     "maintain": "node:maintain",
+    "profile": "node:profile",
     "growth": "cluster:read",
     "join_token": "cluster:join",
     "leave": "cluster:change",
@@ -150,6 +164,7 @@ API_ACTIONS: Mapping[str, str] = {
 """Every call of `services.api.NodeApi`."""
 
 METHOD_ACTIONS: Mapping[str, str] = {
+    "session.challenge": PUBLIC,
     "session.hello": "sessions:open",
     "session.refresh": "sessions:open",
     "session.bye": "sessions:open",
@@ -199,6 +214,7 @@ _OPERATE = (
     "shared:declare",
     "shared:write",
     "agents:disconnect",
+    "agents:drain",
     "tasks:submit",
     "tasks:cancel",
     "tasks:redrive",
@@ -213,8 +229,11 @@ _OPERATE = (
     "rules:reload",
     "notifications:test",
     "watchdog:call",
+    "config:read",
+    "logs:read",
     "node:drain",
     "node:maintain",
+    "node:profile",
 )
 _WORK = (
     "shared:read",
@@ -232,7 +251,7 @@ _WORK = (
     "objects:write",
     "watchdog:call",
 )
-_AUDIT = ("audit:read", "audit:verify")
+_AUDIT = ("audit:read", "audit:verify", "logs:read", "config:read")
 _GOVERN = (
     "tokens:create",
     "tokens:read",

@@ -29,6 +29,8 @@ class Joiner:
     route: Address
     url: str
     version: str
+    pin: str = ""
+    """SHA-256 of its key, by which its routes are known."""
 
     @property
     def hosts(self) -> tuple[str, ...]:

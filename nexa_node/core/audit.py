@@ -48,7 +48,7 @@ def line(record: AuditRecord) -> bytes:
 def entry_of(**fields: Any) -> AuditEntry:
     """Make an entry of foreign texts: cut where long, without secrets."""
     cut: dict[str, Any] = {
-        name: value[:TEXT_MAX] if isinstance(value, str) else value
+        name: _text(value) if isinstance(value, str) else value
         for name, value in fields.items()
     }
     for name in ("before", "after"):
@@ -64,7 +64,7 @@ def redacted(fields: Mapping[str, Any]) -> dict[str, Any]:
         if any(word in name.lower() for word in _SECRET) and not _is_id(name):
             found[name] = HIDDEN
         elif isinstance(value, str):
-            found[name] = value[:TEXT_MAX]
+            found[name] = _text(value)
         elif isinstance(value, Mapping):
             found[name] = redacted(cast("Mapping[str, Any]", value))
         else:
@@ -168,6 +168,12 @@ def is_signed(point: Checkpoint) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _text(value: str) -> str:
+    """As much of a foreign text as is kept; half a surrogate pair is spelt out."""
+    cut = value[:TEXT_MAX]
+    return cut if cut.isascii() else cut.encode(errors="backslashreplace").decode()
 
 
 def _hash(record: AuditRecord) -> str:

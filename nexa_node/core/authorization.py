@@ -25,6 +25,7 @@ WITHIN = frozenset(
     (
         "agents:read",
         "agents:disconnect",
+        "agents:drain",
         "events:read",
         "feed:read",
         "messages:read",
@@ -47,6 +48,8 @@ WITHIN = frozenset(
 OF_ALL = frozenset(("cluster:read", "node:read", "selftest:read", "watchdog:call"))
 """Permissions over the cluster itself that a token confined to namespaces keeps, since
 nothing of any namespace is told by them. All others reach over every namespace."""
+
+_KNOWN = tuple(sorted(frozenset(ACTIONS.values()) - {PUBLIC}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +128,14 @@ def exceeds(wanted: Iterable[Permission], identity: Identity) -> Permission | No
     """
     held = permissions_of(identity)
     for one in wanted:
-        if not any(
-            _names(mine.allow, one.allow) and covers(mine.on, one.on) for mine in held
-        ):
-            return one
+        # `tasks:*` is what it names now: who has all of that has it.
+        named = [each for each in _KNOWN if _names(one.allow, each)] or [one.allow]
+        for permission in named:
+            if not any(
+                _names(mine.allow, permission) and covers(mine.on, one.on)
+                for mine in held
+            ):
+                return Permission(allow=permission, on=one.on)
     return None
 
 

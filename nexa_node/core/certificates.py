@@ -28,6 +28,10 @@ class Life:
         """Say whether to make it anew now: it is old, over, or of the future."""
         return now >= self.renewal or now < self.begins
 
+    def is_overdue(self, now: datetime) -> bool:
+        """Say whether it should have been made anew long ago: five sixths are over."""
+        return now >= self.begins + (self.ends - self.begins) * 5 / 6
+
     def is_valid(self, now: datetime) -> bool:
         """Say whether it is good for anything now."""
         return self.begins <= now <= self.ends

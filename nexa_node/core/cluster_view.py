@@ -13,7 +13,7 @@ def has_quorum(shape: Shape) -> bool:
     return not shape.clustered or shape.have >= shape.need
 
 
-def cluster_view(
+def cluster_view(  # noqa: PLR0913  # each is a part of the picture
     *,
     name: str,
     nodes: Sequence[Node],
@@ -22,6 +22,7 @@ def cluster_view(
     opinions: Sequence[Opinion] = (),
     disagreements: Sequence[Disagreement] = (),
     growth: Growth | None = None,
+    is_cut_off: bool = False,
 ) -> Cluster:
     """Put the picture together, with one verdict.
 
@@ -33,6 +34,8 @@ def cluster_view(
         opinions: What each node thinks of each other one.
         disagreements: Where these differ for longer than a moment.
         growth: A change of the cluster's shape that is under way, or just over.
+        is_cut_off: Whether the node that tells this hears too few others, and therefore
+            refuses writes, whatever its store says.
     """
     quorum = _quorum(shape)
     verdict = assess_cluster(
@@ -41,6 +44,7 @@ def cluster_view(
         shape=shape,
         disagreements=[one.words for one in disagreements],
         controller=controller,
+        is_cut_off=is_cut_off,
     )
     return Cluster(
         name=name,
@@ -52,7 +56,7 @@ def cluster_view(
         opinions=tuple(opinions),
         streams=shape.streams,
         routes=shape.routes,
-        stale=not has_quorum(shape),
+        stale=is_cut_off or not has_quorum(shape),
         replicas=shape.replicas,
         tolerates=_spare(nodes) if shape.attached else tolerates(shape),
         growth=growth,

@@ -81,6 +81,7 @@ def assess_cluster(
     shape: Shape | None = None,
     disagreements: Sequence[str] = (),
     controller: str | None = None,
+    is_cut_off: bool = False,
 ) -> Assessment:
     """Say how a cluster is: quorum first, then its store, then its worst node.
 
@@ -93,13 +94,20 @@ def assess_cluster(
         shape: How the store lies; None or not clustered: there is nothing to say of it.
         disagreements: One sentence for each node that some hear and others do not.
         controller: Who has the lease; without one a cluster is degraded.
+        is_cut_off: Whether the node that tells this refuses writes, since it hears too
+            few others.
     """
     found: list[tuple[Health, str]] = []
     if shape is not None and shape.attached and shape.have < shape.need:
-        found.append(("unhealthy", "the attached NATS is not reached: nothing is stored"))
+        found.append(
+            ("unhealthy", "the attached NATS is not reached: nothing is stored")
+        )
     if quorum.have < quorum.need:
         missing = f"{quorum.have} of {quorum.need} needed nodes can vote"
         found.append(("unhealthy", f"no quorum: {missing}; writes are refused"))
+    elif is_cut_off:
+        told = "too few other nodes are heard here: writes are refused"
+        found.append(("unhealthy", told))
     if shape is not None and shape.clustered:
         found += store_reasons(shape)
         if controller is None and quorum.have >= quorum.need:

@@ -264,6 +264,8 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     node_ca_key: str
     client_ca: str
     client_ca_key: str
+    pins: tuple[str, ...] = ()
+    """Of all members' certificates, the joiner's included; empty: not all are known."""
 
     def __repr__(self) -> str:
         """Tell of what, never by what keys."""

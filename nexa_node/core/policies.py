@@ -24,7 +24,7 @@ class NodePolicy(Policy, frozen=True, kw_only=True):
     cluster: str = "nexa"
     """The name the console shows at the top left."""
     host: str = DEFAULT_HOST
-    """Loopback: nothing but this machine, until TLS is set up."""
+    """Loopback: nothing but this machine. Elsewhere the port speaks TLS; see `[tls]`."""
     port: int = DEFAULT_PORT
     """For REST and WebSocket; 0 takes a free one."""
 
@@ -127,10 +127,10 @@ class SessionPolicy(Policy, frozen=True, kw_only=True):
     """Connections by one token: a fleet may share one, and must not fill the node."""
     connections_per_address: int = 1000
     """Connections with a token from one address."""
-    waiting: int = 1000
+    waiting: int = 256
     """Connections that came without a token and have not said hello. They take no place
     of those above; the oldest is closed for a newer one, once it had a second."""
-    waiting_per_address: int = 100
+    waiting_per_address: int = 32
     """Of them, from one address."""
     hold_ms: int = 3000
     """An agent's id belongs to the identity that opened its session, and for so long
@@ -372,6 +372,54 @@ class LogPolicy(Policy, frozen=True, kw_only=True):
     """A log file is rotated at this size; five are kept."""
 
 
+class TlsPolicy(Policy, frozen=True, kw_only=True):
+    """`[tls]`: whether the port is encrypted, and with what; docs/tls.md."""
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    """auto: plain on loopback, TLS elsewhere. on: TLS on loopback, too. off: plain."""
+    allow_plaintext: bool = False
+    """With `mode = "off"` off loopback: your word that something else encrypts, a proxy or
+    a private network. Tokens can be read on the way otherwise."""
+    cert_file: str = ""
+    """A certificate of your own, PEM, with those that lead to its authority. Empty: the
+    cluster's authority signs one, and it is renewed by itself."""
+    key_file: str = ""
+    """Its key, mode 0600."""
+    client_ca_file: str = ""
+    """Take clients' certificates of these authorities. Empty: of the cluster's own one."""
+    min_version: Literal["1.3", "1.2"] = "1.3"
+
+
+class OidcPolicy(Policy, frozen=True, kw_only=True):
+    """`[oidc]`: people who log in with an account they have elsewhere; docs/security.md."""
+
+    issuer: str = ""
+    """`https://…`, as its ID tokens name it; empty: nobody logs in so."""
+    client_id: str = ""
+    """Of nexa at the issuer: a public client that may use the device flow."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    """What is asked for; those whose claims `[[oidc_role]]` looks at belong here."""
+    session_s: int = 12 * 3600
+    """How long a login lasts."""
+    leeway_s: int = 60
+    """How far the issuer's clock may be from this one's."""
+    ca_file: str = ""
+    """Trust these certificates for the issuer; empty: the machine's own."""
+
+
+class OidcRolePolicy(Policy, frozen=True, kw_only=True):
+    """`[[oidc_role]]`: which role whom; the first that fits. Nobody else gets in."""
+
+    claim: str
+    """Of the ID token, `email` or `groups`; dots go into objects. A list has to have the
+    value among others; an address counts once it is verified."""
+    value: str
+    """Exactly this."""
+    role: str
+    namespaces: tuple[str, ...] = ()
+    """Nothing outside of these exists for him; none named: all."""
+
+
 class HttpPolicy(Policy, frozen=True, kw_only=True):
     """`[http]`: the port's limits, before anybody has proved who they are."""
 
@@ -392,5 +440,11 @@ class HttpPolicy(Policy, frozen=True, kw_only=True):
     waiting_sockets: int = 256
     """Connections that have not sent a complete header yet; above that, the oldest is
     closed once it had a second."""
+    waiting_sockets_per_address: int = 32
+    """Of them, from one address: then its own oldest makes room."""
+    consoles_per_identity: int = 8
+    """Consoles that watch by one token. Agents have limits of their own: [sessions]."""
+    consoles_per_address: int = 64
+    """Consoles that watch from one address."""
     shutdown_timeout_ms: int = 3000
     """How long a stop waits for answers under way, and for peers to say goodbye."""

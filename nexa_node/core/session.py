@@ -44,6 +44,8 @@ from nexa_node.core.policies import SessionPolicy
 
 WAITING_LIMIT = BATCH_LIMIT
 """Calls kept back beyond `inflight`: one whole batch."""
+CHALLENGES_MAX = 3
+"""Challenges that one connection may ask for."""
 MISTAKES_LIMIT = 3
 """Malformed frames before hello that end the connection."""
 
@@ -66,6 +68,13 @@ class Greeted:
 
     call: Call
     hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A challenge was asked for, before hello: answer by `tell` or `decline`."""
+
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ class Ended:
     reason: str
 
 
-Event = Greeted | Called | Notified | Replied | Ended
+Event = Greeted | Asked | Called | Notified | Replied | Ended
 
 
 @dataclass(slots=True)
@@ -137,6 +146,7 @@ class Session:
         self._greeting: Call | None = None
         self._is_open = False
         self._mistakes = 0
+        self._challenges = 0
         self._events: list[Event] = []
         self._output: deque[bytes] = deque()
         self._outbound = Outbound(policy.outbound_frames, policy.outbound_bytes)
@@ -253,6 +263,14 @@ class Session:
         self._reply(call, Failure(id=call.id, error=error_object(error)))
         self._done(call)
 
+    def tell(self, call: Call, result: Any) -> None:
+        """Answer what was asked before hello."""
+        self._reply(call, _success(call, result))
+
+    def decline(self, call: Call, error: NexaError) -> None:
+        """Refuse what was asked before hello."""
+        self._reply(call, Failure(id=call.id, error=error_object(error)))
+
     def request(
         self, method: str, params: Any, *, about: Any, timeout_s: float, now: float
     ) -> bool:
@@ -308,6 +326,8 @@ class Session:
             self._join_or_send(batch, Failure(id=item.id, error=item.error))
         elif item.method == "session.hello":
             self._greet(call)
+        elif item.method == "session.challenge":
+            self._challenge(call)
         else:
             self._take_call(call)
 
@@ -367,6 +387,16 @@ class Session:
             return
         self._greeting = call
         self._events.append(Greeted(call, hello))
+
+    def _challenge(self, call: Call) -> None:
+        self._challenges += 1
+        if self._is_open or self._greeting is not None:
+            self.decline(call, errors.Invalid("session.hello was said already"))
+        elif self._challenges > CHALLENGES_MAX:
+            self.decline(call, errors.RateLimited("enough challenges were given"))
+            self.close(errors.CLOSE_UNAUTHORIZED, "too many challenges")
+        else:
+            self._events.append(Asked(call))
 
     def _take_call(self, call: Call) -> None:
         if not self._is_open and self._greeting is None:

@@ -48,11 +48,15 @@ class Seat:
     credits: Credits = field(default_factory=Credits)
     resting: bool = False
     """It said that it is busy, and is left alone for a moment."""
+    drained: bool = False
+    """An operator wants it to take nothing new, whatever it reports."""
 
     @property
     def free(self) -> int:
         """Slots without a task, none while it takes nothing new."""
-        if not self.connected or self.resting or self.state in CLOSED_STATES:
+        if not self.connected or self.resting or self.drained:
+            return 0
+        if self.state in CLOSED_STATES:
             return 0
         return self.credits.may(max(0, self.slots - self.inflight))
 

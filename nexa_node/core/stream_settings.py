@@ -194,5 +194,5 @@ def _anew(name: str) -> str:
 def _told(value: Any) -> str:
     """Put a value on one line, whatever it is; a stranger may have written it."""
     text = value if isinstance(value, str) else repr(value)
-    shown = text.encode("ascii", "backslashreplace").decode()
+    shown = text.encode("unicode_escape").decode()
     return shown if len(shown) <= 120 else f"{shown[:117]}..."

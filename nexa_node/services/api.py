@@ -25,9 +25,10 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.login import Challenge, LoginWays, NewChallenge, NewLogin
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.metrics import Target
-from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.nodes import Cluster, NodeStatus, Profile, Ready, Setting
 from nexa_node.contract.notifications import (
     Delivery,
     ReceiversTested,
@@ -47,6 +48,9 @@ from nexa_node.contract.tasks import (
 )
 from nexa_node.services.alert_api import AlertApi
 from nexa_node.services.audit_api import AuditApi
+from nexa_node.services.certificate_api import CertificateApi
+from nexa_node.services.log_api import LogApi
+from nexa_node.services.mail_api import MailApi
 from nexa_node.services.shared_api import SharedApi
 
 
@@ -178,7 +182,7 @@ class StoredObject:
     chunks: AsyncIterator[bytes]
 
 
-class NodeApi(AlertApi, SharedApi, AuditApi, Protocol):
+class NodeApi(AlertApi, SharedApi, AuditApi, CertificateApi, LogApi, MailApi, Protocol):
     """Everything a node answers."""
 
     async def authenticate(self, token: str | None, *, address: str) -> Identity:
@@ -189,12 +193,34 @@ class NodeApi(AlertApi, SharedApi, AuditApi, Protocol):
         """
         ...
 
+    def login_ways(self) -> LoginWays:
+        """How one can log in to this cluster, besides by a token."""
+        ...
+
+    def challenge(self, wanted: NewChallenge) -> Challenge:
+        """Give a nonce to sign."""
+        ...
+
+    async def login(
+        self, wanted: NewLogin, *, address: str
+    ) -> tuple[Identity, TokenCreated]:
+        """Let somebody in by a proof: who he is, and a short-lived token.
+
+        Raises:
+            Unauthorized: It proves nobody.
+        """
+        ...
+
     def ready(self) -> Ready:
         """Say whether the node can do its work, from what is known now."""
         ...
 
     def status(self, identity: Identity) -> NodeStatus:
         """This node."""
+        ...
+
+    def config(self, identity: Identity) -> tuple[Setting, ...]:
+        """This node's settings, and where each comes from."""
         ...
 
     def cluster(self, identity: Identity) -> Cluster:
@@ -211,6 +237,12 @@ class NodeApi(AlertApi, SharedApi, AuditApi, Protocol):
 
     async def disconnect(self, identity: Identity, agent_id: AgentId) -> None:
         """Close an agent's connection."""
+        ...
+
+    async def drain_agent(
+        self, identity: Identity, agent_id: AgentId, *, on: bool
+    ) -> Agent:
+        """Have an agent get no new tasks, or get them again; as it is from then on."""
         ...
 
     async def submit(self, identity: Identity, task: NewTask) -> Submitted:
@@ -348,6 +380,10 @@ class NodeApi(AlertApi, SharedApi, AuditApi, Protocol):
             identity: Who asks.
             node: Which node, by name; this one by default.
         """
+        ...
+
+    async def profile(self, identity: Identity, node: str, *, cpu_s: float) -> Profile:
+        """Look where a node spends its CPU time, for so many seconds."""
         ...
 
     async def maintain(self, identity: Identity, node: str, *, on: bool) -> None:

@@ -21,6 +21,9 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
     resource: str | None = None
     """A part of it."""
     node: str | None = None
+    address: str | None = None
+    text: str | None = None
+    """A part of any of its words, whatever the case."""
     since: datetime | None = None
     limit: int = 100
     before: datetime | None = None
@@ -33,7 +36,17 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.actor is None or self.actor in {entry.actor, entry.name})
             and (self.outcome is None or entry.outcome == self.outcome)
             and (self.resource is None or self.resource in entry.resource)
+            and (self.address is None or self.address == entry.address)
+            and (self.text is None or _has(entry, self.text.lower()))
         )
+
+
+def _has(entry: AuditEntry, wanted: str) -> bool:
+    words = (
+        entry.event, entry.actor, entry.name, entry.role, entry.address, entry.request,
+        entry.action, entry.resource, entry.reason,
+    )  # fmt: skip
+    return any(wanted in word.lower() for word in words)
 
 
 class Auditor(Protocol):

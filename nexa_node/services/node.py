@@ -23,13 +23,12 @@ from nexa_node.contract.access import (
 )
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult, SelfTest
-from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
-from nexa_node.contract.errors import Draining, NotFound, Unavailable
+from nexa_node.contract.errors import NotFound, Unavailable
 from nexa_node.contract.events import Event, FeedFrame
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, Namespace, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.metrics import Target
-from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.nodes import Cluster, NodeStatus, Ready, Setting
 from nexa_node.contract.notifications import (
     Delivery,
     ReceiversTested,
@@ -53,6 +52,8 @@ from nexa_node.core.redriving import IDS_MAX, check_redrive
 from nexa_node.ports import TaskRecords
 from nexa_node.services.access.access import Access
 from nexa_node.services.access.audit_calls import AuditCalls
+from nexa_node.services.access.certificate_calls import CertificateCalls
+from nexa_node.services.access.login_calls import LoginCalls
 from nexa_node.services.access.roles import RoleBook
 from nexa_node.services.access.traffic import check_send
 from nexa_node.services.access.view import View
@@ -69,21 +70,19 @@ from nexa_node.services.api import (
     StoredObject,
     TaskFilter,
 )
+from nexa_node.services.cluster.node_calls import ClusterCalls, draining
 from nexa_node.services.directory.directory import Directory
-from nexa_node.services.health.condition import Condition
-from nexa_node.services.health.draining import Drain
 from nexa_node.services.journal.feed import Feed
+from nexa_node.services.journal.log_calls import LogCalls
+from nexa_node.services.messages.mail_calls import MailCalls
 from nexa_node.services.metrics.targets import targets_of
 from nexa_node.services.parts import (
-    BackupDesk,
-    ClusterDesk,
     DeadLetterDesk,
     MessageDesk,
     NotificationsDesk,
     ObjectDesk,
     PrometheusDesk,
     QueueDesk,
-    RelayDesk,
     SelfTestDesk,
     SessionDesk,
     TaskDesk,
@@ -93,11 +92,20 @@ from nexa_node.services.shared.node_calls import SharedCalls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Node(AlertCalls, SharedCalls, AuditCalls):
+class Node(
+    ClusterCalls,
+    AlertCalls,
+    SharedCalls,
+    AuditCalls,
+    CertificateCalls,
+    LoginCalls,
+    LogCalls,
+    MailCalls,
+):
     """`api.NodeApi`. Its fields are the services it joins."""
 
-    condition: Condition
-    """How this node is, and who."""
+    settings: Callable[[], tuple[Setting, ...]]
+    """What is in force here."""
     figures: Callable[[], Iterable[Family]]
     """What a scrape tells."""
     prometheus_desk: PrometheusDesk
@@ -118,16 +126,10 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
     objects: ObjectDesk
     checks: SelfTestDesk
     consoles: Feed
-    way_out: Drain
     journal: Journal
     """Told what operators do."""
-    changes: ClusterDesk
-    """Changes what the cluster is made of."""
-    archive: BackupDesk
     notices: NotificationsDesk
     """Who was told of alerts."""
-    relay: RelayDesk
-    """Asks other nodes for what only they know or may do."""
 
     # Who, and how it is
 
@@ -143,6 +145,11 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
         """This node."""
         self.permissions.allow(identity, "status")
         return self._view(identity).status(self.condition.status(identity))
+
+    def config(self, identity: Identity) -> tuple[Setting, ...]:
+        """This node's settings, and where each comes from."""
+        self.permissions.allow(identity, "config")
+        return self.settings()
 
     def cluster(self, identity: Identity) -> Cluster:
         """The cluster, this node included."""
@@ -209,6 +216,26 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
             severity="warning",
             data={"by": identity.id, "namespace": agent.namespace},
         )
+
+    async def drain_agent(
+        self, identity: Identity, agent_id: AgentId, *, on: bool
+    ) -> Agent:
+        """Have an agent get no new tasks, or get them again; NotFound if it is away."""
+        self.permissions.allow(identity, "drain_agent")
+        agent = self._agent(identity, agent_id)
+        self.permissions.allow(identity, "drain_agent", f"{agent.namespace}.{agent.id}")
+        await self.relay.drain_agent(agent, on=on)
+        self.journal.record(
+            "agent.drained" if on else "agent.undrained",
+            subject=f"agent/{agent.id}",
+            message=f"{identity.id} has {agent.id} get "
+            + ("no new tasks" if on else "tasks again"),
+            data={"by": identity.id, "namespace": agent.namespace},
+        )
+        if not on:
+            state = "idle" if agent.inflight == 0 else "active"
+            return msgspec.structs.replace(agent, drained=False, state=state)
+        return msgspec.structs.replace(agent, drained=True, state="draining")
 
     def connect_agent(
         self, identity: Identity | None, *, text: bool, address: str
@@ -409,6 +436,8 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
         self.permissions.allow(identity, "explain_access")
         somebody = self.access.somebody(who)
         if somebody is None:
+            somebody = self._agents_identity(who)
+        if somebody is None:
             role = self.role_book.find(who)
             somebody = Identity(
                 id=f"role:{role.name}",
@@ -424,6 +453,12 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
             allowed=found.allowed,
             rule=found.rule,
         )
+
+    def _agents_identity(self, who: str) -> Identity | None:
+        """Who an agent is that is connected to this node; None if none is called so."""
+        namespace, dot, name = who.rpartition(".")
+        place = Namespace(namespace) if dot else DEFAULT_NAMESPACE
+        return self.sessions.identity_of(place, AgentId(name))
 
     def namespaces(self, identity: Identity) -> Page[NamespaceView]:
         """List the namespaces in which there is something, by name."""
@@ -445,69 +480,6 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
                 for name in sorted(agents.keys() | tasks.keys())
             )
         )
-
-    async def drain(self, identity: Identity, node: str | None = None) -> None:
-        """Begin to stop gracefully; answered at once, before the process ends."""
-        self.permissions.allow(identity, "drain")
-        if node in (None, self.condition.card.name):
-            self.way_out.begin(f"drained by {identity.id}")
-        else:
-            await self.changes.drain(node, by=identity.id)
-
-    # The cluster
-
-    async def maintain(self, identity: Identity, node: str, *, on: bool) -> None:
-        """Have a node take nothing new, or take it again."""
-        self.permissions.allow(identity, "maintain")
-        await self.changes.maintain(node, on=on, by=identity.id)
-
-    async def join_token(self, identity: Identity, *, expires_s: int) -> JoinToken:
-        """Issue a token by which one node may join."""
-        self.permissions.allow(identity, "join_token")
-        self._check_open()
-        return await self.changes.join_token(expires_s=expires_s, by=identity)
-
-    async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
-        """Have this node leave the cluster."""
-        self.permissions.allow(identity, "leave")
-        return await self.changes.leave(by=identity.id, dry_run=dry_run)
-
-    async def remove_node(
-        self, identity: Identity, node: str, *, dry_run: bool
-    ) -> ClusterChange:
-        """Strike a dead node off."""
-        self.permissions.allow(identity, "remove_node")
-        return await self.changes.remove(node, by=identity.id, dry_run=dry_run)
-
-    async def rotate_keys(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
-        """Give all members new authorities and a new password for the routes."""
-        self.permissions.allow(identity, "rotate_keys")
-        return await self.changes.rotate(by=identity.id, dry_run=dry_run)
-
-    async def set_replicas(
-        self, identity: Identity, copies: int, *, dry_run: bool
-    ) -> ClusterChange:
-        """Keep so many copies of everything."""
-        self.permissions.allow(identity, "set_replicas")
-        return await self.changes.set_replicas(copies, by=identity.id, dry_run=dry_run)
-
-    def growth(self, identity: Identity) -> Growth | None:
-        """How far the newest change of the cluster's shape is."""
-        self.permissions.allow(identity, "growth")
-        return self.changes.growth()
-
-    async def backup(self, identity: Identity) -> AsyncIterator[bytes]:
-        """All that the store has, as one archive."""
-        self.permissions.allow(identity, "backup")
-        return await self.archive.backup(by=identity.id)
-
-    def restore(
-        self, identity: Identity, chunks: AsyncIterator[bytes]
-    ) -> AsyncIterator[Growth]:
-        """Fill an empty store from an archive."""
-        self.permissions.allow(identity, "restore")
-        self._check_open()
-        return self.archive.restore(chunks, by=identity.id)
 
     # Notifications
 
@@ -567,12 +539,8 @@ class Node(AlertCalls, SharedCalls, AuditCalls):
 
     def _check_taking(self) -> None:
         if self.way_out.refuses:
-            raise _draining()
+            raise draining()
         self.writable()
-
-    def _check_open(self) -> None:
-        if self.way_out.begun:
-            raise _draining()
 
     async def _read(self, task_id: TaskId) -> Task:
         found = await self.records.get(task_id)
@@ -585,13 +553,6 @@ def home_of(identity: Identity) -> Namespace:
     """Where a caller is who names no namespace: the first one of its token."""
     within = identity.scope.namespaces
     return Namespace(within[0]) if within else DEFAULT_NAMESPACE
-
-
-def _draining() -> Draining:
-    return Draining(
-        "the node is draining and takes nothing new",
-        remedy="use another node of the cluster, or nexa node start",
-    )
 
 
 def _no_task(task_id: TaskId) -> NotFound:

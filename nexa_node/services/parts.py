@@ -11,6 +11,7 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.ids import AgentId, Namespace, NodeId, TaskId
 from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.nodes import Profile
 from nexa_node.contract.notifications import (
     Delivery,
     ReceiversTested,
@@ -60,6 +61,10 @@ class SessionDesk(Protocol):
 
     def connected(self) -> int:
         """How many agents are connected."""
+        ...
+
+    def identity_of(self, namespace: Namespace, agent_id: AgentId) -> Identity | None:
+        """Whose an agent is that has a session here."""
         ...
 
     def disconnect(self, namespace: Namespace, agent_id: AgentId) -> None:
@@ -252,6 +257,14 @@ class RelayDesk(Protocol):
 
     async def disconnect(self, agent: Agent) -> None:
         """Close an agent's connection, wherever it is."""
+        ...
+
+    async def drain_agent(self, agent: Agent, *, on: bool) -> None:
+        """Have an agent get nothing new, or get tasks again, wherever it is."""
+        ...
+
+    async def profile(self, name: str, *, cpu_s: float) -> Profile:
+        """Look where a node spends its CPU time."""
         ...
 
 

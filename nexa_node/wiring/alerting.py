@@ -160,6 +160,7 @@ class Alerting:
             ("alert-rules", self.rulebook.run),
             ("alert-engine", self.engine.run),
             ("alert-minding", self.engine.mind),
+            ("alert-evidence", self.evidences.run),
         )
 
     @property

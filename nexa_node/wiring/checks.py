@@ -1,15 +1,19 @@
 """The self-test's checks, put together for a node that runs, or for a trial of one."""
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexa_node.adapters.checks import machine, node
+from nexa_node.adapters.checks import certificate, machine, node
 from nexa_node.adapters.files.config import Loaded
+from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.adapters.nats.binary import trusted_binary
+from nexa_node.adapters.tls.port import PortTls
 from nexa_node.contract.checks import CheckGroup
 from nexa_node.contract.errors import NexaError
+from nexa_node.core.encryption import is_encrypted
 from nexa_node.core.policies import CheckSpec, StorePolicy
 from nexa_node.ports import RoundTrip
 from nexa_node.services.health.self_test import Check, Outcome
@@ -26,6 +30,8 @@ class Asked:
     url: str
     token: str
     round_trip: Callable[[], Awaitable[RoundTrip]]
+    port: PortTls | None = None
+    """What the port shows; None of one that is plain."""
 
 
 Ask = Callable[[], Awaitable[Asked]]
@@ -147,11 +153,27 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
 
     async def answers() -> Outcome:
         asked = await ask()
-        return await node.rest(asked.url, asked.token)
+        return await node.rest(asked.url, asked.token, _trusting(asked))
 
     async def takes_agents() -> Outcome:
         asked = await ask()
-        return await node.agent_socket(asked.url, asked.token)
+        return await node.agent_socket(asked.url, asked.token, _trusting(asked))
+
+    async def shows() -> Outcome:
+        port = (await ask()).port
+        listen = loaded.settings.node.host
+        if port is None and is_encrypted(loaded.settings.tls, listen):
+            return Outcome("skipped", detail="shown as soon as the node runs")
+        if port is None:
+            return Outcome("skipped", detail=f"the port is plain, on {listen}")
+        return certificate.look(
+            port.shown.life,
+            subject=port.shown.subject,
+            names=port.shown.names,
+            is_own=port.shown.is_own,
+            now=SystemClock().now(),
+            warn_days=loaded.settings.selftest.certificate_warn_days,
+        )
 
     rows = (
         ("binary", "nats-server", lambda: node.binary(describe)),
@@ -159,6 +181,7 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
         ("store", "store round trip", stores),
         ("rest", "REST round trip", answers),
         ("agents", "agent WebSocket", takes_agents),
+        ("certificate", "the port's certificate", shows),
     )
     return [
         Check(
@@ -173,6 +196,10 @@ def _node(loaded: Loaded, *, ask: Ask, trial: bool) -> list[Check]:
         for name, title, look in rows
         if trial or not attached or name != "binary"
     ]
+
+
+def _trusting(asked: Asked) -> ssl.SSLContext | None:
+    return None if asked.port is None else asked.port.check_context()
 
 
 def _connectivity(spec: CheckSpec, path: Path) -> Check:

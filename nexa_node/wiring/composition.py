@@ -2,21 +2,22 @@
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nexa_node.adapters.files.config_text import settings_told
+from nexa_node.adapters.files.logs import RING
 from nexa_node.adapters.files.startup_log import StartupLog
 from nexa_node.adapters.host.probe import PsutilProbe
 from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract import places
 from nexa_node.contract.checks import SelfTest
-from nexa_node.contract.errors import Unauthorized, Unavailable
+from nexa_node.contract.errors import Unavailable
 from nexa_node.contract.ids import NodeId
-from nexa_node.core.access import TOKEN_ENTROPY, make_token
 from nexa_node.services.access.audit import Audit
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.access.permissions import Permissions
 from nexa_node.services.access.view import View
 from nexa_node.services.cluster.maintenance import Maintenance
@@ -28,6 +29,8 @@ from nexa_node.services.health.self_test import SelfTests
 from nexa_node.services.health.supervisor import Supervisor
 from nexa_node.services.journal.feed import Feed
 from nexa_node.services.journal.journal import EventJournal
+from nexa_node.services.journal.logbook import LogBook
+from nexa_node.services.messages.shelves import Shelves
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
@@ -37,7 +40,9 @@ from nexa_node.wiring.auditing import Auditing
 from nexa_node.wiring.checks import Asked, all_checks
 from nexa_node.wiring.core import Core
 from nexa_node.wiring.duties import Duties
+from nexa_node.wiring.encryption import client_certificates, reloading
 from nexa_node.wiring.fellowship import Fellowship
+from nexa_node.wiring.first_token import FirstToken, new_token
 from nexa_node.wiring.metering import Metering, of_alerting
 from nexa_node.wiring.notifying import Notifications
 from nexa_node.wiring.place import Place
@@ -61,6 +66,8 @@ class Composition:
     """How the node's own users reach it."""
     auditor: Audit
     """Where changes are written down."""
+    logins: LoginAudit
+    """Where it is written down who comes."""
     maintenance: Maintenance
     """Kept up over restarts."""
     ready: Callable[[], Awaitable[None]]
@@ -117,7 +124,9 @@ class _Front:
         settings = place.loaded.settings
         self._place, self._store, self._core = place, store, core
         self._fellowship = fellowship
-        self._token = place.folder.admin_token() or _new_token()
+        self._token = new_token()
+        core.access.admit_own(self._token)
+        self._first = FirstToken(place, store, core)
         self.supervisor = Supervisor(clock=core.clock, journal=core.journal)
         self.sampler = Sampler(
             probe=PsutilProbe(place.folder.path),
@@ -190,6 +199,17 @@ class _Front:
         self.metering = Metering(place, store, fellowship, core, feed=self.feed)
         self.metering.also(self.notifications.families)
         self.auditing = Auditing(place, store, fellowship, core.clock)
+        self.logbook = LogBook(
+            RING,
+            calls=store.calls,
+            node=place.identity.name,
+            living=fellowship.members.living,
+            clock=core.clock,
+        )
+        self.logbook.serve()
+        core.sessions.audit(self.auditing.logins)
+        core.logins.audit = self.auditing.logins
+        self.metering.also(self.auditing.families)
         self.alerting = Alerting(
             place,
             store,
@@ -243,6 +263,7 @@ class _Front:
         self.metering.include(readout.read)
         node = Node(
             condition=self.condition,
+            settings=lambda: settings_told(self._place.loaded),
             figures=self.metering.families,
             prometheus_desk=self.metering.prometheus,
             permissions=permissions,
@@ -275,6 +296,10 @@ class _Front:
             notices=self.notifications.desk,
             alerting=self.alerting.desk,
             auditing=self.auditing.desk,
+            logbook=self.logbook,
+            shelves=Shelves(self._store.inboxes),
+            logins=core.logins,
+            client_certificates=client_certificates(self._place, core),
         )
         # Loops stop in the opposite order: what the others say last is still saved.
         self.supervisor.add("journal", core.journal.run, stop=core.save_events)
@@ -314,6 +339,9 @@ class _Front:
             ("partial-results", core.partials.run),
         ):
             self.supervisor.add(name, loop)
+        if self._place.port is not None:
+            port = reloading(self._place.port, self._place, core)
+            self.supervisor.add("port-certificate", port.run)
         return Composition(
             api=node,
             condition=self.condition,
@@ -323,6 +351,7 @@ class _Front:
             asked=self._asked,
             maintenance=self.duties.maintenance,
             auditor=self.auditing.writer,
+            logins=self.auditing.logins,
             ready=self._ready,
         )
 
@@ -331,6 +360,7 @@ class _Front:
             url=self._place.url,
             token=self._token,
             round_trip=self._store.round_trip,
+            port=self._place.port,
         )
 
     async def _ready(self) -> None:
@@ -346,21 +376,4 @@ class _Front:
                 f"the store did not tell what it has within {READ_S:.0f} s",
                 remedy="nexa logs; then nexa node start",
             ) from None
-        folder, name = self._place.folder, self._place.identity.name
-        shared = self._store.member is not None or self._store.is_shared
-        joined = shared and folder.admin_token() is None
-        if not await core.access.ensure(
-            "admin",
-            name=f"first of {name}" if joined else "first",
-            token=self._token,
-            admitted=joined,
-        ):
-            raise Unauthorized(
-                f"the first token in {self._place.folder.path} was revoked",
-                remedy="use another admin token, and remove the file admin.token there",
-            )
-        self._place.folder.keep_admin_token(self._token)
-
-
-def _new_token() -> str:
-    return make_token(secrets.token_bytes(TOKEN_ENTROPY)).text
+        await self._first.keep()

@@ -7,6 +7,7 @@ from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract.frames import NodeRef
 from nexa_node.core.strategies import of_queues
 from nexa_node.services.access.access import Access
+from nexa_node.services.access.logins import Logins
 from nexa_node.services.access.roles import RoleBook
 from nexa_node.services.calls import AgentCalls
 from nexa_node.services.directory.directory import Directory
@@ -28,6 +29,7 @@ from nexa_node.services.tasks.tasks import Tasks
 from nexa_node.services.tasks.watches import Watches
 from nexa_node.services.tasks.work import Work
 from nexa_node.wiring.fellowship import Fellowship
+from nexa_node.wiring.issuers import issuer_of
 from nexa_node.wiring.place import Place
 
 
@@ -165,6 +167,15 @@ class Core:
             clock=clock,
             node=name,
         )
+        self.logins = Logins(
+            self.access,
+            clock=clock,
+            entropy=entropy,
+            node=place.identity.id,
+            cluster=lambda: fellowship.cluster_name,
+            oidc=issuer_of(settings, clock),
+        )
+        self.door.proofs = self.logins
         self._join(rng, fellowship)
 
     def _join(self, rng: random.Random, fellowship: Fellowship) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nexa_node.adapters.files.sealing import read_key
 from nexa_node.adapters.files.shelf import Shelf
+from nexa_node.adapters.host.profiler import TimerProfiler
 from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.contract.version import VERSION
 from nexa_node.services.cluster import orphans, shape_keeping
@@ -106,6 +107,7 @@ class Duties:
             turn=self.maintenance.turn,
             known=core.directory,
             facts=core.dispatch.facts,
+            profiler=TimerProfiler(),
         )
         self.isolation = Isolation(
             has_quorum=fellowship.has_quorum,

@@ -37,6 +37,8 @@ class Fellowship:
         settings = place.loaded.settings
         self._place, self._store = place, store
         self._incarnation = secrets.token_hex(8)
+        self.pin = ""
+        """Of this node's certificate, once it has one."""
         self.clock = SystemClock()
         self.journal = EventJournal(
             events=store.events,
@@ -98,6 +100,7 @@ class Fellowship:
             opinions=self.members.opinions(),
             disagreements=self.members.disagreements(),
             growth=self.growths.current(),
+            is_cut_off=not self.has_quorum(),
         )
 
     def agent_urls(self) -> tuple[str, ...]:
@@ -163,4 +166,5 @@ class Fellowship:
             version=VERSION,
             joined=self._place.started,
             incarnation=self._incarnation,
+            pin=self.pin,
         )

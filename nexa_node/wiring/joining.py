@@ -1,6 +1,7 @@
 """Letting nodes in, and going: the node's place among others, its trust, its join port."""
 
 import asyncio
+import ipaddress
 import secrets
 import socket
 from collections.abc import Coroutine
@@ -12,6 +13,7 @@ import msgspec
 
 from nexa_node.adapters.files import membership
 from nexa_node.adapters.files.membership import ClusterFile
+from nexa_node.adapters.host.addresses import addresses
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.adapters.nats.config import TOGETHER, Member
 from nexa_node.adapters.nats.store import NatsStore
@@ -25,6 +27,7 @@ from nexa_node.contract.cluster import Growth, JoinToken
 from nexa_node.contract.errors import Conflict
 from nexa_node.contract.version import VERSION
 from nexa_node.core.admission import Joiner
+from nexa_node.core.encryption import is_encrypted
 from nexa_node.core.policies import ClusterPolicy
 from nexa_node.services.cluster.join_means import JoinMeans, Standing
 from nexa_node.services.cluster.joiner import Newcomer, join
@@ -34,6 +37,7 @@ from nexa_node.services.cluster.rotation import Asked, Successor
 from nexa_node.services.parts import Spawn
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.place import Place
+from nexa_node.wiring.routes import KeptRoutes, own_pins
 
 JOINED_S = 120.0
 """For a node that was admitted to be a member that is heard."""
@@ -43,14 +47,31 @@ ALL_S = 1.0
 """For all nodes to have heard of a new password, before the first one uses it."""
 ANSWER_S = 0.2
 """For an answer to be out before this node's routes are made anew."""
-ROUTES_S = 2.0
-"""How often it is looked whether members have come or gone."""
 
 
 def host_of(place: Place) -> str:
     """Where other nodes reach this one."""
     settings = place.loaded.settings
     return settings.cluster.host or settings.node.host
+
+
+def hosts_of(place: Place) -> tuple[str, ...]:
+    """Names and addresses the node's certificate is for: routes, and the port if it is."""
+    settings = place.loaded.settings
+    if not is_encrypted(settings.tls, settings.node.host):
+        return (host_of(place),)
+    told = (host_of(place), settings.node.host, *settings.http.names)
+    return tuple(dict.fromkeys(one for host in told for one in _single(host)))
+
+
+def _single(host: str) -> tuple[str, ...]:
+    """A host; all addresses of this machine for one that stands for them."""
+    try:
+        if not ipaddress.ip_address(host).is_unspecified:
+            return (host,)
+    except ValueError:
+        return (host,)
+    return addresses()
 
 
 def own_route(policy: ClusterPolicy, host: str) -> str:
@@ -64,7 +85,7 @@ def own_route(policy: ClusterPolicy, host: str) -> str:
 
 def credentials_of(place: Place, cluster: str) -> NodeCredentials:
     """The node's authorities and its certificate, in `tls/` of its folder."""
-    bearer = Bearer(cluster=cluster, name=place.identity.name, hosts=(host_of(place),))
+    bearer = Bearer(cluster=cluster, name=place.identity.name, hosts=hosts_of(place))
     clock = SystemClock()
     life = timedelta(hours=place.loaded.settings.cluster.certificate_hours)
     folder = TlsFolder(place.folder.path / "tls", life)
@@ -108,6 +129,7 @@ async def join_cluster(place: Place, token: str) -> ClusterFile:
         store=TOGETHER,
         routes=admitted.routes,
         formed=True,
+        pins=admitted.pins,
     )
     await asyncio.to_thread(membership.write, folder, made)
     return made
@@ -126,6 +148,7 @@ def member_of(there: ClusterFile, place: Place) -> Member:
         store=there.store,
         founder=there.founder,
         replicas=there.replicas,
+        pins=there.pins,
     )
 
 
@@ -138,10 +161,13 @@ def member_now(place: Place) -> Member | None:
 class FileSeat:
     """`services.join_means.Seat` over `cluster.json`."""
 
-    def __init__(self, place: Place, fellowship: Fellowship) -> None:
+    def __init__(
+        self, place: Place, fellowship: Fellowship, credentials: NodeCredentials
+    ) -> None:
         """Read nothing yet."""
         self._place = place
         self._fellowship = fellowship
+        self._credentials = credentials
 
     async def standing(self) -> Standing:
         """Read the place; what a node that was always alone lacks is made and kept."""
@@ -155,6 +181,7 @@ class FileSeat:
                 route_password=secrets.token_hex(PASSWORD_BYTES),
             )
             await asyncio.to_thread(membership.write, folder, there)
+        pins = there.pins if there.formed else await own_pins(self._credentials)
         return Standing(
             cluster=there.cluster,
             cluster_id=there.cluster_id,
@@ -162,6 +189,7 @@ class FileSeat:
             route_password=there.route_password,
             routes=there.routes,
             members=tuple(sorted(self._fellowship.members.others())),
+            pins=pins,
             formed=there.formed,
         )
 
@@ -233,7 +261,7 @@ class Admission:
                 records=FileJoinRecords(place.folder.path / "tls" / "join-tokens.json"),
                 members=store.nodes,
                 credentials=credentials,
-                seat=FileSeat(place, fellowship),
+                seat=FileSeat(place, fellowship, credentials),
                 door=JoinServer(
                     bind=host,
                     port=settings.cluster.join_port,
@@ -249,6 +277,8 @@ class Admission:
             on_admitted=self._admitted,
         )
         self.run = self.joining.run
+        self.keep_routes = KeptRoutes(place, store, fellowship, credentials).run
+        self._credentials = credentials
         self.keyring = Keyring(place, store, credentials, spawn=spawn)
         self.renewal = Renewal(
             credentials,
@@ -257,21 +287,6 @@ class Admission:
             node=place.identity.name,
             on_renewed=store.read_anew,
         )
-
-    async def keep_routes(self) -> None:
-        """Have the next start know where everybody is now, for ever. A service's loop."""
-        folder = self._place.folder.path
-        while True:
-            await self._fellowship.clock.sleep(ROUTES_S)
-            routes = self._fellowship.members.routes()
-            if self._store.member is None or not routes:
-                continue
-            there = await asyncio.to_thread(membership.read, folder)
-            if there is None or not there.formed or there.routes == routes:
-                continue
-            kept = msgspec.structs.replace(there, routes=routes)
-            await asyncio.to_thread(membership.write, folder, kept)
-            await self._store.reroute(routes)
 
     async def issue(self, expires_s: int, by: Identity) -> JoinToken:
         """Make a join token."""
@@ -324,12 +339,14 @@ class Admission:
         folder = self._place.folder.path
         there = await asyncio.to_thread(membership.read, folder)
         assert there is not None, "a standing was asked for before"
+        pins = {*await own_pins(self._credentials), joiner.pin}
         formed = msgspec.structs.replace(
             there,
             store=TOGETHER,
             routes=(str(joiner.route),),
             formed=True,
             founder=True,
+            pins=tuple(sorted(pins)),
         )
 
         async def commit(_: Member) -> None:

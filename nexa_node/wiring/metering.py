@@ -34,6 +34,7 @@ from nexa_node.services.metrics.prometheus import Prometheus
 from nexa_node.services.metrics.readings import Readings, families
 from nexa_node.services.metrics.recorder import Fellows, Recorder
 from nexa_node.wiring.core import Core
+from nexa_node.wiring.encryption import of_handshakes, port_ends
 from nexa_node.wiring.fellowship import Fellowship
 from nexa_node.wiring.place import Place
 
@@ -155,6 +156,7 @@ class Metering:
         made.read(lambda: gauges.of_store(self._store.figures))
         made.read(self._host.read)
         made.read(certificates.read)
+        made.read(lambda: of_handshakes(self._place))
         made.read(
             lambda: gauges.of_itself(self.recorder.series, len(asyncio.all_tasks()))
         )
@@ -188,11 +190,12 @@ class Metering:
                     found[f"{purpose}-ca{at or ''}"] = one
         except NexaError:
             pass  # what is wrong there is told by the self-test
-        return {
+        ends = {
             name: one.not_valid_after_utc
             for name, one in found.items()
             if one is not None
         }
+        return {**ends, **port_ends(self._place)}
 
     def _capped(self, name: str) -> None:
         self._core.journal.record(

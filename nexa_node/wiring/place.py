@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nexa_node.adapters.files.config import Loaded
 from nexa_node.adapters.files.node_folder import Identity, NodeFolder
+from nexa_node.adapters.tls.port import PortTls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +20,5 @@ class Place:
     """The folder of all nodes' state."""
     loaded: Loaded
     started: datetime
+    port: PortTls | None = None
+    """What the port shows, once that is read; None of a port that is plain."""

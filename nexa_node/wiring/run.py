@@ -31,7 +31,9 @@ from nexa_node.contract.errors import NexaError, NotFound
 from nexa_node.contract.ids import NodeId, slugify, time_ordered_id
 from nexa_node.contract.nodes import NodeFile, NodeState
 from nexa_node.contract.version import CONSOLE_PROTOCOL, VERSION
+from nexa_node.core.encryption import is_encrypted
 from nexa_node.wiring.composition import Composition
+from nexa_node.wiring.encryption import port_files
 from nexa_node.wiring.joining import join_cluster
 from nexa_node.wiring.place import Place
 from nexa_node.wiring.running import running
@@ -127,11 +129,13 @@ async def _run(options: argparse.Namespace) -> int | None:
             sock = await asyncio.to_thread(bind, settings.node.host, settings.node.port)
             with contextlib.closing(sock):
                 place = _place(loaded, folder, sock, name=name, state=state)
+                doing = ""
                 if options.join_file is not None:
                     refuse_if_attached(place)
-                    await join_cluster(place, _token(options.join_file))
+                    joined = await join_cluster(place, _token(options.join_file))
+                    doing = f"admitted to {joined.cluster}, its store meets the others"
                 port = int(sock.getsockname()[1])
-                return port if await _serve(place, sock) else None
+                return port if await _serve(place, sock, doing) else None
         except NexaError as error:
             note.note("node.failed", error=error.message, remedy=error.remedy)
             log.critical("node_failed", reason=error.message, remedy=error.remedy)
@@ -164,27 +168,30 @@ def _token(path: str) -> str:
 def _place(
     loaded: Loaded, folder: NodeFolder, sock: socket.socket, *, name: str, state: Path
 ) -> Place:
-    clock = SystemClock()
+    clock, settings = SystemClock(), loaded.settings
     now_ms = int(clock.now().timestamp() * 1000)
     new_id = time_ordered_id(now_ms, secrets.token_bytes(10))
     return Place(
         folder=folder,
         identity=folder.identity(name=name, new_id=new_id),
-        url=url_of(sock),
+        url=url_of(sock, secure=is_encrypted(settings.tls, settings.node.host)),
         state=state,
         loaded=loaded,
         started=clock.now(),
     )
 
 
-async def _serve(place: Place, sock: socket.socket) -> bool:
-    """Run until told to end; whether the process is to start anew."""
+async def _serve(place: Place, sock: socket.socket, doing: str) -> bool:
+    """Run until told to end; whether the process is to start anew.
+
+    Until it is ready it announces what it is `doing`.
+    """
     clock = SystemClock()
     name = place.identity.name
     note = StartupLog(Path(places.startup_log(place.state)), node=name)
     note.note("node.start", version=VERSION, url=place.url, pid=os.getpid())
     began = clock.monotonic()
-    _announce(place, "starting")
+    _announce(place, "starting", doing)
     try:
         async with running(place, sock) as node:
             node.condition.enter("running")
@@ -223,7 +230,8 @@ async def _until_told(node: Composition, place: Place) -> None:
     await node.drain.done.wait()
 
 
-def _announce(place: Place, state: NodeState) -> None:
+def _announce(place: Place, state: NodeState, doing: str = "") -> None:
+    files = port_files(place)
     place.folder.announce(
         NodeFile(
             id=NodeId(place.identity.id),
@@ -236,5 +244,8 @@ def _announce(place: Place, state: NodeState) -> None:
             version=VERSION,
             started=place.started,
             console_protocol=CONSOLE_PROTOCOL,
+            trust="" if files is None else str(files.trusted),
+            trust_by_name=files is None or not files.is_own,
+            doing=doing,
         )
     )

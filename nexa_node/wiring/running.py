@@ -9,6 +9,7 @@ from nexa_node.adapters.asgi.app import build_app
 from nexa_node.adapters.asgi.server import serve
 from nexa_node.contract.errors import NexaError
 from nexa_node.wiring.composition import Composition, compose
+from nexa_node.wiring.encryption import door_of, secured
 from nexa_node.wiring.place import Place
 
 
@@ -23,6 +24,7 @@ async def running(place: Place, sock: socket.socket) -> AsyncGenerator[Compositi
     """
     settings = place.loaded.settings
     end = asyncio.Event()
+    place = await secured(place)
     try:
         async with compose(place) as node, asyncio.TaskGroup() as group:
             app = build_app(
@@ -30,6 +32,8 @@ async def running(place: Place, sock: socket.socket) -> AsyncGenerator[Compositi
                 settings.http,
                 host=settings.node.host,
                 auditor=node.auditor,
+                logins=node.logins,
+                is_stale=lambda: node.api.directory.is_stale,
             )
             group.create_task(node.supervisor.run())
             port = group.create_task(
@@ -39,6 +43,7 @@ async def running(place: Place, sock: socket.socket) -> AsyncGenerator[Compositi
                     stop=end,
                     policy=settings.http,
                     sessions=settings.sessions,
+                    tls=None if place.port is None else door_of(place.port),
                 )
             )
             try:

@@ -57,7 +57,7 @@ async def trial_node(loaded: Loaded) -> AsyncGenerator[Asked]:
             place = Place(
                 folder=folder,
                 identity=Identity(id=secrets.token_hex(13), name="trial"),
-                url=url_of(sock),
+                url=url_of(sock, secure=settings.tls.mode == "on"),
                 state=Path(home),
                 loaded=Loaded(settings, {}, loaded.path, exists=False),
                 started=SystemClock().now(),

@@ -23,7 +23,7 @@ from nexa_tui.client.threads import beside
 from nexa_tui.screens.keys import chosen
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
-from nexa_tui.settings import ConsoleSettings
+from nexa_tui.settings import SLOW_REFRESH_S, ConsoleSettings
 from nexa_tui.state.store import Live
 from nexa_tui.theming import DEFAULT_THEME, Terminal, Themes
 from nexa_tui.widgets.dressed import DressedApp
@@ -79,6 +79,7 @@ class Console(DeskApp):
         self.failed: BaseException | None = None
         self._crash: Path | None = None
         self._begun = False
+        self._weighed, self._weighed_at = 0, session.now
         self.set_keymap(chosen(session.keymap))
 
     # The beginning.
@@ -94,14 +95,23 @@ class Console(DeskApp):
     def on_mount(self) -> None:
         """Everything else comes after the first screen was painted."""
         self.session.on_news = self._refresh_now
+        for action in self.session.keymap.own:
+            if action.keys:
+                self.bind(",".join(action.keys), f"do('{action.id}')", show=False)
         self.call_after_refresh(self._begin)
 
     def _find_node(self) -> None:
         options = self.session.options
+        if self.session.client is not None:
+            return
         try:
             target = discover(
                 options.environ, context=options.context, attach=options.attach
             )
+            if target is not None and target.login is not None:
+                from nexa_tui.client.logins import renewed
+
+                target = renewed(options.environ, target)
         except NexaError as error:
             self.session.start_error = error
         else:
@@ -119,12 +129,17 @@ class Console(DeskApp):
             self._deeds.do("start-node")
         if isinstance(self.screen, Splash):
             self.begin(self.session.check, group="check")
-        self.set_interval(self.settings.refresh_s, self._beat)
+        slow = self.session.options.slow_link or self.settings.slow_link
+        every_s = self.settings.refresh_s
+        self.set_interval(max(every_s, SLOW_REFRESH_S) if slow else every_s, self._beat)
         self.set_interval(_SPLASH_BEAT_S, self._splash_beat)
         self.set_timer(_FREEZE_S, _collect_again)
         self.begin(partial(beside, _import_the_rest), group="imports")
         if self.theme_problem is not None:
             self.tell(str(self.theme_problem), severity="warning")
+        for conflict in self.session.keymap.conflicts():
+            told = f"console.toml, [keys]: {conflict}; the first one has it"
+            self.tell(told, severity="warning")
         if self._problem is not None:
             told = f"{self._problem.message}; the defaults hold; {self._problem.remedy}"
             self.tell(told, severity="error")
@@ -132,11 +147,20 @@ class Console(DeskApp):
     # The beat.
 
     def _beat(self) -> None:
+        self._weigh()
         announced = self.session.options.announced
         while announced:
             self.tell(announced.popleft(), severity="warning")
         if self.screen_stack and not isinstance(self.screen, Splash):
             self._refresh_now()
+
+    def _weigh(self) -> None:
+        """Say what went to the terminal since the last beat, if somebody asked."""
+        now = self.session.now
+        if self.session.link_rate is not None:
+            passed = max(now - self._weighed_at, 0.001)
+            self.session.link_rate = (self.written - self._weighed) / passed
+        self._weighed, self._weighed_at = self.written, now
 
     def _splash_beat(self) -> None:
         splash = self.screen if self.screen_stack else None

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from nexa_node.contract.errors import NexaError
-from nexa_tui.actions import Action, Place
+from nexa_tui.actions import BY_ID, FORBIDDEN_KEYS, Action, Place
 from nexa_tui.client.discovery import Target
 from nexa_tui.screens.keys import is_local, method
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
-from nexa_tui.settings import keep_theme
+from nexa_tui.settings import keep_theme, read_settings
 from nexa_tui.state.text import clean
 from nexa_tui.theming import Terminal, Themes
 from nexa_tui.widgets.dressed import DressedApp
@@ -98,21 +98,78 @@ class DeskApp(DressedApp[str]):
         self.begin(partial(self._dashboard.go, name), group="go")
 
     def local(self, action: Action, argument: str) -> None:
-        """Let the view in focus do it."""
-        if action.id == "copy":
-            self.copy_to_clipboard(argument)
-        elif action.id == "theme":
-            self._theme(argument)
-        elif action.id == "splash":
-            self._show_splash()
-        elif action.id == "filter" and self._dashboard is not None:
-            self.begin(partial(self._dashboard.filter_by, argument), group="go")
-        elif action.id == "query" and argument and self._dashboard is not None:
-            self.begin(partial(self._dashboard.ask, argument), group="go")
+        """Let the view in focus do it, or the application itself."""
+        ours: dict[str, Callable[[], None]] = {
+            "copy": lambda: self.copy_to_clipboard(argument),
+            "theme": lambda: self._theme(argument),
+            "link": self._show_link,
+            "settings": self._settings,
+            "redraw": self._redraw,
+            "splash": self._show_splash,
+            "quit": lambda: self._deeds.do("leave"),
+        }
+        work = self._with_words(action.id, argument)
+        if action.id in ours:
+            ours[action.id]()
+        elif work is not None:
+            self.begin(work, group="go")
         elif is_local(action.id) or action.id == "back":
             self.begin(partial(self._act, method(action.id)), group="go")
-        elif action.id == "quit":
-            self._deeds.do("leave")
+
+    def _with_words(
+        self, action_id: str, words: str
+    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """What a view does with words that were typed; None if it does nothing."""
+        board = self._dashboard
+        if board is None:
+            return None
+        if action_id == "filter":
+            return partial(board.filter_by, words)
+        takes: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
+            "query": board.ask,
+            "topic": board.follow,
+            "seek": self._at_time,
+        }
+        if not words or action_id not in takes:
+            return None
+        return partial(takes[action_id], words)
+
+    def _settings(self) -> None:
+        from nexa_tui.screens.settings_form import ask_settings
+
+        environ = self.session.options.environ
+        try:
+            known = read_settings(
+                environ, actions=frozenset(BY_ID), refused=FORBIDDEN_KEYS
+            )
+        except NexaError as error:
+            self.tell(f"{error.message}; {error.remedy}", severity="error")
+            return
+        ask_settings(self, environ, known, self.themes.names())
+
+    def _show_link(self) -> None:
+        shown = self.session.link_rate is not None
+        self.session.link_rate = None if shown else 0.0
+        self.session.on_news()
+
+    def _redraw(self) -> None:
+        self.forget_screen()
+        self.screen.refresh(layout=True)
+
+    def open_address(self, address: str) -> None:
+        """Turn to what an address names, and say so if there is no such thing."""
+
+        async def work() -> None:
+            board = self._dashboard
+            if board is not None and not await board.open_address(address):
+                told = f"no such place: {clean(address, 80)}; y copies an address"
+                self.tell(told, severity="warning")
+
+        self.begin(work, group="go")
+
+    def viewed(self) -> object:
+        """The view that is seen, for what only it can tell."""
+        return self._dashboard.view if self._dashboard else None
 
     def subject(self) -> tuple[Place, str] | None:
         """What the person looks at."""
@@ -125,6 +182,22 @@ class DeskApp(DressedApp[str]):
     def here(self) -> Sequence[Place]:
         """Where the person is."""
         return self._dashboard.places if self._dashboard else ("splash",)
+
+    def lend_terminal(self, words: Sequence[str]) -> int:
+        """Let a program have the terminal until it ends; its exit code."""
+        import subprocess
+
+        with self.suspend():
+            try:
+                code = subprocess.run(words, check=False).returncode
+            except OSError as error:
+                raise NexaError(
+                    f"{words[0]} can't be run: {error.strerror}",
+                    remedy="see its command in actions.toml",
+                ) from error
+        self.forget_screen()
+        self.screen.refresh(layout=True)
+        return code
 
     def leave(self, answer: str) -> None:
         """End the console in order."""
@@ -176,6 +249,13 @@ class DeskApp(DressedApp[str]):
         from nexa_tui.screens.theming import choose_theme
 
         choose_theme(self, name)
+
+    async def _at_time(self, text: str) -> None:
+        try:
+            if self._dashboard is not None:
+                await self._dashboard.at_time(text)
+        except ValueError as error:
+            self.tell(str(error), severity="warning")
 
     async def _act(self, action: str) -> None:
         if self._dashboard is not None and not isinstance(self.screen, Splash):

@@ -1,11 +1,15 @@
 """From the command line's wishes to a console on the terminal, and back to the shell."""
 
+import atexit
 import gc
 import os
 import random
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
+
+import msgspec
 
 from nexa_node.contract import places
 from nexa_node.contract.checks import CheckResult
@@ -19,6 +23,7 @@ from nexa_tui.client.discovery import Target, discover, sibling
 from nexa_tui.client.places import base_folders
 from nexa_tui.screens.finding import still_running
 from nexa_tui.screens.session import Doors, Session
+from nexa_tui.screens.user_actions import actions_of, read_user_actions
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Themes, terminal
 
@@ -39,9 +44,14 @@ def run_console(options: ConsoleOptions) -> int:
         )
     except NexaError as error:
         settings, problem = ConsoleSettings(), error
-    console = build(options, settings, problem)
+    try:
+        console = build(options, settings, problem)
+    except NexaError as error:
+        sys.stderr.write(f"nexa: {error.message} — mend: {error.remedy}\n")
+        return 1
     with Lifeline(console.leave_now):
-        mouse = options.mouse and settings.mouse is not False
+        slow = options.slow_link or settings.slow_link
+        mouse = options.mouse and settings.mouse is not False and not slow
         answer = console.run(mouse=mouse)
     if console.failed is not None:
         sys.stderr.write(console.last_words() + "\n")
@@ -58,7 +68,17 @@ def build(
 ) -> Console:
     """Make a console on real nodes; `problem` is what is wrong with its settings."""
     config, _ = base_folders(options.environ)
-    session = Session(options, _doors(options), Keymap(settings.keys))
+    replayed = options.replay is not None
+    doors = _recorded(options) if replayed else _recording(options, _doors(options))
+    try:
+        own = read_user_actions(Path(places.user_actions(config)))
+    except NexaError as error:
+        own, problem = {}, problem or error
+    keymap = Keymap(settings.keys, own=actions_of(own))
+    session = Session(options, doors, keymap)
+    session.own = own
+    if options.replay is not None:
+        session.attach(_target(options.replay))
     return Console(
         session,
         settings,
@@ -84,6 +104,62 @@ def _doors(options: ConsoleOptions) -> Doors:
         return run_here(options.environ, only=only)
 
     return Doors(clock, connect, check_here, rng)
+
+
+def _recording(options: ConsoleOptions, doors: Doors) -> Doors:
+    """The same doors, with a scribe behind each node; as they are if none is wanted.
+
+    Raises:
+        NexaError: The file can't be made.
+    """
+    if options.record is None:
+        return doors
+    from nexa_tui.client.recording import Recorder, Tape
+
+    tape = Tape(options.record, doors.clock, name=options.context or "node")
+    atexit.register(tape.close)
+    connect = doors.connect
+
+    def recorded(target: Target) -> NodeClient:
+        if tape.problem:
+            options.announced.append(tape.problem)
+        return cast("NodeClient", Recorder(connect(target), tape))
+
+    return msgspec.structs.replace(doors, connect=recorded)
+
+
+def _recorded(options: ConsoleOptions) -> Doors:
+    """Doors to a recording.
+
+    Raises:
+        NexaError: It can't be read.
+    """
+    from nexa_tui.client.playback import Playback, read_reel
+
+    assert options.replay is not None
+    reel = read_reel(options.replay)
+    plain = _doors(options)
+
+    def connect(target: Target) -> NodeClient:
+        return Playback(
+            target,
+            reel,
+            plain.clock,
+            speed=options.speed,
+            tell=options.announced.append,
+        )
+
+    return msgspec.structs.replace(plain, connect=connect)
+
+
+def _target(path: Path) -> Target:
+    return Target(
+        url=f"replay:{path.name}",
+        token=None,
+        name=path.name,
+        source=f"--replay {path}",
+        read_only=True,
+    )
 
 
 def _moved(target: Target, options: ConsoleOptions) -> Target | None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from nexa_node.contract.access import NewToken, Role, TokenCreated, TokenView
 from nexa_node.contract.alerts import (
     Alert,
     AlertChange,
@@ -21,15 +22,35 @@ from nexa_node.contract.alerts import (
     Silence,
     SilencePreview,
 )
-from nexa_node.contract.audit import AuditRecord
+from nexa_node.contract.audit import AuditRecord, AuditVerdict
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.events import FeedFrame
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
+from nexa_node.contract.logs import LogLine
+from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
+from nexa_node.contract.nodes import Cluster, NodeStatus
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    Explanation,
+    NewTask,
+    Redrive,
+    Redriven,
+    Submitted,
+    Task,
+    TaskSummary,
+)
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.prometheus import Row
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """What one look at a cluster tells."""
+
+    status: NodeStatus
+    cluster: Cluster
+    alerts: tuple[Alert, ...]
 
 
 class Connecting(msgspec.Struct, frozen=True):
@@ -107,6 +128,10 @@ class NodeClient(Protocol):
         """Close an agent's connection."""
         ...
 
+    async def drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
+        """Have an agent get no new tasks, or get them again."""
+        ...
+
     async def drain(self, node_id: str) -> None:
         """Let a node end gracefully."""
         ...
@@ -175,10 +200,87 @@ class NodeClient(Protocol):
         """What was done lately."""
         ...
 
+    async def verify_audit(self) -> AuditVerdict:
+        """Read and compare every node's audit; that may take a while."""
+        ...
+
+    async def tokens(self) -> Sequence[TokenView]:
+        """All tokens, without their secrets."""
+        ...
+
+    async def roles(self) -> Sequence[Role]:
+        """All roles."""
+        ...
+
+    async def create_token(self, wanted: NewToken) -> TokenCreated:
+        """Make a token: its secret is told this once."""
+        ...
+
+    async def rotate_token(self, token_id: str, *, overlap_s: int) -> TokenCreated:
+        """Give a token a new secret: it is told this once."""
+        ...
+
+    async def revoke_token(self, token_id: str) -> None:
+        """End a token."""
+        ...
+
+    async def logs(
+        self, *, after: str | None, before: int | None = None, wait_s: float = 0.0
+    ) -> Page[LogLine]:
+        """What nodes logged since a cursor; or the newest, before a position.
+
+        The oldest first; `next_cursor` is where to go on.
+        """
+        ...
+
+    async def posted(
+        self,
+        topic: str,
+        *,
+        namespace: str,
+        after: int = 0,
+        last: int | None = None,
+        wait_s: float = 0.0,
+    ) -> Page[Posted]:
+        """Messages of topics, the oldest first; `next_cursor` is where to go on."""
+        ...
+
+    async def topics(self, namespace: str) -> Sequence[Shelf]:
+        """Topics that keep something, the fullest first."""
+        ...
+
+    async def inboxes(self, namespace: str) -> Sequence[Shelf]:
+        """Inboxes in which something waits, the fullest first."""
+        ...
+
+    async def peek(self, namespace: str, agent: str) -> Page[Posted]:
+        """What waits in an inbox; nothing is delivered or dropped by looking."""
+        ...
+
+    async def send(self, message: NewMessage) -> Sent:
+        """Send a message; a durable one is in the store when this is answered."""
+        ...
+
+    async def dead_letters(self) -> Sequence[TaskSummary]:
+        """Tasks that used up their attempts, the newest first."""
+        ...
+
+    async def redrive(self, wanted: Redrive) -> Redriven:
+        """Bring dead letters back into their queues."""
+        ...
+
+    async def purge(self, wanted: Redrive) -> Redriven:
+        """Forget dead letters for good."""
+        ...
+
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float
     ) -> Sequence[Row]:
         """Ask in PromQL what was the case, step by step; all in seconds since 1970."""
+        ...
+
+    async def glance(self) -> Glance:
+        """How its cluster is, at one look: for a list of clusters."""
         ...
 
     async def close(self) -> None:

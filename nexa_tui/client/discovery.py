@@ -8,6 +8,7 @@ a process that lives and started when the file says, since a pid alone is used a
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,13 +17,30 @@ import msgspec
 from nexa_node.contract import places
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.nodes import NodeFile
-from nexa_tui.client.contexts import find_context, read_contexts
+from nexa_tui.client.contexts import (
+    find_context,
+    read_contexts,
+    trust_of_context,
+)
 from nexa_tui.client.places import base_folders
 from nexa_tui.client.secrets import read_token
+from nexa_tui.client.trust import CERTIFICATE_VARIABLE, SYSTEM, Trust, with_environment
 
 _START_TOLERANCE_S = 2.0
 _EXITING = 0x4
 """PF_EXITING of the kernel's `sched.h`: killed, and giving back what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in anew when the token has ended."""
+
+    sign: str
+    """A file with an Ed25519 key."""
+    id: str
+    """Of the token it was registered for."""
+    until: datetime | None
+    """When the token ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,9 @@ class Target:
     """Of a node on this machine."""
     read_only: bool = False
     production: bool = False
+    trust: Trust = SYSTEM
+    """By what it is known, and what is shown to it, where it speaks TLS."""
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +80,8 @@ def discover(
     """Choose the node to talk to; None if there is none anywhere.
 
     Args:
-        environ: For `NEXA_HOME`, `NEXA_URL`, `NEXA_TOKEN` and `NEXA_TOKEN_FILE`.
+        environ: For `NEXA_HOME`, `NEXA_URL`, `NEXA_TOKEN`, `NEXA_TOKEN_FILE` and the
+            files of TLS: `NEXA_CA_FILE`, `NEXA_CERT_FILE`, `NEXA_KEY_FILE`.
         context: A context's name, given by the operator.
         attach: A URL, given by the operator.
         name: Only this node of this machine.
@@ -69,18 +91,12 @@ def discover(
         Invalid: A file is broken, or a token's file is open to others.
     """
     if attach:
-        return Target(
-            url=normalize(attach),
-            token=_token(environ) or _local_token(environ, normalize(attach)),
-            name=attach,
-            source=f"--attach {attach}",
-        )
+        return _named(environ, normalize(attach), attach, f"--attach {attach}")
     if context:
         return _from_context(environ, context, source=f"--context {context}")
     if environ.get("NEXA_URL") and name is None:
         url = normalize(environ["NEXA_URL"])
-        token = _token(environ) or _local_token(environ, url)
-        return Target(url=url, token=token, name=url, source="NEXA_URL")
+        return _named(environ, url, url, "NEXA_URL")
     for target in local_nodes(environ):
         if name is None or target.name == name:
             return target
@@ -99,10 +115,15 @@ def local_nodes(environ: Mapping[str, str]) -> list[Target]:
     return [
         Target(
             url=node.file.url,
-            token=_token(environ) or read_token(node.folder / "admin.token"),
+            token=_token(environ)
+            or _first_token(environ, node.folder)
+            or _kept_token(environ, node.file.url),
             name=node.file.name,
             source=f"a node on this machine (pid {node.file.pid})",
             pid=node.file.pid,
+            trust=with_environment(
+                Trust(ca=node.file.trust, by_name=node.file.trust_by_name), environ
+            ),
         )
         for node in announced(environ)
         if node.alive
@@ -175,6 +196,7 @@ def _names_a_host(url: str) -> bool:
 
 def _from_context(environ: Mapping[str, str], name: str, *, source: str) -> Target:
     found, token = find_context(environ, name)
+    trust = with_environment(trust_of_context(environ, name), environ)
     return Target(
         url=normalize(found.url),
         token=_token(environ) or token,
@@ -182,7 +204,40 @@ def _from_context(environ: Mapping[str, str], name: str, *, source: str) -> Targ
         source=source,
         read_only=found.read_only,
         production=found.production,
+        trust=trust,
+        login=Login(found.sign, found.id, found.until) if found.sign else None,
     )
+
+
+def _kept_token(environ: Mapping[str, str], url: str) -> str | None:
+    """The token of a context for a node of this machine whose first one is used up."""
+    if environ.get(CERTIFICATE_VARIABLE):
+        return None
+    known = read_contexts(environ)
+    names = sorted(known.context, key=lambda one: (one != known.current, one))
+    for name in names:
+        if known.context[name].url == url:
+            return find_context(environ, name)[1]
+    return None
+
+
+def _named(environ: Mapping[str, str], url: str, name: str, source: str) -> Target:
+    """A node somebody named; one of this machine is known by its own files."""
+    local = next((one for one in local_nodes(environ) if one.url == url), None)
+    return Target(
+        url=url,
+        token=_token(environ) or (local.token if local else None),
+        name=name,
+        source=source,
+        trust=local.trust if local else with_environment(SYSTEM, environ),
+    )
+
+
+def _first_token(environ: Mapping[str, str], folder: Path) -> str | None:
+    """The admin's token in a node's folder; not for one who shows a certificate."""
+    if environ.get(CERTIFICATE_VARIABLE):
+        return None
+    return read_token(folder / "admin.token")
 
 
 def _token(environ: Mapping[str, str]) -> str | None:
@@ -190,13 +245,6 @@ def _token(environ: Mapping[str, str]) -> str | None:
         return environ["NEXA_TOKEN"]
     path = environ.get("NEXA_TOKEN_FILE")
     return read_token(Path(path)) if path else None
-
-
-def _local_token(environ: Mapping[str, str], url: str) -> str | None:
-    for target in local_nodes(environ):
-        if target.url == url:
-            return target.token
-    return None
 
 
 def _lives(file: NodeFile) -> bool:

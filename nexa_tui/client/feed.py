@@ -30,6 +30,7 @@ from nexa_tui.client.backoff import full_jitter
 from nexa_tui.client.clock import Clock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.problems import told, too_old, unreadable
+from nexa_tui.client.trust import trouble_in
 
 CONNECT_S = 5.0
 SILENCE_S = 10.0
@@ -112,17 +113,23 @@ class Feed:
     async def _once(self) -> AsyncGenerator[FeedFrame]:
         from nexa_tui.client.socket import HandshakeRefused, Socket, SocketClosed
 
-        socket = Socket(self.target.url + PATH, self.target.token)
+        socket = Socket(self.target.url + PATH, self.target.token, self.target.trust)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await socket.__aenter__()
         except TimeoutError:
             raise _Broken(f"no answer within {CONNECT_S:.0f} s") from None
         except OSError as error:
+            trouble = trouble_in(error, self.target.url)
+            if trouble is not None:
+                raise _Broken(trouble.why, remedy=trouble.remedy) from error
             raise _Broken(_unreachable(error), remedy=self._restart()) from error
         except HandshakeRefused as refused:
             raise self._refusal(refused.status, refused.body) from refused
         except SocketClosed as closed:
+            trouble = trouble_in(closed, self.target.url)
+            if trouble is not None:
+                raise _Broken(trouble.why, remedy=trouble.remedy) from closed
             raise _Broken(
                 f"{self.target.url} does not speak WebSocket: {closed.reason}"
             ) from closed

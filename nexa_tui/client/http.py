@@ -8,6 +8,13 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from nexa_node.contract.access import (
+    NewToken,
+    Role,
+    RotateToken,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.alerts import (
     Alert,
     AlertChange,
@@ -20,7 +27,7 @@ from nexa_node.contract.alerts import (
     Silence,
     SilencePreview,
 )
-from nexa_node.contract.audit import AuditRecord
+from nexa_node.contract.audit import AuditRecord, AuditVerdict
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import (
     ClusterChange,
@@ -30,15 +37,27 @@ from nexa_node.contract.cluster import (
 )
 from nexa_node.contract.errors import NexaError, Unavailable
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.rest import Page
-from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
-from nexa_tui.client.api import FeedNews
+from nexa_node.contract.logs import LogLine
+from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
+from nexa_node.contract.nodes import Cluster, NodeStatus
+from nexa_node.contract.rest import PAGE_MAX, Page
+from nexa_node.contract.tasks import (
+    Explanation,
+    NewTask,
+    Redrive,
+    Redriven,
+    Submitted,
+    Task,
+    TaskSummary,
+)
+from nexa_tui.client.api import FeedNews, Glance
 from nexa_tui.client.clock import Clock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.feed import Feed, Resolve
 from nexa_tui.client.problems import told, unreadable
 from nexa_tui.client.prometheus import Row, matrix, refusal
 from nexa_tui.client.threads import beside
+from nexa_tui.client.trust import context_for, trouble_in
 
 if TYPE_CHECKING:
     import httpx
@@ -88,7 +107,7 @@ class HttpNode:
                 async for line in answer.aiter_lines():
                     if line:
                         yield decoder.decode(line)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:  # TLS's own pass httpx by
             raise self._unreachable(error) from error
         except msgspec.DecodeError as error:
             raise unreadable(self.target, str(error)) from error
@@ -114,6 +133,11 @@ class HttpNode:
     async def disconnect(self, agent_id: AgentId) -> None:
         """Disconnect an agent."""
         await self._send(f"/v1/agents/{quote(agent_id, safe='')}/disconnect")
+
+    async def drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
+        """Drain an agent, or end that."""
+        what = "drain" if on else "resume"
+        await self._ask("POST", f"/v1/agents/{quote(agent_id, safe='')}/{what}")
 
     async def drain(self, node_id: str) -> None:
         """Drain a node."""
@@ -189,6 +213,90 @@ class HttpNode:
         """List what was done."""
         return await self._page("/v1/audit?limit=500", AuditRecord)
 
+    async def verify_audit(self) -> AuditVerdict:
+        """Verify the audit."""
+        return await self._call("GET", "/v1/audit/verify", AuditVerdict)
+
+    async def tokens(self) -> Sequence[TokenView]:
+        """List tokens."""
+        return await self._page(f"/v1/tokens?limit={PAGE_MAX}", TokenView)
+
+    async def roles(self) -> Sequence[Role]:
+        """List roles."""
+        return await self._page(f"/v1/roles?limit={PAGE_MAX}", Role)
+
+    async def create_token(self, wanted: NewToken) -> TokenCreated:
+        """Make a token."""
+        return await self._call("POST", "/v1/tokens", TokenCreated, body=wanted)
+
+    async def rotate_token(self, token_id: str, *, overlap_s: int) -> TokenCreated:
+        """Rotate a token."""
+        path = f"/v1/tokens/{quote(token_id, safe='')}/rotate"
+        body = RotateToken(overlap_s=overlap_s)
+        return await self._call("POST", path, TokenCreated, body=body)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke a token."""
+        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
+
+    async def logs(
+        self, *, after: str | None, before: int | None = None, wait_s: float = 0.0
+    ) -> Page[LogLine]:
+        """Read logs."""
+        asked: dict[str, object] = {"limit": PAGE_MAX, "wait_s": wait_s}
+        if after is not None:
+            asked["after"] = after
+        if before is not None:
+            asked["before"] = before
+        return await self._call("GET", f"/v1/logs?{urlencode(asked)}", Page[LogLine])
+
+    async def posted(
+        self,
+        topic: str,
+        *,
+        namespace: str,
+        after: int = 0,
+        last: int | None = None,
+        wait_s: float = 0.0,
+    ) -> Page[Posted]:
+        """Read topics."""
+        asked: dict[str, object] = {
+            "topic": topic, "namespace": namespace, "after": after, "wait_s": wait_s,
+        }  # fmt: skip
+        if last is not None:
+            asked["last"] = last
+        return await self._call("GET", f"/v1/messages?{urlencode(asked)}", Page[Posted])
+
+    async def topics(self, namespace: str) -> Sequence[Shelf]:
+        """List topics."""
+        return await self._page(f"/v1/topics?namespace={quote(namespace)}", Shelf)
+
+    async def inboxes(self, namespace: str) -> Sequence[Shelf]:
+        """List inboxes."""
+        return await self._page(f"/v1/inboxes?namespace={quote(namespace)}", Shelf)
+
+    async def peek(self, namespace: str, agent: str) -> Page[Posted]:
+        """Look into an inbox."""
+        path = f"/v1/inboxes/{quote(agent, safe='')}?namespace={quote(namespace)}"
+        return await self._call("GET", path, Page[Posted])
+
+    async def send(self, message: NewMessage) -> Sent:
+        """Send a message."""
+        return await self._call("POST", "/v1/messages", Sent, body=message)
+
+    async def dead_letters(self) -> Sequence[TaskSummary]:
+        """List dead letters."""
+        return await self._page(f"/v1/dead-letters?limit={PAGE_MAX}", TaskSummary)
+
+    async def redrive(self, wanted: Redrive) -> Redriven:
+        """Redrive dead letters."""
+        path = "/v1/dead-letters/redrive"
+        return await self._call("POST", path, Redriven, body=wanted)
+
+    async def purge(self, wanted: Redrive) -> Redriven:
+        """Purge dead letters."""
+        return await self._call("POST", "/v1/dead-letters/purge", Redriven, body=wanted)
+
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float
     ) -> Sequence[Row]:
@@ -200,6 +308,13 @@ class HttpNode:
             return matrix(content)
         except msgspec.DecodeError as error:
             raise unreadable(self.target, str(error)) from error
+
+    async def glance(self) -> Glance:
+        """Ask for status, cluster and alerts."""
+        status = await self._call("GET", "/v1/node", NodeStatus)
+        cluster = await self._call("GET", "/v1/cluster", Cluster)
+        alerts = await self._page("/v1/alerts?limit=500", Alert)
+        return Glance(status, cluster, tuple(alerts))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -231,7 +346,7 @@ class HttpNode:
         headers = {} if content is None else {"Content-Type": "application/json"}
         try:
             answer = await http.request(method, path, content=content, headers=headers)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:  # TLS's own pass httpx by
             raise self._unreachable(error) from error
         if answer.is_error:
             refused = refusal(answer.content) if path.startswith("/api/") else None
@@ -248,6 +363,9 @@ class HttpNode:
             return self._http
 
     def _unreachable(self, error: Exception) -> NexaError:
+        trouble = trouble_in(error, self.target.url)
+        if trouble is not None:
+            return Unavailable(trouble.why, remedy=trouble.remedy)
         why = str(error) or type(error).__name__
         return Unavailable(
             f"no node answers at {self.target.url}: {why}",
@@ -270,5 +388,5 @@ def _connect(target: Target) -> "httpx.AsyncClient":
         headers=headers,
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
         trust_env=False,
-        verify=target.url.startswith("https://"),
+        verify=context_for(target.url, target.trust) or False,
     )

@@ -182,8 +182,8 @@ def _wait_until_running(
         if child.poll() is not None:
             raise _why_it_died(errors, child.returncode)
         file = _announcement(environ, child.pid)
-        if file is not None and file.state != told:
-            told = file.state
+        if file is not None and told != (now := _state_words(file)):
+            told = now
             say(f"node {file.name} is {told}")
         if file is not None and file.state == "running":
             return _target(environ, child.pid, before)
@@ -193,6 +193,11 @@ def _wait_until_running(
         f"the node was not ready within {timeout_s:.0f} s",
         remedy="nexa logs --startup; nexa selftest",
     )
+
+
+def _state_words(file: NodeFile) -> str:
+    doing = "".join(each for each in file.doing[:200] if each.isprintable())
+    return f"{file.state}: {doing}" if doing else file.state
 
 
 def _announcement(environ: Mapping[str, str], pid: int) -> NodeFile | None:

@@ -4,12 +4,15 @@ It answers what it was given and remembers what it was asked, and nothing moves.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
+from nexa_node.contract.access import NewToken, Role, TokenCreated, TokenView
 from nexa_node.contract.alerts import (
     Alert,
     AlertChange,
@@ -23,16 +26,29 @@ from nexa_node.contract.alerts import (
     SilencePreview,
     urgency,
 )
-from nexa_node.contract.audit import AuditRecord
+from nexa_node.contract.audit import AuditRecord, AuditVerdict
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.cluster import ClusterChange, JoinToken
-from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.errors import NexaError, NotFound, Unavailable
+from nexa_node.contract.events import Snapshot
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.tasks import Explanation, NewTask, Submitted, Task
-from nexa_tui.client.api import FeedNews
+from nexa_node.contract.logs import LogLine
+from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import (
+    Explanation,
+    NewTask,
+    Redrive,
+    Redriven,
+    Submitted,
+    Task,
+    TaskSummary,
+)
+from nexa_tui.client.api import FeedNews, Glance, Received
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.prometheus import Row
 
+T = TypeVar("T")
 RECORDED_TOKEN = "nxj1.recorded.recorded.recorded"  # noqa: S105  no node knows it
 _NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -47,6 +63,12 @@ class Recorded(msgspec.Struct, frozen=True):
     silences: tuple[Silence, ...] = ()
     rules: tuple[Rule, ...] = ()
     audit: tuple[AuditRecord, ...] = ()
+    tokens: tuple[TokenView, ...] = ()
+    roles: tuple[Role, ...] = ()
+    logs: tuple[LogLine, ...] = ()
+    posted: tuple[Posted, ...] = ()
+    dead: tuple[TaskSummary, ...] = ()
+    """Dead letters."""
     series: Mapping[str, Sequence[tuple[dict[str, str], Sequence[float]]]] = (
         msgspec.field(default_factory=lambda: MappingProxyType({}))
     )
@@ -82,6 +104,15 @@ class Replay:
         self.refusal = refusal
         self.asked: list[tuple[str, str]] = []
         """What was asked of it that changes something: verb and id."""
+        self.tailed: list[tuple[str, str]] = []
+        """Namespace and topic of every look at messages."""
+        self.log_news: asyncio.Queue[tuple[LogLine, ...]] = asyncio.Queue()
+        self.message_news: asyncio.Queue[tuple[Posted, ...]] = asyncio.Queue()
+        """What is told to who waits."""
+        self.logs_before: tuple[LogLine, ...] = ()
+        """What is told once of the time before."""
+        self.message_end = 0
+        """How far topics are, for who asks for no message."""
         self.closed = False
         """Whether its connections would be closed by now."""
 
@@ -140,6 +171,10 @@ class Replay:
     async def disconnect(self, agent_id: AgentId) -> None:
         """Remember a disconnection."""
         self._change("disconnect", agent_id)
+
+    async def drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
+        """Remember a drain of an agent."""
+        self._change("drain agent" if on else "resume agent", agent_id)
 
     async def drain(self, node_id: str) -> None:
         """Remember a drain."""
@@ -260,6 +295,112 @@ class Replay:
         self._look()
         return self._recorded.audit
 
+    async def verify_audit(self) -> AuditVerdict:
+        """Say that it is whole: it was recorded."""
+        self._look()
+        return AuditVerdict(status="ok", records=len(self._recorded.audit))
+
+    async def tokens(self) -> Sequence[TokenView]:
+        """List the recorded tokens."""
+        self._look()
+        return self._recorded.tokens
+
+    async def roles(self) -> Sequence[Role]:
+        """List the recorded roles."""
+        self._look()
+        return self._recorded.roles
+
+    async def create_token(self, wanted: NewToken) -> TokenCreated:
+        """Remember that one was made."""
+        self._change("create_token", wanted.role)
+        return _made("made", wanted.role, wanted.name)
+
+    async def rotate_token(self, token_id: str, *, overlap_s: int) -> TokenCreated:
+        """Remember that one was rotated."""
+        del overlap_s
+        self._change("rotate_token", token_id)
+        return _made(token_id, "operator", "")
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Remember that one was revoked."""
+        self._change("revoke_token", token_id)
+
+    async def logs(
+        self, *, after: str | None, before: int | None = None, wait_s: float = 0.0
+    ) -> Page[LogLine]:
+        """Tell the recorded lines once; after that there is nothing new."""
+        self._look()
+        lines = self._recorded.logs
+        if before is not None:
+            lines, self.logs_before = self.logs_before, ()
+        if after is not None:
+            lines = await self._later(self.log_news, wait_s)
+        return Page(items=lines, next_cursor="recorded:0")
+
+    async def posted(
+        self,
+        topic: str,
+        *,
+        namespace: str,
+        after: int = 0,
+        last: int | None = None,
+        wait_s: float = 0.0,
+    ) -> Page[Posted]:
+        """Tell the recorded messages once; after that there is nothing new."""
+        self._look()
+        self.tailed.append((namespace, topic))
+        told = self._recorded.posted
+        if last is None:
+            told = await self._later(self.message_news, wait_s)
+        if last == 0:
+            return Page(items=(), next_cursor=str(max(after, self.message_end)))
+        end = max((one.seq for one in told), default=after)
+        return Page(items=told, next_cursor=str(end))
+
+    async def topics(self, namespace: str) -> Sequence[Shelf]:
+        """Count the recorded messages by topic."""
+        self._look()
+        found = Counter(one.topic for one in self._recorded.posted)
+        return [Shelf(name=name, messages=number) for name, number in found.items()]
+
+    async def inboxes(self, namespace: str) -> Sequence[Shelf]:
+        """One inbox, with what was recorded."""
+        self._look()
+        waiting = len(self._recorded.posted)
+        return [Shelf(name="wc-1", messages=waiting)] if waiting else []
+
+    async def peek(self, namespace: str, agent: str) -> Page[Posted]:
+        """What was recorded waits in every inbox."""
+        self._look()
+        return Page(items=self._recorded.posted)
+
+    async def send(self, message: NewMessage) -> Sent:
+        """Remember a message."""
+        to = message.to.topic or message.to.agent or message.to.capability or "all"
+        self._change("send", f"{to} {message.type}")
+        return Sent(id="recorded", seq=1)
+
+    async def dead_letters(self) -> Sequence[TaskSummary]:
+        """List the recorded dead letters."""
+        self._look()
+        return self._recorded.dead
+
+    async def redrive(self, wanted: Redrive) -> Redriven:
+        """Remember a redrive."""
+        self._change("redrive", ",".join(wanted.ids))
+        return Redriven(done=wanted.ids, failed={})
+
+    async def purge(self, wanted: Redrive) -> Redriven:
+        """Remember a purge."""
+        self._change("purge", ",".join(wanted.ids))
+        return Redriven(done=wanted.ids, failed={})
+
+    async def _later(
+        self, news: "asyncio.Queue[tuple[T, ...]]", wait_s: float
+    ) -> tuple[T, ...]:
+        """What is told from now on, if it is waited for."""
+        return await news.get() if wait_s > 0 or not news.empty() else ()
+
     def _look(self) -> None:
         if self.refusal is not None:
             raise self.refusal
@@ -282,6 +423,15 @@ class Replay:
             for labels, values in self._recorded.series.get(expression, ())
         )
 
+    async def glance(self) -> Glance:
+        """Sum up the first picture of the recording."""
+        self._look()
+        for news in self._news:
+            if isinstance(news, Received) and isinstance(news.frame, Snapshot):
+                told = news.frame
+                return Glance(told.node, told.cluster, told.alerts)
+        raise Unavailable("nothing was recorded")
+
     async def close(self) -> None:
         """Remember that it was let go."""
         self.closed = True
@@ -290,3 +440,13 @@ class Replay:
         if self.refusal is not None:
             raise self.refusal
         self.asked.append((verb, subject))
+
+
+def _made(token_id: str, role: str, name: str) -> TokenCreated:
+    return TokenCreated(
+        id=token_id,
+        token="nxa_recorded",  # noqa: S106  # shown in a replay: no secret of anybody
+        role=role,
+        name=name,
+        expires=None,  # none
+    )

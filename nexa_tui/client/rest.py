@@ -1,6 +1,6 @@
 """The REST API from a command's point of view: one call, one answer, no loop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -15,6 +15,7 @@ from nexa_node.contract.errors import (
 )
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.prometheus import refusal
+from nexa_tui.client.trust import context_for, trouble_in
 
 T = TypeVar("T")
 _CONNECT_S = 3.0
@@ -38,8 +39,16 @@ class Cut(Unavailable):
 class Rest:
     """A connection to one node."""
 
-    def __init__(self, target: Target) -> None:
-        """Prepare; nothing is sent yet."""
+    def __init__(
+        self, target: Target, *, on_stale: Callable[[], None] | None = None
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            target: The node.
+            on_stale: Called once when it says that what it tells may be old.
+        """
+        self._on_stale = on_stale
         headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
         self.target = target
         self._http = httpx.Client(
@@ -48,7 +57,7 @@ class Rest:
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=False,
             # Plain HTTP needs no certificate store, which takes 20 ms to load.
-            verify=target.url.startswith("https://"),
+            verify=context_for(target.url, target.trust) or False,
         )
 
     def __enter__(self) -> "Rest":
@@ -209,6 +218,9 @@ class Rest:
             )
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+        if self._on_stale is not None and "nexa-stale" in answer.headers:
+            on_stale, self._on_stale = self._on_stale, None
+            on_stale()
         if answer.is_error:
             raise self._told(answer)
         if kind is type(None):
@@ -238,6 +250,9 @@ class Rest:
         return error
 
     def _unreachable(self, error: httpx.TransportError) -> NoNode:
+        trouble = trouble_in(error, self.target.url)
+        if trouble is not None:
+            return NoNode(trouble.why, remedy=trouble.remedy)
         why = str(error) or type(error).__name__
         return NoNode(
             f"no node answers at {self.target.url} ({self.target.source}): {why}",

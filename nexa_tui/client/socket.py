@@ -16,6 +16,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from nexa_tui.client.trust import Trust, context_for
+
 _FRAME_LIMIT = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
 _SECURE = {"https", "wss"}
@@ -46,13 +48,15 @@ class HandshakeRefused(Exception):
 class Socket:
     """One connection. Use it with `async with`."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, trust: Trust | None = None) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             url: http, https, ws or wss, with the path.
             token: Sent as bearer, in a header and never in the URL.
+            trust: By what the other side is known, over TLS.
         """
+        self._url, self._trust = url, trust or Trust()
         self._parts = urlsplit(url)
         self._secure = self._parts.scheme in _SECURE
         scheme = "wss" if self._secure else "ws"
@@ -68,7 +72,8 @@ class Socket:
         """Connect and shake hands.
 
         Raises:
-            OSError: Nobody answers there.
+            OSError: Nobody answers there; ssl.SSLError if it is not who we trust.
+            Invalid: A file of the trust can't be used.
             HandshakeRefused: Somebody answers, and says no.
             SocketClosed: Somebody answers, and is no web server.
         """
@@ -108,11 +113,7 @@ class Socket:
     async def _open(self) -> None:
         host = self._parts.hostname or ""
         port = self._parts.port or (443 if self._secure else 80)
-        context = None
-        if self._secure:
-            import ssl  # 10 ms, and needed only here
-
-            context = ssl.create_default_context()
+        context = context_for(self._url, self._trust)
         self._reader, self._writer = await asyncio.open_connection(
             host, port, ssl=context
         )

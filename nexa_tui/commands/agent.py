@@ -4,6 +4,7 @@ import os
 import sys
 
 from nexa_tui.client.discovery import discover
+from nexa_tui.client.trust import to_environment
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call
 
@@ -29,6 +30,7 @@ def run(arguments: list[str], call: Call) -> int:
         environ["NEXA_URL"] = target.url
         if target.token:
             environ["NEXA_TOKEN"] = target.token
+        environ |= to_environment(target.trust)
     words = [sys.executable, "-m", "nexa_node.agent", "run", *passed]
     if wants_help:
         words.append("--help")

@@ -1,4 +1,4 @@
-"""`nexa agents`: list, show, disconnect."""
+"""`nexa agents`: list, show, drain, resume, disconnect."""
 
 from datetime import datetime
 from urllib.parse import unquote
@@ -13,10 +13,8 @@ from nexa_tui.commands.records import Listed, list_records, on_record
 
 def run(arguments: list[str], call: Call) -> int:
     """Do one of the verbs."""
-    verb, rest = choose_verb(
-        "agents", arguments, ("list", "show", "disconnect"), default="list"
-    )
-    return {"list": _list, "show": _show, "disconnect": _disconnect}[verb](rest, call)
+    verb, rest = choose_verb("agents", arguments, tuple(_VERBS), default="list")
+    return _VERBS[verb](rest, call)
 
 
 def _list(arguments: list[str], call: Call) -> int:
@@ -75,3 +73,37 @@ def _disconnect(arguments: list[str], call: Call) -> int:
         ask=ask,
         tell=lambda told, call: call.line(f"{clean(str(told['id']))} is disconnected"),
     )
+
+
+def _drain(arguments: list[str], call: Call) -> int:
+    return on_record(
+        "agents drain",
+        "Give an agent no new tasks; it finishes those it has, and gets its messages.",
+        arguments,
+        call,
+        ask=lambda node, agent: node.post(f"/v1/agents/{agent}/drain", Agent),
+        tell=lambda told, call: call.line(
+            f"{clean(told.id)} gets no new tasks; {told.inflight} still in hand."
+            f" Give it tasks again: nexa agents resume {clean(told.id)}"
+        ),
+    )
+
+
+def _resume(arguments: list[str], call: Call) -> int:
+    return on_record(
+        "agents resume",
+        "Give an agent tasks again that was drained.",
+        arguments,
+        call,
+        ask=lambda node, agent: node.post(f"/v1/agents/{agent}/resume", Agent),
+        tell=lambda told, call: call.line(f"{clean(told.id)} gets tasks again"),
+    )
+
+
+_VERBS = {
+    "list": _list,
+    "show": _show,
+    "drain": _drain,
+    "resume": _resume,
+    "disconnect": _disconnect,
+}

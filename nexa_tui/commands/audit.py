@@ -65,6 +65,11 @@ def _verify(arguments: list[str], call: Call) -> int:
         call.line(
             f"{verdict.records:,} records are as they were written;"
             f" {verdict.checkpoints} checkpoints agree"
+            + (
+                f", and what {verdict.witnesses} other nodes heard"
+                if verdict.witnesses
+                else ""
+            )
         )
     elif verdict.status == "incomplete":
         call.line(
@@ -105,6 +110,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outcome", choices=("done", "denied", "failed", "begun"))
     parser.add_argument("--on", metavar="WHAT", dest="resource", help="part of a path")
     parser.add_argument("--on-node", metavar="NODE", dest="node_name")
+    parser.add_argument("--address", metavar="IP", help="of the caller")
+    parser.add_argument("--text", metavar="WORD", help="a part of any field")
     parser.add_argument("--since", metavar="TIME", help="2026-03-01T12:00:00Z")
 
 
@@ -115,6 +122,8 @@ def _filters(options: argparse.Namespace) -> dict[str, str | None]:
         "outcome": options.outcome,
         "resource": options.resource,
         "node": options.node_name,
+        "address": options.address,
+        "text": options.text,
         "since": options.since,
     }
 

@@ -184,6 +184,7 @@ def _with_tokens(nodes: tuple[Target, ...]) -> tuple[Target, ...]:
             name=one.name,
             source=one.source,
             pid=one.pid,
+            trust=one.trust,
         )
         for one in nodes
     )

@@ -147,6 +147,7 @@ def _leave(node: Rest, part: Part, call: Call) -> None:
         token=node.target.token,
         name=part.name,
         source=f"node {part.name} of the cluster",
+        trust=node.target.trust,
     )
     with Rest(there) as leaving:
         leaving.post("/v1/cluster/leave", ClusterChange)

@@ -1,8 +1,10 @@
 """`nexa`: the console, or the plain report where no console can be drawn."""
 
+import argparse
 import sys
+from pathlib import Path
 
-from nexa_tui.commands.arguments import Parser
+from nexa_tui.commands.arguments import Parser, Usage
 from nexa_tui.commands.output import Call
 
 
@@ -25,8 +27,36 @@ def run(arguments: list[str], call: Call) -> int:
         "--no-splash", action="store_true", help="straight to the dashboard"
     )
     parser.add_argument("--no-mouse", action="store_true", help="off over SSH anyway")
+    parser.add_argument(
+        "--slow-link",
+        action="store_true",
+        help="repaint every 5 s at most; b shows how many bytes are written",
+    )
     parser.add_argument("--plain", action="store_true", help="print one report and end")
+    parser.add_argument(
+        "--screen-reader",
+        action="store_true",
+        help="line by line: a report, a prompt, and what changed",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="write what is seen and done into FILE, without secrets",
+    )
+    parser.add_argument(
+        "--replay", metavar="FILE", type=Path, help="show what --record wrote"
+    )
+    parser.add_argument(
+        "--speed", metavar="N", type=_speed, default=1.0, help="of a replay: 4 is fast"
+    )
     options = parser.parse_args(arguments)
+    if options.record is not None and options.replay is not None:
+        raise Usage("a replay is not recorded", remedy="give --record or --replay")
+    if options.screen_reader:
+        from nexa_tui.commands.lines import run as run_lines
+
+        return run_lines(call, context=options.context, attach=options.attach)
     if options.plain or not can_draw(call):
         from nexa_tui.commands.plain import report
 
@@ -42,14 +72,30 @@ def run(arguments: list[str], call: Call) -> int:
             read_only=options.read_only,
             theme=options.theme,
             ascii=options.ascii,
-            no_splash=options.no_splash,
+            no_splash=options.no_splash or options.replay is not None,
+            slow_link=options.slow_link,
+            record=options.record,
+            replay=options.replay,
+            speed=options.speed,
             mouse=not options.no_mouse and "SSH_CONNECTION" not in call.environ,
         )
     )
 
 
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.1 <= speed <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!a} is no number from 0.1 to 1000")
+    return speed
+
+
 def can_draw(call: Call) -> bool:
     """Say whether this is a terminal that can be drawn on. Textual draws on stderr."""
+    if "TEXTUAL_DRIVER" in call.environ:
+        return True  # a browser's terminal, behind `nexa web`
     if call.environ.get("TERM", "dumb") in {"", "dumb"}:
         return False
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,7 +1,13 @@
 """`nexa context`: choose among clusters."""
 
 from nexa_node.contract.errors import NotFound
-from nexa_tui.client.contexts import Contexts, read_contexts, token_file, write_contexts
+from nexa_tui.client.contexts import (
+    Contexts,
+    forget_files,
+    read_contexts,
+    trust_of_context,
+    write_contexts,
+)
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call
 
@@ -38,6 +44,7 @@ def _list(arguments: list[str], call: Call) -> int:
                     for word, on in (
                         ("production", one.production),
                         ("read-only", one.read_only),
+                        ("pinned", bool(trust_of_context(call.environ, name).ca)),
                     )
                     if on
                 ),
@@ -67,7 +74,7 @@ def _remove(arguments: list[str], call: Call) -> int:
     rest = {name: one for name, one in known.context.items() if name != options.name}
     current = "" if known.current == options.name else known.current
     write_contexts(call.environ, Contexts(current=current, context=rest))
-    token_file(call.environ, options.name).unlink(missing_ok=True)
+    forget_files(call.environ, options.name)
     call.line(f"{options.name} is forgotten")
     return 0
 

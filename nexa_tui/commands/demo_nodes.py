@@ -172,6 +172,7 @@ class Nodes:
             name=name,
             source=target.source,
             pid=target.pid,
+            trust=target.trust,
         )
 
     def _up(self) -> list[str]:

@@ -84,14 +84,15 @@ def _help(call: Call) -> None:
     call.line("  nexa node start                   start a node on this machine")
     call.line("  nexa agent run --id wc-1 --capability wc -- wc -w")
     call.line("  nexa task submit wc --data @README.md --wait")
+    width = max(len(command.name) for command in COMMANDS) + 2
     for group in dict.fromkeys(command.group for command in COMMANDS):
         call.line()
         call.line(group, "bold")
         for command in COMMANDS:
             if command.group == group:
-                call.line(f"  {command.name:<12}{command.help}")
+                call.line(f"  {command.name:<{width}}{command.help}")
                 if command.verbs:
-                    call.line(f"  {'':<12}{' · '.join(command.verbs)}", "dim")
+                    call.line(f"  {'':<{width}}{' · '.join(command.verbs)}", "dim")
     call.line()
     call.line("Any command takes --help, and --json where it prints data.")
     call.line(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from nexa_node.contract.agents import Agent
+from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.events import Event
@@ -16,6 +17,7 @@ from nexa_node.contract.tasks import TaskSummary
 from nexa_tui.client.discovery import discover
 from nexa_tui.client.rest import NoNode, Rest
 from nexa_tui.commands.output import EXIT_NO_NODE, Call, age, clean
+from nexa_tui.state.alerts import is_problem
 from nexa_tui.state.topology import topology
 from nexa_tui.state.topology_told import findings
 
@@ -49,6 +51,7 @@ def _report(node: Rest, call: Call) -> None:
     _say_selftest(node, call)
     if status.host is not None:
         _say_host(status.host, call)
+    _say_alerts(node.get("/v1/alerts", Page[Alert], query={"limit": 100}), call)
     _say_agents(node.get("/v1/agents", Page[Agent], query={"limit": 50}), call)
     _say_tasks(node.get("/v1/tasks", Page[TaskSummary], query={"limit": 20}), call, now)
     _say_events(node.get("/v1/events", Page[Event], query={"limit": 10}), call, now)
@@ -106,6 +109,24 @@ def _say_host(host: HostSample, call: Call) -> None:
     call.line(
         f"  node memory {host.rss_bytes / _MIB:.0f} MiB, loop lag {host.loop_lag_ms:.1f} ms"
     )
+
+
+def alert_line(alert: Alert) -> str:
+    """One alert in a sentence."""
+    about = clean(str(alert.annotations.get("summary", "")), 300)
+    said = f": {about}" if about else ""
+    acked = f", acknowledged by {clean(alert.ack.by, 40)}" if alert.ack else ""
+    return (
+        f"{clean(alert.severity, 20).capitalize()} alert {clean(alert.name, 80)}"
+        f" {clean(alert.state, 20)}{acked}{said}"
+    )
+
+
+def _say_alerts(page: Page[Alert], call: Call) -> None:
+    waiting = [one for one in page.items if is_problem(one)]
+    call.line(f"Alerts that wait for somebody: {len(waiting)}")
+    for alert in waiting:
+        call.line(f"  {alert_line(alert)}")
 
 
 def _say_agents(page: Page[Agent], call: Call) -> None:

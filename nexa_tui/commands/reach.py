@@ -6,6 +6,8 @@ from nexa_tui.client.discovery import Target, discover
 from nexa_tui.client.rest import NoNode, Rest
 from nexa_tui.commands.output import Call
 
+STALE = "this may be old: the node hears too few others (nexa cluster status)"
+
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add `--context`, `--attach` (alias `--node`) and `--json`."""
@@ -33,9 +35,13 @@ def find(options: argparse.Namespace, call: Call) -> Target:
         raise NoNode(
             "no node runs here and no context is set", remedy="nexa node start"
         )
+    if target.login is not None:
+        from nexa_tui.client.logins import renewed
+
+        return renewed(call.environ, target)
     return target
 
 
 def reach(options: argparse.Namespace, call: Call) -> Rest:
-    """Connect to the node; use with `with`."""
-    return Rest(find(options, call))
+    """Connect to the node; use with `with`. What may be old is said beside the answer."""
+    return Rest(find(options, call), on_stale=lambda: call.note(STALE))

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from nexa_node.contract.access import AccessDecision, NewRole, Permission, Role
+from nexa_node.contract.errors import NotFound
 from nexa_node.contract.rest import PAGE_MAX, Page
 from nexa_tui.client.rest import Rest
-from nexa_tui.commands.arguments import Parser, Usage, choose_verb
+from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call, clean
 from nexa_tui.commands.reach import add_target_options, reach
-from nexa_tui.commands.records import Listed, checked_id, list_records, on_record
+from nexa_tui.commands.records import Listed, list_records, on_record
 
 
 def run(arguments: list[str], call: Call) -> int:
@@ -52,7 +53,7 @@ def _show(arguments: list[str], call: Call) -> int:
         for role in page.items:
             if role.name == name:
                 return role
-        raise Usage(f"no role {name}", remedy="nexa role list")
+        raise NotFound(f"no role {name}", remedy="nexa role list")
 
     def tell(role: Role, call: Call) -> None:
         for each in role.permissions:
@@ -108,7 +109,11 @@ def _explain(arguments: list[str], call: Call) -> int:
     parser = Parser(
         "role explain", "Say whether somebody may do something, and by which rule."
     )
-    parser.add_argument("who", metavar="WHO", help="a token's id, or a role")
+    parser.add_argument(
+        "who",
+        metavar="WHO",
+        help="a token's id, a role, or an agent that is connected to the node",
+    )
     parser.add_argument("action", metavar="ACTION", help="tasks:submit, say")
     parser.add_argument(
         "what",
@@ -120,7 +125,7 @@ def _explain(arguments: list[str], call: Call) -> int:
     add_target_options(parser)
     options = parser.parse_args(arguments)
     query = {
-        "who": checked_id(options.who),
+        "who": options.who,
         "action": options.action,
         "resource": options.what,
     }

@@ -22,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "chaos", "chaos", "Watch", "kill, stop or restart nodes of the demo that runs"
     ),
+    Command("web", "web", "Watch", "the console in a browser of this machine"),
     Command("selftest", "selftest", "Watch", "the splash's checks, printed"),
     Command(
         "node",
@@ -52,8 +53,8 @@ COMMANDS: tuple[Command, ...] = (
         "agents",
         "agents",
         "Work",
-        "list, show or disconnect agents",
-        ("list", "show", "disconnect"),
+        "list, show, drain or disconnect agents",
+        ("list", "show", "drain", "resume", "disconnect"),
     ),
     Command("agent", "agent", "Work", "make any program an agent", ("run",)),
     Command(
@@ -109,15 +110,25 @@ COMMANDS: tuple[Command, ...] = (
         "who did what, and whether that is still as it was written",
         ("list", "verify", "export"),
     ),
-    Command("logs", "logs", "Look", "what nodes of this machine logged"),
+    Command(
+        "logs", "logs", "Look", "what nodes of this machine, or of a cluster, logged"
+    ),
     Command("metrics", "metrics", "Look", "what all nodes measured, asked in PromQL"),
     Command("top", "top", "Look", "nodes, agents and queues, the busiest first"),
+    Command("profile", "profile", "Look", "where a node spends its CPU time"),
     Command(
         "token",
         "token",
         "Access",
         "make, list, rotate and revoke tokens",
-        ("create", "list", "revoke", "rotate"),
+        ("create", "list", "revoke", "rotate", "key"),
+    ),
+    Command(
+        "cert",
+        "cert",
+        "Access",
+        "clients that prove who they are by a certificate; the cluster's authority",
+        ("issue", "add", "list", "renew", "revoke", "ca"),
     ),
     Command(
         "role",

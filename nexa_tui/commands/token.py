@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -26,9 +27,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 def run(arguments: list[str], call: Call) -> int:
     """Do one of the verbs."""
     verb, rest = choose_verb(
-        "token", arguments, ("create", "list", "revoke", "rotate"), default="list"
+        "token",
+        arguments,
+        ("create", "list", "revoke", "rotate", "key"),
+        default="list",
     )
-    verbs = {"create": _create, "list": _list, "revoke": _revoke, "rotate": _rotate}
+    verbs = {
+        "create": _create,
+        "list": _list,
+        "revoke": _revoke,
+        "rotate": _rotate,
+        "key": _key,
+    }
     return verbs[verb](rest, call)
 
 
@@ -49,10 +59,15 @@ def _create(arguments: list[str], call: Call) -> int:
     parser.add_argument(
         "--role", required=True, help=f"{', '.join(ROLES)}, or see nexa role list"
     )
-    _add_scope(parser)
+    add_scope(parser)
     parser.add_argument("--name", default="", help="who it is for")
     parser.add_argument(
         "--expires", metavar="30d", help="agents 90d, others 30d by default"
+    )
+    parser.add_argument(
+        "--public-key",
+        metavar="KEY",
+        help="the holder logs in by an Ed25519 key (nexa token key), not by a secret",
     )
     add_target_options(parser)
     options = parser.parse_args(arguments)
@@ -60,7 +75,8 @@ def _create(arguments: list[str], call: Call) -> int:
         role=options.role,
         name=options.name,
         expires_s=None if options.expires is None else seconds(options.expires),
-        scope=_scope(options),
+        scope=scope_of(options),
+        public_key=options.public_key,
     )
     with reach(options, call) as node:
         made = node.post("/v1/tokens", TokenCreated, body=wanted)
@@ -71,13 +87,19 @@ def _show(made: TokenCreated, options: Any, call: Call) -> int:
     if options.json:
         call.json(made)
     else:
-        call.line(made.token)
+        call.line(made.token or made.id)
         ends = "never" if made.expires is None else f"{made.expires:%Y-%m-%d}"
-        call.note(f"{made.role} token {made.id}, ends {ends}; it is not shown again")
+        shown = (
+            "it is not shown again"
+            if made.token
+            else f"log in: nexa login URL --sign FILE --id {made.id}"
+        )
+        call.note(f"{made.role} token {made.id}, ends {ends}; {shown}")
     return 0
 
 
-def _add_scope(parser: Parser) -> None:
+def add_scope(parser: Parser) -> None:
+    """Add `--namespace` and `--may-…`."""
     parser.add_argument(
         "--namespace",
         action="append",
@@ -95,7 +117,9 @@ def _add_scope(parser: Parser) -> None:
         )
 
 
-def _scope(options: Any) -> Scope:
+def scope_of(options: Any) -> Scope:
+    """What these options say."""
+
     def targets(given: list[str] | None) -> tuple[str, ...] | None:
         return None if given is None else tuple(given)
 
@@ -125,13 +149,35 @@ def _rotate(arguments: list[str], call: Call) -> int:
     return _show(made, options, call)
 
 
+def _key(arguments: list[str], call: Call) -> int:
+    from nexa_tui.client.logins import make_signing_key
+
+    parser = Parser(
+        "token key",
+        "Make an Ed25519 key in a file of mode 0600, and print its public half, which an\n"
+        "admin registers: nexa token create --role agent --public-key KEY",
+    )
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    public = make_signing_key(Path(options.file))
+    if options.json:
+        call.json({"file": options.file, "public_key": public})
+    else:
+        call.line(public)
+    return 0
+
+
 def _list(arguments: list[str], call: Call) -> int:
     return list_records(_TOKENS, arguments, call)
 
 
 def _row(token: TokenView, now: datetime) -> tuple[str, ...]:
     ends = "never" if token.expires is None else f"{token.expires:%Y-%m-%d %H:%M}Z"
-    return (token.id, token.role, token.name or "-", age(token.created, now), ends)
+    used = "never" if token.last_used is None else age(token.last_used, now)
+    how = "login" if token.of else "key" if token.public_key else "secret"
+    name = token.name or "-"
+    return (token.id, token.role, name, how, age(token.created, now), used, ends)
 
 
 _TOKENS = Listed(
@@ -139,7 +185,7 @@ _TOKENS = Listed(
     about="List tokens, without their secrets.",
     path="/v1/tokens",
     page=Page[TokenView],
-    titles=("TOKEN", "ROLE", "NAME", "AGE", "ENDS"),
+    titles=("TOKEN", "ROLE", "NAME", "BY", "AGE", "USED", "ENDS"),
     row=_row,
     empty="no tokens. Make one: nexa token create --role viewer",
 )

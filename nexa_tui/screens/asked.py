@@ -79,7 +79,7 @@ class AskedList(ListView[R]):
             return
         from nexa_tui.screens.dialogs import Reading
 
-        look = self._look(self._session.shown, self._session.now)
+        look = self._look(self._session.shown, self._session.shown_at)
         app_of(self).push_screen(
             Reading(self._listing.title, self._lines(record, look))
         )

@@ -15,9 +15,9 @@ def standing(session: Session) -> Standing:
     state, now = session.shown, session.now
     node, cluster = state.node, state.cluster
     target = session.target
-    notice = ""
+    notice = mode_of(session)
     if cluster is not None and cluster.verdict != "healthy":
-        notice = cluster.verdict
+        notice = f"{notice} {cluster.verdict}".strip()
     if session.starting is not None:
         notice = session.starting
     return Standing(
@@ -26,11 +26,21 @@ def standing(session: Session) -> Standing:
         identity=node.whoami if node else None,
         role=node.role if node else None,
         read_only=session.read_only,
+        production=target is not None and target.production,
+        link=session.link_rate,
         feed=feed_of(state, now, paused=session.paused),
-        age_s=state.age(now),
+        age_s=now - session.shown_at if session.paused else state.age(now),
         alerts=firing(state),
         notice=notice,
     )
+
+
+def mode_of(session: Session) -> str:
+    """A word on what kind of console this is; nothing of a usual one."""
+    options = session.options
+    if options.replay is not None:
+        return "replay" if options.speed == 1 else f"replay {options.speed:g}x"
+    return "recording" if options.record is not None else ""
 
 
 def feed_of(state: ClusterState, now: float, *, paused: bool) -> Feed:

@@ -19,15 +19,20 @@ from textual.widget import Widget
 from nexa_tui.actions import Place
 from nexa_tui.screens.asked import AskedList
 from nexa_tui.screens.banner import banner_lines, standing
-from nexa_tui.screens.coming import NOT_YET, Coming
+from nexa_tui.screens.clusters import ClustersView
+from nexa_tui.screens.dead_letters import DeadLettersView
 from nexa_tui.screens.detail import Detail
 from nexa_tui.screens.keys import frame_bindings, method
 from nexa_tui.screens.lists import ListView
+from nexa_tui.screens.logs import LogView
+from nexa_tui.screens.messages import MessagesView
 from nexa_tui.screens.metrics import MetricsView
 from nexa_tui.screens.overview import Overview
 from nexa_tui.screens.said import Said
 from nexa_tui.screens.session import Session
+from nexa_tui.screens.shelves import InboxesView, TopicsView
 from nexa_tui.screens.topology import TopologyView
+from nexa_tui.state.access import ROLES, TOKENS, role_lines, token_lines
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.alert_lists import (
     HISTORY,
@@ -46,6 +51,8 @@ from nexa_tui.widgets.ink import app_of, terminal_of
 from nexa_tui.widgets.statusbar import KeyBar, KeyHint, TopBar
 
 HISTORY_MAX = 50
+DETAILED = frozenset(("agents", "tasks", "nodes", "events", "alerts"))
+"""Places whose records have a view of their own."""
 
 
 class View(Protocol):
@@ -130,7 +137,7 @@ class Dashboard(Screen[None]):
                 if self._where == "overview"
                 else banner_lines(
                     session.shown,
-                    session.now,
+                    session.shown_at,
                     ascii_only=ascii_only,
                     quorum=self._where != "nodes",
                 )
@@ -180,6 +187,40 @@ class Dashboard(Screen[None]):
                 await shown.filter_by(words)
             else:
                 await shown.action_filter()
+        elif isinstance(self._view, LogView):
+            await self._view.filter_by(words)
+
+    async def follow(self, topic: str) -> None:
+        """Follow topics."""
+        await self.go("messages")
+        if isinstance(self._view, MessagesView):
+            self._view.follow(topic)
+
+    async def at_time(self, text: str) -> None:
+        """Look at the logs of a time.
+
+        Raises:
+            ValueError: It is none.
+        """
+        await self.go("logs")
+        if isinstance(self._view, LogView):
+            self._view.seek(text)
+
+    async def open_address(self, address: str) -> bool:
+        """Turn to what an address names; False if it is none of ours."""
+        scheme, _, rest = address.partition("://")
+        place, _, key = rest.strip("/").partition("/")
+        if scheme != "nexa" or place not in {"overview", *_LISTS}:
+            return False
+        if key and place in DETAILED:
+            await self.go(f"{place}/{key}")
+            return True
+        await self.go(place)
+        if key and isinstance(self._view, LogView):
+            self._view.seek_seq(key.rpartition("/")[2])
+        elif key and isinstance(self._view, ListView):
+            cast("ListView[object]", self._view).seek(address)
+        return True
 
     async def ask(self, expression: str) -> None:
         """Ask a question of the metrics."""
@@ -200,9 +241,11 @@ class Dashboard(Screen[None]):
         await self._tab(-1)
 
     async def _tab(self, step: int) -> None:
-        if self._where in _TABS:
-            at = _TABS.index(self._where)
-            await self.go(_TABS[(at + step) % len(_TABS)], remember=False)
+        for tabs in _TABS:
+            if self._where in tabs:
+                at = tabs.index(self._where)
+                await self.go(tabs[(at + step) % len(tabs)], remember=False)
+                return
 
     async def action_back(self) -> None:
         """Turn to the view before this one."""
@@ -229,6 +272,9 @@ class Dashboard(Screen[None]):
     def on_list_view_opened(self, message: "ListView.Opened") -> None:
         """Open a record."""
         message.stop()
+        if message.place == "topics":
+            self.run_worker(partial(self.follow, message.key), exit_on_error=False)
+            return
         where = f"{message.place}/{message.key}"
         self.run_worker(partial(self.go, where), exit_on_error=False)
 
@@ -261,8 +307,6 @@ class Dashboard(Screen[None]):
         return view
 
     def _new(self, place: str) -> Widget:
-        if place in NOT_YET:
-            return Coming(place)
         return _LISTS[place](self._session)
 
     def _hints(self) -> list[KeyHint]:
@@ -277,10 +321,15 @@ class Dashboard(Screen[None]):
             if detail is None or detail.offers(one)
         ]
         at = next((n for n, one in enumerate(hints) if "'palette'" in one.action), 0)
-        return [*hints[: at + 1], KeyHint("1-9", "views"), *hints[at + 1 :]]
+        return [*hints[: at + 1], KeyHint("0-9", "views"), *hints[at + 1 :]]
 
 
-_TABS = ("alerts", "silences", "alert-history", "rules")
+_TABS = (
+    ("alerts", "silences", "alert-history", "rules"),
+    ("messages", "topics", "inboxes", "dead-letters"),
+    ("logs", "events"),
+    ("audit", "tokens", "roles"),
+)
 """One view, several lists."""
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {
     "nodes": TopologyView,
@@ -312,7 +361,21 @@ _LISTS: Mapping[str, Callable[[Session], Widget]] = {
         AUDIT, lambda node: node.audit(), audit_lines,
         place="audit", number=9, session=session,
     ),
+    "tokens": lambda session: AskedList(
+        TOKENS, lambda node: node.tokens(), token_lines,
+        place="tokens", number=9, session=session,
+    ),
+    "roles": lambda session: AskedList(
+        ROLES, lambda node: node.roles(), role_lines,
+        place="roles", number=9, session=session,
+    ),
     "metrics": MetricsView,
+    "messages": MessagesView,
+    "dead-letters": DeadLettersView,
+    "topics": TopicsView,
+    "inboxes": InboxesView,
+    "logs": LogView,
+    "clusters": ClustersView,
     "events": lambda session: ListView(
         EVENTS, lambda state: state.events,
         place="events", number=8, session=session,

@@ -7,23 +7,35 @@ first. The node has the last word, and what it says is shown as it said it.
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nexa_node.contract import places
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.messages import Posted
 from nexa_node.contract.nodes import Node
+from nexa_node.contract.tasks import TaskSummary
 from nexa_tui.actions import Action, Place, find
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.places import base_folders
+from nexa_tui.screens.access_doing import access_doing
 from nexa_tui.screens.cluster_deeds import ClusterDeeds
 from nexa_tui.screens.session import Session
-from nexa_tui.state.effects import Effect, cancel_task, disconnect_agent, drain_node
+from nexa_tui.state.effects import (
+    Effect,
+    cancel_task,
+    disconnect_agent,
+    drain_agent,
+    drain_node,
+)
+from nexa_tui.state.spans import seconds_of
 from nexa_tui.state.store import Live
 from nexa_tui.state.text import clean
 
 if TYPE_CHECKING:
     from nexa_tui.screens.alert_deeds import AlertDeeds
+    from nexa_tui.screens.message_deeds import MessageDeeds
+    from nexa_tui.screens.user_actions import UserAction
 
 CLIPBOARD_MAX = 50_000
 """Characters: terminals take about 74,000 encoded ones."""
@@ -70,13 +82,29 @@ class Desk(Protocol):
         """The address of what the person looks at."""
         ...
 
+    def open_address(self, address: str) -> None:
+        """Turn to what an address names."""
+        ...
+
+    def viewed(self) -> object:
+        """The view that is seen, for what only it can tell."""
+        ...
+
     def here(self) -> Sequence[Place]:
         """Where the person is."""
+        ...
+
+    def lend_terminal(self, words: Sequence[str]) -> int:
+        """Let a program have the terminal until it ends; its exit code."""
         ...
 
     def leave(self, answer: str) -> None:
         """End the console: `detach`, `stop` or `demo`."""
         ...
+
+
+REWIND_S = 10.0
+"""A step back in time."""
 
 
 class Deeds:
@@ -87,19 +115,27 @@ class Deeds:
         self._desk = desk
         self._session = desk.session
         self._cluster = ClusterDeeds(desk, self._confirm)
+        self._said: tuple[Action, str] | None = None
+        """What is being done, and to what if that was typed."""
         self._doing: dict[str, Callable[[str], None]] = {
             "go-on": lambda _: desk.go(self._session.options.first),
             "start-node": lambda _: self._start(),
             "attach": self._attach,
+            "cluster-use": self._use_cluster,
             "demo": lambda _: desk.leave("demo"),
             "copy": lambda _: self._copy(),
             "pause": lambda _: self._pause(),
+            "rewind": lambda span: self._rewind(-1, span),
+            "forward": lambda span: self._rewind(1, span),
+            "rewind-far": lambda _: self._rewind(-1, "1m"),
+            "forward-far": lambda _: self._rewind(1, "1m"),
             "palette": lambda _: self._palette(),
             "help": lambda _: self._help(),
             "reconnect": lambda _: self._reconnect(),
             "leave": lambda _: self._leave(),
             "task-cancel": self._cancel,
             "agent-disconnect": self._disconnect,
+            "agent-drain": self._drain_agent,
             "node-drain": self._drain,
             "node-maintenance": self._maintain,
             "node-remove": self._remove,
@@ -110,21 +146,65 @@ class Deeds:
             "alert-silence": self._of_alert("silence"),
             "alert-dismiss": self._of_alert("dismiss"),
             "silence-expire": self._expire,
+            "send": self._send,
+            **access_doing(desk, self._confirm),
+            "redrive": self._of_dead_letter("redrive"),
+            "purge": self._of_dead_letter("purge"),
+            "export": self._export,
+            "columns": self._columns,
             "handover": lambda _: self._alerts().hand_over(),
         }
 
     def do(self, action_id: str, argument: str = "") -> None:
         """Do what the registry calls `action_id`, if it may be done."""
         action = self._meant(self._session.keymap.by_id[action_id])
+        self._said = action, argument
         if not self._session.may(action):
             self._desk.tell(self._why_not(action), severity="warning")
+        elif action.id in self._session.own:
+            self._do_own(action)
         elif action.id in self._doing:
             self._doing[action.id](argument)
         else:
             self._desk.local(action, argument)
 
+    def _do_own(self, action: Action) -> None:
+        from nexa_tui.screens.user_actions import expanded
+        from nexa_tui.screens.user_deeds import effect_of, values_of
+
+        own, subject = self._session.own[action.id], self._desk.subject()
+        places = {*self._desk.here(), *(() if subject is None else (subject[0],))}
+        if "everywhere" not in action.where and not places & set(action.where):
+            self._desk.tell(f"{action.words} is for {', '.join(action.where)}")
+            return
+        try:
+            words = expanded(own, values_of(self._session, subject))
+        except NexaError as error:
+            self._desk.tell(_sentence(error), severity="warning")
+            return
+        run = partial(self._run_own, own, words)
+        if own.confirm:
+            self._confirm(effect_of(action.words or "", own, words), run)
+        else:
+            self._desk.begin(partial(self._call, run), group="deed")
+
+    async def _run_own(self, own: "UserAction", words: list[str]) -> None:
+        from nexa_tui.screens.dialogs import Reading
+        from nexa_tui.screens.user_deeds import run_beside, told_lines
+
+        if own.terminal:
+            code = self._desk.lend_terminal(words)
+            self._desk.tell(f"{clean(words[0], 60)} ended with {code}")
+            return
+        code, said = await run_beside(words, timeout_s=own.timeout_s)
+        lines = told_lines(words, code, said)
+        self._desk.ask(Reading("What it said", lines), lambda _: None)
+
     def say(self, words: str) -> None:
         """Do what was typed."""
+        if words.startswith("nexa://"):
+            self._desk.open_address(words)
+            return
         found = find(words, self._session.keymap.actions)
         if found is None:
             told = f"no command '{clean(words, 60)}'; : lists them"
@@ -222,6 +302,14 @@ class Deeds:
         if token:
             self._desk.tell(f"to keep it with its token: nexa login {target.url}")
 
+    def _use_cluster(self, name: str) -> None:
+        key = name or self._key_of("clusters")
+        if not key:
+            self._desk.tell("name a context; 0 lists them", severity="warning")
+            return
+        self._attach_to(key if ":" in key else f"context:{key}")
+        self._desk.go("overview")
+
     def _copy(self) -> None:
         address = self._desk.address()
         if address is None:
@@ -235,6 +323,19 @@ class Deeds:
 
     def _pause(self) -> None:
         self._session.pause()
+        self._session.on_news()
+
+    def _rewind(self, way: int, span: str) -> None:
+        try:
+            by_s = seconds_of(span) if span else REWIND_S
+        except ValueError as error:
+            self._desk.tell(str(error), severity="warning")
+            return
+        ago = self._session.rewind(way * by_s)
+        if ago is None:
+            self._desk.tell("nothing was seen yet that could be shown again")
+        elif ago == 0 and self._session.paused:
+            self._desk.tell("that is the newest; p goes on")
         self._session.on_news()
 
     def _palette(self) -> None:
@@ -293,6 +394,16 @@ class Deeds:
         effect = disconnect_agent(agent)
         self._confirm(effect, lambda: self._call_disconnect(agent_id))
 
+    def _drain_agent(self, key: str) -> None:
+        agent_id = AgentId(key or self._key_of("agents"))
+        agent = self._session.state.agents.get(agent_id)
+        if agent is None:
+            self._unknown("agent", agent_id, "nexa agents list")
+            return
+        on = not agent.drained
+        effect = drain_agent(agent, on=on)
+        self._confirm(effect, lambda: self._call_drain_agent(agent_id, on=on))
+
     def _drain(self, key: str) -> None:
         node = self._node(key)
         if node is not None:
@@ -328,6 +439,62 @@ class Deeds:
 
         return done
 
+    def _send(self, to: str) -> None:
+        if not to:
+            subject = self._desk.subject()
+            message = getattr(self._desk.viewed(), "current", lambda: None)()
+            if (subject is not None and subject[0] == "agents") or (
+                subject is not None and subject[0] == "inboxes"
+            ):
+                to = subject[1]
+            elif subject is not None and subject[0] == "topics":
+                to = f"topic:{subject[1]}"
+            elif isinstance(message, Posted):
+                to = f"topic:{message.topic}"
+        self._messages().send(to)
+
+    def _messages(self) -> "MessageDeeds":
+        from nexa_tui.screens.message_deeds import MessageDeeds
+
+        return MessageDeeds(self._desk, self._confirm)
+
+    def _of_dead_letter(self, deed: str) -> Callable[[str], None]:
+        """The deed, for the dead letter that is meant; says so if there is none."""
+
+        def done(key: str) -> None:
+            wanted = key or self._key_of("dead-letters")
+            task = self._session.state.tasks.get(TaskId(wanted))
+            current = getattr(self._desk.viewed(), "current", lambda: None)()
+            if isinstance(current, TaskSummary) and current.id == wanted:
+                task = current
+            if task is None:
+                self._unknown("dead letter", wanted, "nexa dead-letters list")
+            else:
+                getattr(self._messages(), deed)(task)
+
+        return done
+
+    def _export(self, kind: str) -> None:
+        from nexa_tui.screens.list_deeds import export
+
+        export(self._desk, self._desk.viewed(), kind)
+
+    def _columns(self, words: str) -> None:
+        from nexa_tui.screens.lists import ListView
+
+        view = self._desk.viewed()
+        if not isinstance(view, ListView):
+            self._desk.tell("there is no list here", severity="warning")
+        elif words:
+            shown = cast("ListView[Any]", view)
+            fault = shown.columns_fault(words)
+            if fault is None:
+                shown.choose_columns(words)
+            else:
+                self._desk.tell(fault, severity="warning")
+        else:
+            view.action_columns()
+
     def _expire(self, key: str) -> None:
         wanted = key or self._key_of("silences")
         if wanted:
@@ -355,10 +522,16 @@ class Deeds:
             return
         from nexa_tui.widgets.confirm import Confirm
 
+        here = self._session.target
+        where = (
+            (f"This is PRODUCTION: {clean(here.name, 60)}.",)
+            if here is not None and here.production
+            else ()
+        )
         dialog = Confirm(
             title=effect.title,
             target=effect.target,
-            effects=effect.lines,
+            effects=(*where, *effect.lines, *self._as_command()),
             verb=effect.verb,
             keep=effect.keep,
             type_name=effect.type_name,
@@ -369,6 +542,15 @@ class Deeds:
                 self._desk.begin(partial(self._call, call), group="deed")
 
         self._desk.ask(dialog, answered)
+
+    def _as_command(self) -> tuple[str, ...]:
+        """The command line that would do the same, as a sentence."""
+        if self._said is None or self._said[0].words is None:
+            return ()
+        action, typed = self._said
+        subject = self._desk.subject()
+        meant = typed or (subject[1] if subject is not None and action.takes else "")
+        return (f"As a command: {clean(f'nexa {action.words} {meant}', 120).strip()}",)
 
     async def _call(self, call: Work) -> None:
         try:
@@ -387,6 +569,13 @@ class Deeds:
         if client is not None:
             await client.disconnect(agent_id)
             self._desk.tell(f"agent {clean(agent_id)} is disconnected")
+
+    async def _call_drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
+        client = self._session.client
+        if client is not None:
+            await client.drain_agent(agent_id, on=on)
+            told = "gets no new tasks" if on else "gets tasks again"
+            self._desk.tell(f"agent {clean(agent_id)} {told}")
 
     async def _call_drain(self, node_id: str) -> None:
         client = self._session.client

@@ -94,7 +94,7 @@ class Detail(Container):
 
     def show(self) -> None:
         """Show what is known now, and ask for what is not."""
-        state, now = self._session.shown, self._session.now
+        state, now = self._session.shown, self._session.shown_at
         at = state.node_time(now)
         look = Look(
             None if at is None else at.replace(microsecond=0),

@@ -33,6 +33,20 @@ def found(environ: Mapping[str, str]) -> tuple[Offer, ...]:
     return (*here, *contexts)
 
 
+def known_targets(environ: Mapping[str, str]) -> tuple[tuple[str, Target], ...]:
+    """All that can be attached to, with the keys that `target_of` takes.
+
+    What can't be read is left out: the list of contexts says why.
+    """
+    targets: list[tuple[str, Target]] = []
+    for key, _, _ in found(environ):
+        try:
+            targets.append((key, target_of(key, environ)))
+        except NexaError:
+            continue
+    return tuple(targets)
+
+
 def still_running(
     targets: Sequence[Target], environ: Mapping[str, str]
 ) -> tuple[Target, ...]:

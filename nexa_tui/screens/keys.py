@@ -20,6 +20,7 @@ _IN_VIEW = frozenset(
     (
         "filter", "sort", "reverse", "problems", "maximise", "next-panel",
         "previous-panel", "open", "go-on", "open-check", "run-check", "run-checks",
+        "topic", "follow", "seek",
         "query", "zoom-in", "zoom-out", "hair-left", "hair-right",
     )
 )  # fmt: skip
@@ -46,7 +47,8 @@ def frame_bindings() -> list[BindingType]:
     """What the frame itself binds: all that needs no particular view in focus."""
     places: tuple[Place, ...] = (
         "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "silences", "alert-history", "rules",
-        "metrics", "events", "audit",
+        "metrics", "events", "audit", "tokens", "roles", "messages", "topics", "inboxes",
+        "dead-letters", "logs",
         "list",
         "detail",
     )  # fmt: skip
@@ -75,6 +77,6 @@ def chosen(keymap: Keymap) -> dict[str, str]:
     changed = {
         action.id: ",".join(action.keys)
         for action in keymap.actions
-        if action.keys != standard[action.id]
+        if action.keys != standard.get(action.id, action.keys)
     }
     return {_MOVES.get(name, name): keys for name, keys in changed.items()}

@@ -4,7 +4,7 @@ The record under the cursor is known by its key, so that what is opened, copied 
 cancelled is what was looked at, wherever it has moved since.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual import on
@@ -13,14 +13,17 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 
+from nexa_node.contract.errors import NexaError
 from nexa_tui.actions import Place
+from nexa_tui.screens.kept_columns import columns_of
 from nexa_tui.screens.keys import bindings
 from nexa_tui.screens.rows import Rows, table_columns
 from nexa_tui.screens.session import Session
 from nexa_tui.state.filters import Filter
 from nexa_tui.state.listing import Arranged, Choice, Listing, Look, Order, arrange
 from nexa_tui.state.store import ClusterState
-from nexa_tui.widgets.ink import terminal_of
+from nexa_tui.state.text import clean
+from nexa_tui.widgets.ink import app_of, terminal_of
 from nexa_tui.widgets.lines import LineView, Piece
 from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Table
@@ -72,6 +75,10 @@ class ListView(Container, Generic[R]):
             self.table, title=listing.title, key=str(number), id=f"panel-{place}"
         )
         self._listing = listing
+        self._shown_as = listing
+        """With the columns that were chosen."""
+        self._sought: str | None = None
+        """The address of a record that is waited for."""
         self._records = records
         self.place: Place = place
         self._session = session
@@ -85,7 +92,8 @@ class ListView(Container, Generic[R]):
         yield self._panel
 
     def on_mount(self) -> None:
-        """Mark the order."""
+        """Show the columns that were chosen once; mark the order."""
+        self._show_columns(columns_of(self._session.options.environ, self.place))
         self._mark_order()
 
     @property
@@ -109,7 +117,7 @@ class ListView(Container, Generic[R]):
 
     def show(self) -> None:
         """Show what is known now; costs nothing when nothing changed."""
-        state, now = self._session.shown, self._session.now
+        state, now = self._session.shown, self._session.shown_at
         look = self._look(state, now)
         drawn = (state.version, self._choice, look)
         if drawn == self._drawn:
@@ -120,7 +128,8 @@ class ListView(Container, Generic[R]):
             )
         self._drawn = drawn
         self._say_when_empty()
-        self.table.update_rows(Rows(self._listing, self._arranged.records, look))
+        self.table.update_rows(Rows(self._shown_as, self._arranged.records, look))
+        self._seek()
         self._say_counts()
 
     def climb(self) -> bool:
@@ -189,6 +198,88 @@ class ListView(Container, Generic[R]):
         """Back to the rows."""
         message.stop()
         self.focus_content()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are shown, by name."""
+        return tuple(column.key for column in self._shown_as.columns)
+
+    @property
+    def columns_known(self) -> tuple[str, ...]:
+        """All columns there are."""
+        return tuple(column.key for column in self._listing.columns)
+
+    def seek(self, address: str) -> None:
+        """Put the cursor on the record of an address, now or when it is there."""
+        self._sought = address
+        self._seek()
+
+    def exported(self, kind: str) -> str:
+        """The rows that are shown as the text of a file: `csv` or `json`."""
+        from nexa_tui.state.exporting import as_csv, as_json
+
+        records = self._arranged.records
+        if kind == "json":
+            return as_json(records)
+        look = self._look(self._session.shown, self._session.shown_at)
+        return as_csv(self._shown_as, records, look)
+
+    def action_columns(self) -> None:
+        """Ask which columns are to be shown."""
+        from nexa_tui.screens.form import Answers, Blank, Form
+
+        form = Form(
+            title="Choose columns",
+            target="there are: " + " ".join(self.columns_known),
+            blanks=(
+                Blank("columns", "show", " ".join(self.columns), hint="all of them"),
+            ),
+            verb="Show them",
+            check=lambda answers: self.columns_fault(answers["columns"]),
+        )
+
+        def answered(answers: Answers | None) -> None:
+            if answers is not None:
+                self.choose_columns(answers["columns"])
+
+        app_of(self).push_screen(form, answered)
+
+    def choose_columns(self, words: str) -> None:
+        """Show these columns, and remember them; no word: all of them again."""
+        from nexa_tui.screens.kept_columns import keep_columns
+
+        names = tuple(dict.fromkeys(words.split()))
+        if self.columns_fault(words) is not None:
+            return
+        chosen = () if names == self.columns_known else names
+        self._show_columns(chosen)
+        self._drawn = ()
+        self.show()
+        try:
+            keep_columns(self._session.options.environ, self.place, chosen)
+        except NexaError as error:
+            self.notify(clean(error.message, 300), severity="warning", markup=False)
+
+    def columns_fault(self, words: str) -> str | None:
+        """What is wrong with names of columns; None if nothing is."""
+        for name in words.split():
+            if name not in self.columns_known:
+                return f"no column {clean(name, 40)}; there are {' '.join(self.columns_known)}"
+        return None
+
+    def _show_columns(self, names: Sequence[str]) -> None:
+        self._shown_as = self._listing.only(names)
+        self.table.set_columns(table_columns(self._shown_as))
+
+    def _seek(self) -> None:
+        if self._sought is None:
+            return
+        address = self._listing.address
+        for row, record in enumerate(self._arranged.records):
+            if address(record) == self._sought:
+                self._sought = None
+                self.table.move_to(row)
+                return
 
     @on(Table.HeaderClicked)
     def _title_clicked(self, message: Table.HeaderClicked) -> None:

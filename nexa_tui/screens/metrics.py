@@ -233,7 +233,7 @@ class MetricsView(Container):
     async def _ask(
         self, client: NodeClient, question: Question, gate: asyncio.Semaphore
     ) -> None:
-        now = self._session.shown.node_time(self._session.now)
+        now = self._session.shown.node_time(self._session.shown_at)
         if now is None:
             return
         range_s = RANGES_S[self._range]

@@ -101,7 +101,7 @@ class Overview(Container):
 
     def show(self) -> None:
         """Show what is known now."""
-        state, now = self._session.shown, self._session.now
+        state, now = self._session.shown, self._session.shown_at
         alone = isinstance(state.link, NoNode)
         stale = not alone and state.stale(now)
         self.set_class(alone, "-alone")

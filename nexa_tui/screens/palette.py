@@ -64,7 +64,7 @@ class Palette(ModalScreen[str]):
         """Take what was typed if it is a command, else what is under the cursor."""
         event.stop()
         typed = " ".join(_words(event.value).split())
-        if find(typed, self._actions) is not None:
+        if typed.startswith("nexa://") or find(typed, self._actions) is not None:
             self.dismiss(typed)
         else:
             self._take_current()
@@ -101,7 +101,10 @@ class Palette(ModalScreen[str]):
 
     def _fill(self, typed: str) -> None:
         words = typed.split()
-        fitting = [one for one in self._actions if _fits(one, words)]
+        fitting = sorted(
+            (one for one in self._actions if _fits(one, words)),
+            key=lambda one: _distance(one, typed),
+        )
         rows = [
             Row(
                 one.id,
@@ -113,7 +116,13 @@ class Palette(ModalScreen[str]):
             )
             for one in fitting
         ]
-        self.query_one(Table).update_rows(rows)
+        if typed.startswith("nexa://"):
+            told = ((typed, "strong"), ("Go to what this address names.", "muted"))
+            rows = [Row("", (*told, ("Enter", "accent")))]
+        table = self.query_one(Table)
+        table.update_rows(rows)
+        if rows:
+            table.move_to(0)  # what fits best
 
 
 def _fits(action: Action, words: Sequence[str]) -> bool:
@@ -125,6 +134,12 @@ def _fits(action: Action, words: Sequence[str]) -> bool:
         return True
     text = f"{action.words} {action.help}".casefold()
     return all(word.casefold() in text for word in words)
+
+
+def _distance(action: Action, typed: str) -> int:
+    """How far its words are from what was typed: begun with it, in it, or in the help."""
+    words, wanted = (action.words or "").casefold(), typed.strip().casefold()
+    return 0 if words.startswith(wanted) else 1 if wanted in words else 2
 
 
 def _words(typed: str) -> str:

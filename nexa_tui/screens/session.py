@@ -6,7 +6,7 @@ other way, and what is shown afterwards is the node's answer, never a hope.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
@@ -25,8 +25,10 @@ from nexa_tui.client.api import (
 )
 from nexa_tui.client.clock import Clock
 from nexa_tui.client.discovery import Target
+from nexa_tui.screens.user_actions import UserAction
 from nexa_tui.settings import ConsoleOptions
 from nexa_tui.state import splash
+from nexa_tui.state.rewind import Past, Picture
 from nexa_tui.state.store import (
     ClusterState,
     Denied,
@@ -70,11 +72,16 @@ class Session:
         self.starting: str | None = None
         """How far a node's start is, in words; None if none is starting."""
         self.start_error: NexaError | None = None
-        self._held: ClusterState | None = None
+        self._held: Picture | None = None
+        self._past = Past()
         self._pending: list[FeedFrame] = []
         self._pending_at = 0.0
         self._left: list[NodeClient] = []
         """Nodes that were turned away from; their connections are to be closed."""
+        self.own: Mapping[str, UserAction] = {}
+        """Actions that an operator added, by their ids in the keymap."""
+        self.link_rate: float | None = None
+        """Bytes a second to the terminal; None while nobody wants to see it."""
         self.on_news: Callable[[], None] = lambda: None
         """Called when something came that should be seen at once."""
 
@@ -107,11 +114,20 @@ class Session:
     @property
     def shown(self) -> ClusterState:
         """What is to be seen: the newest, or the picture that is held."""
-        return self._held if self._held is not None else self.state
+        return self._held.state if self._held is not None else self.state
+
+    @property
+    def shown_at(self) -> float:
+        """The time at which that was so, on the clock of ages."""
+        return self._held.at if self._held is not None else self.now
 
     def may(self, action: Action) -> bool:
         """Say whether an action would be allowed."""
         return permitted(action, role=self.role, read_only=self.read_only)
+
+    def connect(self, target: Target) -> NodeClient:
+        """A node to ask beside the one that is watched; whoever asks closes it."""
+        return self._doors.connect(target)
 
     def attach(self, target: Target) -> None:
         """Turn to a node; what was known of another is forgotten.
@@ -136,13 +152,35 @@ class Session:
 
     def pause(self) -> None:
         """Hold the picture, or let it go on; data is collected all the same."""
-        self._held = None if self.paused else self.state
+        self._held = None if self.paused else Picture(self.now, self.state, 0)
+
+    def rewind(self, by_s: float) -> float | None:
+        """Hold the picture of a while before, or after, the one that is shown.
+
+        Args:
+            by_s: Seconds; negative goes back.
+
+        Returns:
+            How many seconds ago that was so; None if nothing was seen yet.
+        """
+        wanted = self.shown_at + by_s
+        if wanted >= self.now:
+            if not self.paused:
+                return None if self.state.empty else 0.0
+            self._held = Picture(self.now, self.state, 0)
+            return 0.0
+        found = self._past.find(wanted)
+        if found is None:
+            return None
+        self._held = found
+        return self.now - found.at
 
     def take_in(self) -> None:
         """Let what came change what is known."""
         if self._pending:
             frames, self._pending = self._pending, []
             self.state = apply_all(self.state, frames, at=self._pending_at)
+            self._past.keep(self.state, self._pending_at)
 
     async def watch(self) -> None:
         """Follow the node's feed until it is refused or the task is cancelled."""
@@ -188,6 +226,7 @@ class Session:
         if self.client is not None:
             self._left.append(self.client)
         self._held = None
+        self._past.forget()
         self._pending.clear()
 
     def _results(

@@ -76,7 +76,7 @@ class TopologyView(ListView[Part]):
         view = self._read(state)
         if view is None:
             return
-        at = state.node_time(self._session.now)
+        at = state.node_time(self._session.shown_at)
         look = Look(
             None if at is None else at.replace(microsecond=0),
             ascii_only=terminal_of(self).ascii_only,

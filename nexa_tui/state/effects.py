@@ -70,6 +70,22 @@ def disconnect_agent(agent: Agent) -> Effect:
     return Effect(title, target, lines, "Disconnect")
 
 
+def drain_agent(agent: Agent, *, on: bool) -> Effect:
+    """Have an agent get no new tasks, or get them again."""
+    if not on:
+        lines = ("It gets new tasks again at once.",)
+        return Effect("End the drain of an agent", clean(agent.id), lines, "Resume it")
+    title, target = "Drain an agent", clean(agent.id)
+    if not agent.connected:
+        return Effect(title, target, (), "Drain", refused="it is not connected")
+    lines = (
+        f"{_count(agent.inflight, 'task')} in its hands: finished first.",
+        "It gets no new tasks until it is resumed, or its process starts anew.",
+        "It stays connected, and gets its messages.",
+    )
+    return Effect(title, target, lines, "Drain")
+
+
 def drain_node(state: ClusterState, node: Node) -> Effect:
     """Drain a node."""
     title, target = "Drain a node", clean(node.name)

@@ -85,6 +85,15 @@ class Listing(msgspec.Struct, Generic[R], frozen=True):
         """Find a column."""
         return next(column for column in self.columns if column.key == key)
 
+    def only(self, names: Sequence[str]) -> "Listing[R]":
+        """The same list with these columns alone, in this order.
+
+        Unknown ones are left out; none at all means all of them.
+        """
+        known = {column.key: column for column in self.columns}
+        chosen = tuple(known[name] for name in dict.fromkeys(names) if name in known)
+        return msgspec.structs.replace(self, columns=chosen) if chosen else self
+
     def next_order(self, order: Order) -> Order:
         """Sort by the column after this one."""
         keys = [column.key for column in self.columns]

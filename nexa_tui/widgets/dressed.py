@@ -69,6 +69,8 @@ class DressedApp(App[R], inherit_bindings=False):
         self._wall = Wall()
         self._memory = Memory()
         self._written_size = Size(0, 0)
+        self.written = 0
+        """Bytes that went to the terminal since the start."""
         no_colour = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if no_colour else None)
         if not self.wear(theme):
@@ -117,6 +119,17 @@ class DressedApp(App[R], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, then the wall."""
         return [*super().get_line_filters(), self._wall]
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, its bytes counted: what a slow link has to carry."""
+        app, usual = self, super().get_driver_class()
+
+        class Counting(usual):
+            def write(self, data: str) -> None:
+                app.written += len(data.encode("utf-8", "surrogatepass"))
+                super().write(data)
+
+        return Counting
 
     @on(Driver.SignalResume)
     def _had_it_back(self) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from textual import events
 from textual.message import Message
 
-from nexa_tui.state.formats import AGE_WIDTH, age
+from nexa_tui.state.formats import AGE_WIDTH, age, rate
 from nexa_tui.state.severity import mark
 from nexa_tui.state.text import clean
 from nexa_tui.widgets.drawn import Drawn, Pieces, length
@@ -36,11 +36,15 @@ class Standing:
     identity: str | None = None
     role: str | None = None
     read_only: bool = False
+    production: bool = False
+    """Marked so that nobody takes it for another: never left out."""
     feed: Feed = "connecting"
     age_s: float | None = None
     """Since the data was last known to be true."""
     alerts: tuple[tuple[str, int], ...] = ()
     """What is firing: severity and how many, the worst first."""
+    link: float | None = None
+    """Bytes a second to this terminal; None while nobody wants to see it."""
     notice: str = ""
     """A word on the mode: `demo`, `replay 14:03`, `degraded`."""
 
@@ -81,6 +85,8 @@ class TopBar(Drawn):
             arrow = ">" if self.ascii_only else "›"
             where += [(f" {arrow} ", "muted"), (clean(now.node, _NAME_MAX), "text")]
         parts.append(_Part((("  ", "text"), *where)))
+        if now.production:
+            parts.append(_Part((("  PRODUCTION", "crit"),)))
         if now.identity:
             who = clean(now.identity, _NAME_MAX)
             parts.append(_Part(((f"  {who}", "muted"),), rank=5))
@@ -90,7 +96,7 @@ class TopBar(Drawn):
             parts.append(_Part((("  read-only", "self"),), rank=1))
         if now.notice:
             told = clean(now.notice, 30)
-            style = _NOTICES.get(now.notice, "self")
+            style = _NOTICES.get(now.notice.rpartition(" ")[2], "self")
             parts.append(_Part(((f"  {told}", style),), rank=3))
         return parts
 
@@ -103,6 +109,8 @@ class TopBar(Drawn):
             parts.append(_Part((figure,)))
             parts.append(_Part(((f" {clean(shown.word, 12)}", shown.style),), rank=2))
             parts.append(_Part((("  ", "text"),)))
+        if now.link is not None:
+            parts.append(_Part(((f"tty {rate(now.link)}  ", "muted"),), rank=1))
         feed = mark("feed", now.feed, ascii_only=self.ascii_only)
         word = feed.word.upper() if now.feed in _LOUD else feed.word
         how_old = "" if now.age_s is None else f" {age(now.age_s).strip()}"

@@ -110,6 +110,13 @@ class Table(LineView):
             self._sort = sort
             self.refresh(Region(0, 0, self.size.width, 1))
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show other columns; give it rows with their cells right after."""
+        self._columns, self._placed_for = tuple(columns), -1
+        self._rows, self._seen = _Made(()), {}
+        self._drawn.clear()
+        self.refresh()
+
     def update_rows(self, rows: Sequence[Row] | Rows) -> None:
         """Show these rows; only what differs on the screen is painted.
 

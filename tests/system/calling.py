@@ -7,6 +7,7 @@ broke, and an answer that says no, are failures.
 
 import asyncio
 import itertools
+import ssl
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -40,7 +41,13 @@ class Seen:
 class Caller(threading.Thread):
     """Submits, sends and lists in turn, from the first node on, until told to end."""
 
-    def __init__(self, name: str, urls: Sequence[str], token: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        token: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.seen = Seen()
         self._urls = list(urls)
@@ -49,6 +56,7 @@ class Caller(threading.Thread):
             headers={"Authorization": f"Bearer {token}"},
             timeout=PATIENCE_S,
             trust_env=False,
+            verify=True if tls is None else tls,
         )
 
     def run(self) -> None:
@@ -111,12 +119,18 @@ class Caller(threading.Thread):
 class Talker(threading.Thread):
     """An agent that submits, sends to itself and looks others up, and counts its letters."""
 
-    def __init__(self, name: str, urls: Sequence[str], token: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        token: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.seen = Seen()
         self.heard: list[int] = []
         self._over = threading.Event()
-        self._agent = Agent(name, url=urls, token=token, timing=SOON)
+        self._agent = Agent(name, url=urls, token=token, timing=SOON, tls=tls)
         self._agent.on_message(self._hear)
 
     def run(self) -> None:
@@ -164,13 +178,16 @@ class Talker(threading.Thread):
 class Callers:
     """Several of each, each with another node first; `with` runs them."""
 
-    def __init__(self, urls: Sequence[str], token: str) -> None:
+    def __init__(
+        self, urls: Sequence[str], token: str, tls: ssl.SSLContext | None = None
+    ) -> None:
         turned = [[*urls[turn:], *urls[:turn]] for turn in range(len(urls))]
         self.talkers = [
-            Talker(f"talker-{turn}", ring, token) for turn, ring in enumerate(turned)
+            Talker(f"talker-{turn}", ring, token, tls)
+            for turn, ring in enumerate(turned)
         ]
         self._all: list[Caller | Talker] = [
-            *(Caller(f"c{turn}", ring, token) for turn, ring in enumerate(turned)),
+            *(Caller(f"c{turn}", ring, token, tls) for turn, ring in enumerate(turned)),
             *self.talkers,
         ]
 

@@ -274,7 +274,7 @@ def test_without_colour_the_cursor_is_reversed(shell: Shell) -> None:
     with console(shell) as terminal:
         terminal.until("alpha")
         terminal.press("4", "3", "8")
-        terminal.until("Events")
+        terminal.until("Logs")
         terminal.press("\x11")
         terminal.until("Detach")
         used = sgr(terminal.raw)
@@ -457,8 +457,8 @@ def test_hostile_names_do_nothing(node: Target, shell: Shell) -> None:
             terminal.press("\x1b")
             terminal.take(0.1)
             terminal.press("j")
-        terminal.press("8")
-        terminal.until("agent")
+        terminal.press("8", "]")
+        terminal.until("Events")
         terminal.press("1")
         terminal.until(VERDICT)
 

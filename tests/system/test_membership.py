@@ -1,11 +1,13 @@
 """A cluster that grows to five, loses a node for good, and gets another in its place."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nexa_node.adapters.tls.folder import TlsFolder
 from tests.system.conftest import servers_under, stop_all, until
 from tests.system.town import Town
 
@@ -50,6 +52,29 @@ def holders(town: Town, at: str) -> set[str]:
     }
 
 
+def pin(town: Town, name: str) -> str:
+    """By which key a node's routes are known."""
+    told = TlsFolder(folder(town, name) / "tls").facts()
+    assert told is not None
+    return told.key_pin
+
+
+def pinned(town: Town, name: str) -> set[str]:
+    """Whose routes a node's store takes."""
+    (line,) = re.findall(
+        r"pinned_certs: \[(.*)\]", (folder(town, name) / "nats.conf").read_text()
+    )
+    return set(re.findall(r'"([0-9a-f]{64})"', line))
+
+
+def connected(town: Town, at: str) -> list[set[str]]:
+    return [{one["node"], one["peer"]} for one in town.status(at)["routes"]]
+
+
+def folder(town: Town, name: str) -> Path:
+    return Path(town[name].home) / "state" / "node" / name
+
+
 def margin(town: Town, at: str) -> tuple[dict[str, Any], int]:
     status = town.status(at)
     return status["quorum"], status["tolerates"]
@@ -80,6 +105,21 @@ def test_three_become_five_and_five_copies_are_made_when_asked_for(
     until(lambda: submitted(town, "delta"), "writes go on", 30)
     assert listed(town, "epsilon") >= kept
     assert margin(town, "gamma")[0] == {"have": 3, "need": 3}
+
+
+def test_a_node_that_was_away_while_another_joined_meets_it(town: Town) -> None:
+    kept = three(town)
+    town.kill("gamma")
+    until(lambda: town.nodes("alpha")["gamma"]["state"] == "error", "it is dead", 30)
+    town.join("delta", "alpha")
+    until(lambda: margin(town, "delta")[0]["have"] == 3, "three vote", 30)
+    assert pin(town, "delta") not in pinned(town, "gamma")
+
+    town.again("gamma")
+
+    until(lambda: {"gamma", "delta"} in connected(town, "alpha"), "a route", 30)
+    until(lambda: margin(town, "gamma")[0] == {"have": 4, "need": 3}, "all vote", 30)
+    assert listed(town, "gamma") == kept
 
 
 def test_a_dead_node_is_struck_off_and_its_copies_are_made_elsewhere(
@@ -116,6 +156,9 @@ def test_a_node_is_replaced_by_another_that_takes_its_copies(town: Town) -> None
     until(lambda: town.copies("omega") == {3}, "three copies of everything", 60)
     assert margin(town, "omega") == ({"have": 3, "need": 2}, 1)
     assert listed(town, "omega") == kept
+    struck, left = pin(town, "alpha"), {pin(town, one) for one in town.nodes("omega")}
+    until(lambda: pinned(town, "omega") == pinned(town, "gamma") == left, "pins", 10)
+    assert struck not in left
     town.kill("beta")
     assert until(lambda: submitted(town, "omega"), "writes go on", 30)
 

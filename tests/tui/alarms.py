@@ -1,9 +1,10 @@
 """Alerts of the scenes: one of each condition, and of each way to be minded."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from nexa_node.contract.access import Permission, Role, Scope, TokenView
 from nexa_node.contract.alerts import (
     Ack,
     Alert,
@@ -190,3 +191,24 @@ AUDIT: tuple[AuditRecord, ...] = tuple(
          "POST /v1/tokens", "done", ""),
     )
 )  # fmt: skip
+
+_MADE = datetime(2026, 2, 1, 9, 0, tzinfo=UTC)
+TOKENS = (
+    TokenView(
+        id="first1", role="admin", name="first", created=_MADE, expires=None,
+        last_used=_MADE,
+    ),
+    TokenView(
+        id="worker1", role="agent", name="wc fleet", created=_MADE,
+        expires=datetime(2026, 3, 5, tzinfo=UTC), public_key="QUJD",
+        scope=Scope(namespaces=("team-a",), may_send=("topic:orders.>",)),
+    ),
+    TokenView(
+        id="short1", role="agent", name="wc fleet", created=_MADE, of="worker1",
+        expires=datetime(2026, 2, 28, tzinfo=UTC),
+    ),
+)  # fmt: skip
+ROLES = (
+    Role(name="viewer", permissions=(Permission(allow="tasks:read"),), built_in=True),
+    Role(name="desk", permissions=(Permission(allow="tasks:*", on="team-a.>"),)),
+)

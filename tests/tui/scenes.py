@@ -45,7 +45,7 @@ from tests.builders import (
     summary,
     task,
 )
-from tests.tui import alarms, clusters, figures
+from tests.tui import alarms, clusters, figures, traffic
 
 URL = "http://127.0.0.1:6392"
 TARGET = Target(url=URL, token="t", name="alpha", source="a scene", pid=4242)
@@ -404,7 +404,17 @@ SCENES: Mapping[str, Scene] = {
     "tasks-problems": Scene(heard(picture()), keys=("4", "exclamation_mark")),
     "task": Scene(heard(picture()), keys=("4", "down", *"jjjjjjjjjjjjjjjj", "enter")),
     "agent": Scene(heard(picture()), keys=("3", "enter")),
-    "events": Scene(heard(picture()), keys=("8",)),
+    "events": Scene(heard(picture()), keys=("8", "right_square_bracket")),
+    "messages": Scene(heard(picture()), keys=("5",)),
+    "message": Scene(heard(picture()), keys=("5", "enter")),
+    "message-send": Scene(heard(picture()), keys=("5", "n")),
+    "dead-letters": Scene(heard(picture()), keys=("5", "left_square_bracket")),
+    "redrive": Scene(heard(picture()), keys=("5", "left_square_bracket", "r")),
+    "topics": Scene(heard(picture()), keys=("5", "right_square_bracket")),
+    "logs": Scene(heard(picture()), keys=("8",)),
+    "logs-problems": Scene(heard(picture()), keys=("8", "exclamation_mark")),
+    "log-line": Scene(heard(picture()), keys=("8", "exclamation_mark", "g", "enter")),
+    "columns": Scene(heard(picture()), keys=("3", "c")),
     "alerts": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6",)),
     "alerts-none": Scene(heard(picture()), keys=("6",)),
     "alert": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "enter")),
@@ -461,6 +471,9 @@ def console(
                 silences=alarms.SILENCES,
                 rules=alarms.RULES,
                 audit=alarms.AUDIT,
+                logs=traffic.LOGS,
+                posted=traffic.POSTED,
+                dead=traffic.DEAD,
                 series=figures.RECORDED,
             ),
         ),

@@ -28,6 +28,8 @@ class Port:
         self.answers: dict[str, Any] = {}
         """By `GET /v1/node`: a record, an error, an `Answer`, or a list of them that are
         given one after the other, the last one for ever."""
+        self.stale = False
+        """Whether each answer says that it may be old."""
         self.asked: list[tuple[str, Any]] = []
         """Every call that changes something: method with path and query, and body."""
         self.url = ""
@@ -89,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
+        if self.port.stale:
+            self.send_header("Nexa-Stale", "true")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -34,16 +34,28 @@ def test_keys_that_terminals_need_are_not_taken() -> None:
     assert not any(key.startswith("alt+") for key in taken)
 
 
+def test_a_key_that_was_given_away_twice_is_told() -> None:
+    assert Keymap().conflicts() == ()
+    assert Keymap({"sort": "q"}).conflicts() == ("q is both sort and quit",)
+    twice = Keymap({"sort": "f5", "filter": "f5"}).conflicts()
+    assert [one for one in twice if "sort" in one and "filter" in one]
+    assert Keymap({"run-check": "s"}).conflicts() != ()  # both of the splash
+    assert Keymap({"sort": "D"}).conflicts() != ()
+
+
 def test_what_destroys_is_shifted_and_needs_a_right() -> None:
     dangerous = [action for action in ACTIONS if action.dangerous]
 
     assert {action.id for action in dangerous} == {
         "task-cancel",
         "agent-disconnect",
+        "agent-drain",
         "node-drain",
         "node-maintenance",
         "node-remove",
         "silence-expire",
+        "purge",
+        "token-revoke",
     }
     assert all(action.keys[0].isupper() for action in dangerous)
     assert all(action.right != "watch" for action in dangerous)

@@ -52,6 +52,13 @@ CASES = [
         for theme in ("nexa-light", "monochrome")
     ),
     *(("nodes-seven", USUAL, one) for one in ("nexa-light", "ansi-16", "monochrome")),
+    *(
+        (name, size, theme)
+        for name in ("messages", "logs")
+        for size in (SMALL, USUAL, LARGE)
+        for theme in ("nexa-dark", "nexa-light", "monochrome")
+        if (size, theme) != (USUAL, "nexa-dark")
+    ),
 ]
 
 

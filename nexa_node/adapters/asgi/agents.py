@@ -48,6 +48,18 @@ async def disconnect_agent(call: Call[Query, None]) -> None:
     await call.api.disconnect(call.identity, AgentId(call.slug("id")))
 
 
+async def drain_agent(call: Call[Query, None]) -> Agent:
+    """Give an agent no new tasks."""
+    found = AgentId(call.slug("id"))
+    return await call.api.drain_agent(call.identity, found, on=True)
+
+
+async def resume_agent(call: Call[Query, None]) -> Agent:
+    """Give an agent tasks again."""
+    found = AgentId(call.slug("id"))
+    return await call.api.drain_agent(call.identity, found, on=False)
+
+
 OPERATIONS = (
     Operation(
         method="GET",
@@ -81,6 +93,30 @@ OPERATIONS = (
         description="Its tasks go back to the queue unless it comes back in time.",
         handler=disconnect_agent,
         status=204,
+        errors=(NotFound,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/agents/{id}/drain",
+        action="drain_agent",
+        tag="agents",
+        summary="Give an agent no new tasks",
+        description="It keeps its connection, its messages and the tasks it has. It is"
+        " resumed by /v1/agents/{id}/resume, or when its process starts anew.",
+        handler=drain_agent,
+        answer=Agent,
+        example=examples.AGENT,
+        errors=(NotFound,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/agents/{id}/resume",
+        action="drain_agent",
+        tag="agents",
+        summary="Give an agent tasks again",
+        handler=resume_agent,
+        answer=Agent,
+        example=examples.AGENT,
         errors=(NotFound,),
     ),
 )

@@ -4,7 +4,7 @@ app = build_app(node, settings.http, host=settings.node.host)
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 import msgspec
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nexa_node.adapters.asgi.agent_socket import AgentSocket
 from nexa_node.adapters.asgi.answering import answer
 from nexa_node.adapters.asgi.auditing import Ledger
-from nexa_node.adapters.asgi.auth import WEBSOCKET, Gate, caller_of
+from nexa_node.adapters.asgi.auth import WEBSOCKET, Gate, address_of, caller_of
 from nexa_node.adapters.asgi.console_socket import ConsoleSocket
 from nexa_node.adapters.asgi.openapi import document
 from nexa_node.adapters.asgi.operation import Call, Operation, Query, Returned
@@ -30,6 +30,7 @@ from nexa_node.adapters.asgi.reading import (
 from nexa_node.adapters.asgi.refusals import Refusal, unknown_method, unknown_path
 from nexa_node.contract.places import DEFAULT_HOST
 from nexa_node.core.policies import HttpPolicy
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import NodeApi
 from nexa_node.services.audit_api import Auditor
 
@@ -46,6 +47,8 @@ def build_app(
     *,
     host: str = DEFAULT_HOST,
     auditor: Auditor | None = None,
+    logins: LoginAudit | None = None,
+    is_stale: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
     """Put HTTP and WebSocket in front of a node.
 
@@ -54,13 +57,15 @@ def build_app(
         policy: Limits, and further names the node may be called by.
         host: The host it is configured to listen on: a name it may be called by.
         auditor: Where changes are written down before they are done.
+        logins: Told of who comes, and who does not get in.
+        is_stale: Whether what the node tells may be old, for want of a quorum.
 
     Returns:
         An application that needs no lifespan events and raises nothing.
     """
     sockets: dict[str, ASGIApp] = {
         "/v1/agent": AgentSocket(api),
-        "/v1/console": ConsoleSocket(api),
+        "/v1/console": ConsoleSocket(api, policy, logins),
     }
     described = {one.path for one in OPERATIONS if one.websocket}
     assert sockets.keys() == described, "every socket is in the table, and no other"
@@ -74,7 +79,8 @@ def build_app(
             for one in OPERATIONS
             if one.open
         ),
-        auditor=auditor,
+        logins=logins,
+        is_stale=is_stale,
     )
 
 
@@ -150,6 +156,7 @@ class _Resource:
                 query=query,
                 body=body,
                 describe=describe,
+                address=address_of(scope),
                 accept=header_of(scope, b"accept").lower(),
                 idempotency_key=key,
                 if_match=header_of(scope, b"if-match"),

@@ -31,6 +31,8 @@ class AuditQuery(Query, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     resource: Annotated[str, _TEXT] | None = None
     node: Annotated[str, _TEXT] | None = None
+    address: Annotated[str, _TEXT] | None = None
+    text: Annotated[str, _TEXT] | None = None
     since: datetime | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     cursor: Annotated[str, msgspec.Meta(max_length=64)] | None = None
@@ -45,6 +47,8 @@ async def list_audit(call: Call[AuditQuery, None]) -> Page[AuditRecord]:
         outcome=query.outcome,
         resource=query.resource,
         node=query.node,
+        address=query.address,
+        text=query.text,
         since=query.since,
         limit=query.limit,
         before=None if query.cursor is None else _moment(query.cursor),

@@ -11,20 +11,21 @@ import base64
 import ipaddress
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexa_node.adapters.asgi.answering import send_refusal
+from nexa_node.adapters.asgi.limits import CERTIFICATE
 from nexa_node.adapters.asgi.reading import header_of, headers_of
 from nexa_node.adapters.asgi.refusals import Refusal, internal, refusal
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Draining, NexaError, RateLimited, Unauthorized
 from nexa_node.core.policies import HttpPolicy
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import NodeApi
-from nexa_node.services.audit_api import Auditor
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
@@ -143,7 +144,8 @@ class Gate:
         policy: HttpPolicy,
         host: str,
         open_operations: frozenset[tuple[str, str]],
-        auditor: Auditor | None = None,
+        logins: LoginAudit | None = None,
+        is_stale: Callable[[], bool] = lambda: False,
     ) -> None:
         """Stand in front of `app`.
 
@@ -153,14 +155,16 @@ class Gate:
             policy: Names the node may be called by, and the headers' limit.
             host: The host the node is configured to listen on.
             open_operations: (method, path) of what needs no token.
-            auditor: Told of tokens that are refused.
+            logins: Told of tokens that are refused.
+            is_stale: Whether what is read may be old; said in a header then.
         """
         self._app = app
         self._api = api
         self._names = frozenset(name.lower() for name in (*policy.names, host) if name)
         self._header_bytes = policy.header_bytes
         self._open = open_operations
-        self._auditor = auditor
+        self._logins = logins
+        self._is_stale = is_stale
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or serve one WebSocket; raises nothing."""
@@ -168,7 +172,7 @@ class Gate:
             await _no_lifespan(receive, send)
             return
         scope[_REQUEST] = _request_id(scope)
-        answering = _Answering(scope, send)
+        answering = _Answering(scope, send, self._is_stale)
         try:
             self._check_source(scope)
             scope[_CALLER] = await self._authenticate(scope)
@@ -176,6 +180,8 @@ class Gate:
         except Refusal as refused:
             await answering.refuse(refused)
         except NexaError as error:
+            if scope["type"] == "websocket" and _CALLER in scope:
+                self._note_refused(scope, error)
             await answering.refuse(refusal(error))
         except asyncio.CancelledError:
             # Only a stopping server cancels this task, and then it ends here anyway.
@@ -221,32 +227,43 @@ class Gate:
 
     async def _authenticate(self, scope: Scope) -> Identity | None:
         token = bearer_token(scope)
-        if token is None:
-            method = scope.get("method", WEBSOCKET)
-            if ("GET" if method == "HEAD" else method, scope["path"]) in self._open:
-                return None
+        # A token is what somebody says; a certificate comes with the connection.
+        shown = scope.get("state", {}).get(CERTIFICATE) if token is None else None
+        method = scope.get("method", WEBSOCKET)
+        called = "GET" if method == "HEAD" else method, scope["path"]
+        # What is open stays so to one with a certificate that was revoked.
+        claimed = token is not None or (shown is not None and method == WEBSOCKET)
+        if not claimed and called in self._open:
+            return None
         try:
+            if shown is not None:
+                return await self._api.authenticate_certificate(
+                    shown, address=address_of(scope)
+                )
             return await self._api.authenticate(token, address=address_of(scope))
         except (Unauthorized, RateLimited) as error:
-            if token is not None and self._auditor is not None:
-                self._auditor.note(
-                    event="authn_login_fail",
-                    actor="",
-                    address=address_of(scope),
-                    request=scope[_REQUEST],
-                    resource=f"{scope.get('method', WEBSOCKET)} {scope['path']}",
-                    outcome="denied",
-                    reason=error.message,
-                )
+            if token is not None or shown is not None:
+                self._note_refused(scope, error)
             raise
+
+    def _note_refused(self, scope: Scope, error: NexaError) -> None:
+        if self._logins is not None:
+            self._logins.refused(
+                error,
+                address=address_of(scope),
+                request=scope[_REQUEST],
+                resource=f"{scope.get('method', WEBSOCKET)} {scope['path']}",
+                identity=scope.get(_CALLER),
+            )
 
 
 class _Answering:
     """`send`, with the headers every answer carries; knows whether one has begun."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, is_stale: Callable[[], bool]) -> None:
         self._scope = scope
         self._send = send
+        self._is_stale = is_stale
         self._begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -273,6 +290,8 @@ class _Answering:
         given = {name for name, _ in dressed}
         dressed += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
         dressed.append((b"x-request-id", self._scope[_REQUEST].encode()))
+        if self._scope.get("method") == "GET" and self._is_stale():
+            dressed.append((b"nexa-stale", b"true"))
         if self._unknown_and_done():
             dressed.append((b"connection", b"close"))
         return dressed

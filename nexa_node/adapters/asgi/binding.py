@@ -58,17 +58,19 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket, *, host: str = "") -> str:
+def url_of(sock: socket.socket, *, host: str = "", secure: bool = False) -> str:
     """The URL under which this machine reaches a bound socket.
 
     Args:
         sock: From `bind`.
         host: What was configured; a name is kept, no host means the socket's address.
+        secure: It speaks TLS.
     """
     address, port = sock.getsockname()[:2]
     name = host or address
     name = _ANY.get(name, name)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    place = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return f"https://{place}" if secure else f"http://{place}"
 
 
 class _Answer(msgspec.Struct):

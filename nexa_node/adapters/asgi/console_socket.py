@@ -6,28 +6,45 @@ from collections.abc import AsyncIterator
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from nexa_node.adapters.asgi.auth import caller_of
+from nexa_node.adapters.asgi.auth import (
+    WEBSOCKET,
+    address_of,
+    caller_of,
+    request_of,
+)
 from nexa_node.adapters.asgi.iterating import ended
 from nexa_node.adapters.asgi.operation import Operation
 from nexa_node.adapters.asgi.sockets import accept, close, close_code, next_frame
+from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import (
     CLOSE_GOING_AWAY,
     CLOSE_SLOW,
     Draining,
     Forbidden,
     NexaError,
+    RateLimited,
     Unavailable,
 )
 from nexa_node.contract.events import FeedFrame
+from nexa_node.core.policies import HttpPolicy
+from nexa_node.core.seats import Seats
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import NodeApi
 
 
 class ConsoleSocket:
     """The endpoint, as an ASGI application."""
 
-    def __init__(self, api: NodeApi) -> None:
-        """Take the feed from `api`."""
+    def __init__(
+        self, api: NodeApi, policy: HttpPolicy, logins: LoginAudit | None = None
+    ) -> None:
+        """Take the feed from `api`; `logins` is told of who watches."""
         self._api = api
+        self._seats = Seats(
+            per_identity=policy.consoles_per_identity,
+            per_address=policy.consoles_per_address,
+        )
+        self._logins = logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one console until it leaves, falls behind, or the node ends.
@@ -37,10 +54,27 @@ class ConsoleSocket:
         """
         identity = caller_of(scope)
         assert identity is not None
+        address = address_of(scope)
+        self._seats.take(identity.id, address)
+        try:
+            await self._serve(identity, scope, receive, send)
+        finally:
+            self._seats.leave(identity.id, address)
+
+    async def _serve(
+        self, identity: Identity, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         async with ended(self._api.feed(identity)) as frames:
             first = await anext(frames, None)
             if first is None:
                 raise Unavailable("the node has no feed to give", remedy="try again")
+            if self._logins is not None:
+                self._logins.accepted(
+                    identity,
+                    address=address_of(scope),
+                    resource=f"{WEBSOCKET} {scope['path']}",
+                    request=request_of(scope),
+                )
             await accept(receive, send, subprotocol=None)
             try:
                 await _serve(first, frames, receive, send)
@@ -87,6 +121,6 @@ OPERATIONS = (
         handler=None,
         status=101,
         answer=FeedFrame,
-        errors=(Forbidden, Draining, Unavailable),
+        errors=(Forbidden, Draining, RateLimited, Unavailable),
     ),
 )

@@ -12,7 +12,16 @@ from nexa_node.contract.events import Event
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, NodeId, TaskId
 from nexa_node.contract.messages import Address, NewMessage, ObjectRef, Posted, Sent
 from nexa_node.contract.metrics import Target
-from nexa_node.contract.nodes import Cluster, Node, NodeStatus, Quorum, TaskCounts
+from nexa_node.contract.nodes import (
+    Cluster,
+    Node,
+    NodeStatus,
+    Profile,
+    Quorum,
+    Setting,
+    Stack,
+    TaskCounts,
+)
 from nexa_node.contract.notifications import (
     Delivery,
     ReceiversTested,
@@ -67,6 +76,25 @@ STATUS = NodeStatus(
     tasks=TaskCounts(running=1, completed=41),
     agents=1,
 )
+PROFILE = Profile(
+    node="alpha",
+    seconds=5.0,
+    cpu_s=0.31,
+    samples=77,
+    stacks=(
+        Stack(
+            frames=("nexa_node.__main__:main", "asyncio.runners:run"),
+            samples=77,
+        ),
+    ),
+)
+CONFIG = Page[Setting](
+    items=(
+        Setting(key="leases.lease_ms", value=15000, origin="default"),
+        Setting(key="node.port", value=6392, origin="/etc/nexa/nexa.toml:3"),
+    )
+)
+
 CLUSTER = Cluster(
     name="nexa",
     verdict="healthy",

@@ -45,7 +45,8 @@ class BoundedHttp(H11Protocol):
         """Begin to wait for a header."""
         super().connection_made(transport)
         self._await_peer()
-        self._room.enter(self, self.loop.time(), self._too_late)
+        address = self.client[0] if self.client else ""
+        self._room.enter(self, self.loop.time(), self._too_late, address=address)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and see whether there is still something to wait for."""

@@ -1,7 +1,9 @@
 """What one port's connections share: their limits, and the room before the gate."""
 
 import asyncio
-from collections.abc import Callable
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -11,6 +13,8 @@ from nexa_node.core.policies import HttpPolicy, SessionPolicy
 
 PATIENCE_S = 1.0
 """How long a connection is left alone even when too many wait."""
+CERTIFICATE = "nexa.certificate"
+"""In a connection's state: SHA-256 of the certificate the client showed, hexadecimal."""
 
 
 @dataclass(eq=False, slots=True)
@@ -18,28 +22,74 @@ class WaitingRoom:
     """Connections that have not sent a complete header yet, the oldest first."""
 
     limit: int
+    per_address: int | None = None
+    """Of them, from one address."""
     _waiting: dict[object, tuple[float, Callable[[], None]]] = field(
         default_factory=dict[object, tuple[float, Callable[[], None]]]
     )
+    _address_of: dict[object, str] = field(default_factory=dict[object, str])
+    _near: dict[str, dict[object, None]] = field(
+        default_factory=dict[str, dict[object, None]]
+    )
+    """Who waits from an address, the oldest first."""
 
-    def enter(self, guest: object, now: float, dismiss: Callable[[], None]) -> None:
-        """Let `guest` wait; above the limit, the one who waited longest must go."""
+    def enter(
+        self,
+        guest: object,
+        now: float,
+        dismiss: Callable[[], None],
+        *,
+        address: str = "",
+    ) -> None:
+        """Let `guest` wait; above a limit, the one who waited longest must go."""
         self._waiting[guest] = (now, dismiss)
-        if len(self._waiting) <= self.limit:
-            return
-        oldest = next(iter(self._waiting))
-        since, dismiss_oldest = self._waiting[oldest]
-        if now - since >= PATIENCE_S:
-            del self._waiting[oldest]
-            dismiss_oldest()
+        self._address_of[guest] = address
+        near = self._near.setdefault(address, {})
+        near[guest] = None
+        if self.per_address is not None and len(near) > self.per_address:
+            self._dismiss_oldest(near, now)
+        elif len(self._waiting) > self.limit:
+            self._dismiss_oldest(self._waiting, now)
 
     def leave(self, guest: object) -> None:
         """`guest` waits no longer. Idempotent."""
-        self._waiting.pop(guest, None)
+        if self._waiting.pop(guest, None) is None:
+            return
+        address = self._address_of.pop(guest)
+        near = self._near[address]
+        del near[guest]
+        if not near:
+            del self._near[address]
+
+    def clear(self) -> None:
+        """Send everybody away."""
+        while self._waiting:
+            guest, (_, dismiss) = next(reversed(self._waiting.items()))
+            self.leave(guest)
+            dismiss()
+
+    def _dismiss_oldest(self, among: Iterable[object], now: float) -> None:
+        oldest = next(iter(among))
+        since, dismiss = self._waiting[oldest]
+        if now - since >= PATIENCE_S:
+            self.leave(oldest)
+            dismiss()
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
+
+
+@dataclass(slots=True, eq=False)
+class TlsDoor:
+    """What a port's connections share: the context of the moment, and the tally."""
+
+    context: Callable[[], ssl.SSLContext]
+    """Asked for each connection: a new certificate is shown to whoever comes next."""
+    buffer: bytearray = field(default_factory=lambda: bytearray(64 * 1024))
+    """What is read from the network, of all connections: each takes it out at once."""
+    handshakes: Counter[str] = field(default_factory=Counter[str])
+    """How they ended: `done`, `timeout`, `plain`, `refused`, `lost`."""
 
 
 class Stall:
@@ -96,6 +146,7 @@ class PortConfig(uvicorn.Config):
         ws: type[asyncio.Protocol],
         policy: HttpPolicy,
         sessions: SessionPolicy,
+        door: TlsDoor | None = None,
     ) -> None:
         """Set everything that is not left to the environment.
 
@@ -105,6 +156,7 @@ class PortConfig(uvicorn.Config):
             ws: The protocol after an upgrade.
             policy: The port's limits.
             sessions: The agents' limits.
+            door: How TLS is spoken; None without.
         """
         super().__init__(
             app,
@@ -129,4 +181,7 @@ class PortConfig(uvicorn.Config):
             h11_max_incomplete_event_size=policy.header_bytes,
         )
         self.policy = policy
-        self.waiting_room = WaitingRoom(policy.waiting_sockets)
+        self.door = door
+        self.waiting_room = WaitingRoom(
+            policy.waiting_sockets, policy.waiting_sockets_per_address
+        )

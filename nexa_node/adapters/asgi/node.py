@@ -5,7 +5,14 @@ from nexa_node.adapters.asgi.operation import B, Call, Operation, Q, Query
 from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery, page_of
 from nexa_node.contract.cluster import ClusterChange, Maintenance
 from nexa_node.contract.errors import Conflict, Draining, NotFound, Unavailable
-from nexa_node.contract.nodes import Cluster, Node, NodeStatus
+from nexa_node.contract.nodes import (
+    Cluster,
+    NewProfile,
+    Node,
+    NodeStatus,
+    Profile,
+    Setting,
+)
 from nexa_node.contract.rest import Page
 
 
@@ -17,6 +24,12 @@ async def get_node(call: Call[Query, None]) -> NodeStatus:
 async def get_cluster(call: Call[Query, None]) -> Cluster:
     """The cluster and one verdict on it."""
     return call.api.cluster(call.identity)
+
+
+async def get_config(call: Call[PageQuery, None]) -> Page[Setting]:
+    """This node's settings."""
+    settings = call.api.config(call.identity)
+    return page_of(settings, call.query, key=lambda one: one.key)
 
 
 async def list_nodes(call: Call[PageQuery, None]) -> Page[Node]:
@@ -46,6 +59,12 @@ async def remove_node(call: Call[DryRunQuery, None]) -> ClusterChange:
     return await call.api.remove_node(call.identity, node, dry_run=call.query.dry_run)
 
 
+async def profile_node(call: Call[Query, NewProfile]) -> Profile:
+    """Look where a node spends its CPU time."""
+    node = _find(call).name
+    return await call.api.profile(call.identity, node, cpu_s=call.body.cpu_s)
+
+
 def _find(call: Call[Q, B]) -> Node:
     wanted = call.slug("id")
     for node in call.api.cluster(call.identity).nodes:
@@ -66,6 +85,18 @@ OPERATIONS = (
         handler=get_node,
         answer=NodeStatus,
         example=examples.STATUS,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/config",
+        action="config",
+        tag="nodes",
+        summary="Show this node's settings, and where each comes from",
+        description="Secrets are files; their paths are told, never what is in them.",
+        handler=get_config,
+        query=PageQuery,
+        answer=Page[Setting],
+        example=examples.CONFIG,
     ),
     Operation(
         method="GET",
@@ -125,6 +156,21 @@ OPERATIONS = (
         body_example=Maintenance(on=True),
         status=202,
         errors=(NotFound, Unavailable),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/nodes/{id}/profile",
+        action="profile",
+        tag="nodes",
+        summary="Look where a node spends its CPU time",
+        description="Samples the node's own process for `cpu_s` seconds, at most 60, and"
+        " answers then. The node goes on working.",
+        handler=profile_node,
+        body=NewProfile,
+        body_example=NewProfile(cpu_s=5.0),
+        answer=Profile,
+        example=examples.PROFILE,
+        errors=(NotFound, Conflict, Unavailable),
     ),
     Operation(
         method="POST",

@@ -84,12 +84,13 @@ class _Schemas:
 
     def query(self, kind: type) -> list[dict[str, Any]]:
         """The parameters a query Struct stands for."""
-        properties: dict[str, dict[str, Any]] = self._queries[kind.__name__][
-            "properties"
-        ]
+        schema = self._queries[kind.__name__]
+        properties: dict[str, dict[str, Any]] = schema["properties"]
+        required: list[str] = schema.get("required", [])
         return [
-            _parameter("query", name, _without_null(schema))
-            for name, schema in properties.items()
+            _parameter("query", name, _without_null(each))
+            | ({"required": True} if name in required else {})
+            for name, each in properties.items()
         ]
 
 

@@ -52,6 +52,8 @@ class Call(Generic[Q, B]):
     body: B
     describe: Callable[[], bytes]
     """Writes the API's description."""
+    address: str = ""
+    """The caller's, of the socket."""
     accept: str = ""
     idempotency_key: str | None = None
     if_match: str = ""

@@ -23,7 +23,9 @@ class ExplainQuery(Query, frozen=True, kw_only=True):
     who: Annotated[
         str,
         msgspec.Meta(
-            min_length=1, max_length=80, description="A token's id, or a role."
+            min_length=1,
+            max_length=80,
+            description="A token's id, a role, or an agent of this node: `id`, or `namespace.id`.",
         ),
     ]
     action: Annotated[

@@ -25,7 +25,8 @@ from starlette.types import ASGIApp
 from nexa_node.adapters.asgi import descriptors
 from nexa_node.adapters.asgi.binding import bind, url_of
 from nexa_node.adapters.asgi.http_protocol import BoundedHttp
-from nexa_node.adapters.asgi.limits import PortConfig
+from nexa_node.adapters.asgi.limits import PortConfig, TlsDoor
+from nexa_node.adapters.asgi.tls_protocol import TlsHttp
 from nexa_node.adapters.asgi.websocket_protocol import PacedWebSocket
 from nexa_node.core.policies import HttpPolicy, SessionPolicy
 
@@ -52,6 +53,7 @@ async def serve(
     policy: HttpPolicy | None = None,
     sessions: SessionPolicy | None = None,
     started: asyncio.Event | None = None,
+    tls: TlsDoor | None = None,
 ) -> None:
     """Answer on `sock` until `stop` is set.
 
@@ -62,11 +64,18 @@ async def serve(
         policy: The port's limits.
         sessions: The heartbeat and the largest frame of agents.
         started: Set as soon as connections are taken.
+        tls: How connections are encrypted; None: they are plain.
     """
     http, agents = policy or HttpPolicy(), sessions or SessionPolicy()
     _take_descriptors(http, agents)
+    kind: Any = BoundedHttp if tls is None else TlsHttp  # any protocol will do
     config = PortConfig(
-        app, http=BoundedHttp, ws=PacedWebSocket, policy=http, sessions=agents
+        app,
+        http=kind,
+        ws=PacedWebSocket,
+        policy=http,
+        sessions=agents,
+        door=tls,
     )
     server = _Server(config, stop, started, shutdown_s=http.shutdown_timeout_ms / 1000)
     try:
@@ -156,14 +165,13 @@ class _Server(uvicorn.Server):
             sock.close()
         for each in last:
             with contextlib.suppress(OSError):
-                await loop.connect_accepted_socket(
-                    self._protocol, each, ssl=self.config.ssl
-                )
+                await loop.connect_accepted_socket(self._protocol, each)
         room = self._port.waiting_room
         await self._while(lambda: len(room) > 0, LAST_S)
 
-    def _protocol(self) -> asyncio.Protocol:
-        return BoundedHttp(self._port, self.server_state, self.lifespan.state)
+    def _protocol(self) -> asyncio.BaseProtocol:
+        kind = BoundedHttp if self._port.door is None else TlsHttp
+        return kind(self._port, self.server_state, self.lifespan.state)
 
     async def _while(self, holds: Callable[[], bool], seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -182,6 +190,7 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in tuple(self.server_state.connections):
             connection.transport.abort()
+        self._port.waiting_room.clear()
         await asyncio.sleep(0)  # transports tell their protocols in the next round
 
     async def _quiet(self) -> None:

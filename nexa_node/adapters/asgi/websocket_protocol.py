@@ -57,7 +57,9 @@ class PacedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the application's answer to the upgrade."""
-        corked: Any = Corked(cast("asyncio.Transport", transport), self.loop)
+        below = cast("asyncio.Transport", transport)
+        is_corked = isinstance(transport, Corked)  # over TLS it is, HTTP, too
+        corked: Any = transport if is_corked else Corked(below, self.loop)
         super().connection_made(corked)
         self._upgrading = self.loop.call_later(self._upgrade_s, self.transport.abort)
 

@@ -1,5 +1,6 @@
 """The node itself: its binary, its store, its port, asked as its users would ask."""
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 
@@ -57,12 +58,15 @@ async def store(
     return Outcome("pass", detail=detail)
 
 
-async def rest(url: str, token: str) -> Outcome:
+async def rest(url: str, token: str, tls: ssl.SSLContext | None = None) -> Outcome:
     """GET /healthz without a token, be refused without one, GET /v1/node with it."""
     import httpx
 
     began = time.perf_counter()
-    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as http:  # noqa: S501  # loopback; TLS has checks of its own
+    trusted = True if tls is None else tls
+    if url.startswith("http:"):
+        trusted = False  # no store of certificates is read where none is shown
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=trusted) as http:
         alive = await http.get("/healthz")
         refused = await http.get("/v1/node")
         told = await http.get("/v1/node", headers={"Authorization": f"Bearer {token}"})
@@ -81,7 +85,9 @@ async def rest(url: str, token: str) -> Outcome:
     )
 
 
-async def agent_socket(url: str, token: str) -> Outcome:
+async def agent_socket(
+    url: str, token: str, tls: ssl.SSLContext | None = None
+) -> Outcome:
     """Connect as an agent of a protocol nobody speaks, and be refused as it should be.
 
     That goes through the socket, the credentials, the codec and the session, and leaves
@@ -99,6 +105,7 @@ async def agent_socket(url: str, token: str) -> Outcome:
         additional_headers={"Authorization": f"Bearer {token}"},
         proxy=None,
         compression=None,
+        ssl=tls,
     ) as socket:
         hello = Hello(protocol="0.0", agent=AgentInfo(id=AgentId("selftest")))
         frame = Request(id=1, method="session.hello", params=hello)

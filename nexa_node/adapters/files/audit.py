@@ -150,10 +150,23 @@ class AuditFiles:
                 verifier = Verifier(header.chain, after=header.after, prev=header.prev)
             elif (header.after, header.prev) != (verifier.seq, verifier.head):
                 verifier.read(b"")  # a segment is missing: that is the fault
+        here = "" if verifier is None else verifier.chain
+        mine = [point for point in signed if point.chain == here]
+        lost = [point for point in signed if point.chain != here]
         if verifier is None:
-            return AuditVerdict(status="ok", records=0)
-        mine = [point for point in signed if point.chain == verifier.chain]
-        return verifier.verdict(mine)
+            verdict = AuditVerdict(status="ok", records=0)
+        else:
+            verdict = verifier.verdict(mine)
+        if lost and verdict.status == "ok":
+            last = max(lost, key=lambda one: one.seq)
+            verdict = msgspec.structs.replace(
+                verdict,
+                status="incomplete",
+                reason=f"nothing is here of {last.chain}, which had {last.seq} records"
+                f" at {last.time:%Y-%m-%d %H:%M} UTC: removed, or another node's of"
+                " that name",
+            )
+        return verdict
 
     def _open(self, new_chain: str) -> AuditTail:
         self.close()

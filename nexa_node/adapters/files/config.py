@@ -18,6 +18,7 @@ from nexa_node.adapters.files.config_meaning import ConfigInvalid, check_meaning
 from nexa_node.core.policies import (
     CheckSpec,
     InhibitPolicy,
+    OidcRolePolicy,
     Policy,
     QueuePolicy,
     ReceiverPolicy,
@@ -27,7 +28,10 @@ from nexa_node.core.policies import (
 from nexa_node.settings import Settings
 
 PREFIX = "NEXA_"
-_NOT_SETTINGS = {"HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG", "DEMO"}
+_NOT_SETTINGS = {
+    *("HOME", "URL", "TOKEN", "TOKEN_FILE", "DEBUG", "DEMO"),
+    *("CA_FILE", "CERT_FILE", "KEY_FILE", "CA_PINNED"),
+}
 _PATH = re.compile(r" - at `\$(.*)`$")
 LISTED: dict[str, type[Policy]] = {
     "check": CheckSpec,
@@ -36,6 +40,7 @@ LISTED: dict[str, type[Policy]] = {
     "route": RoutePolicy,
     "inhibit": InhibitPolicy,
     "watchdog": WatchdogPolicy,
+    "oidc_role": OidcRolePolicy,
 }
 """Sections that are arrays of tables."""
 

@@ -7,6 +7,7 @@ import msgspec
 from nexa_node.adapters.files.config_alerting import check_alerting
 from nexa_node.adapters.files.config_cluster import check_cluster
 from nexa_node.adapters.files.config_store import check_store
+from nexa_node.adapters.files.config_tls import check_tls
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import is_slug
 from nexa_node.core.policies import CheckSpec, QueuePolicy
@@ -42,6 +43,7 @@ def check_meaning(settings: Settings, origins: dict[str, str]) -> None:
     if not is_slug(node.cluster):
         _refuse("node.cluster", f"'{node.cluster}' is no slug", origins)
     check_store(settings, origins, lambda key, why: _refuse(key, why, origins))
+    check_tls(settings, lambda key, why: _refuse(key, why, origins))
     _check_ranges(settings, origins)
     check_cluster(
         settings.cluster, origins, lambda key, why: _refuse(key, why, origins)

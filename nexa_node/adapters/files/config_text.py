@@ -2,11 +2,13 @@
 
 import ast
 import inspect
-from typing import Any
+import re
+from typing import Any, cast
 
 import msgspec
 
 from nexa_node.adapters.files.config import LISTED, Loaded, sections
+from nexa_node.contract.nodes import Setting
 from nexa_node.core import policies
 from nexa_node.core.policies import Policy
 
@@ -45,6 +47,28 @@ def listing(loaded: Loaded) -> list[dict[str, Any]]:
                 origin = loaded.origins.get(dotted, "default")
                 rows.append({"key": dotted, "value": value, "origin": origin})
     return rows
+
+
+def settings_told(loaded: Loaded) -> tuple[Setting, ...]:
+    """`listing`, as it is told over the network: passwords in addresses are masked."""
+    return tuple(
+        Setting(key=row["key"], value=_masked(row["value"]), origin=row["origin"])
+        for row in listing(loaded)
+    )
+
+
+_USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return _USERINFO.sub("***@", value)
+    if isinstance(value, list):
+        return [_masked(one) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        table = cast("dict[str, Any]", value)
+        return {key: _masked(one) for key, one in table.items()}
+    return value
 
 
 def _reasons(kind: type[Policy]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from nexa_node.adapters.files.log_ring import LogRing
 from nexa_node.adapters.files.private import make_private_folder
 from nexa_node.core.policies import LogPolicy
 
@@ -46,6 +47,8 @@ class LogCounts(logging.Handler):
 
 COUNTS = LogCounts()
 """Of this process."""
+RING = LogRing()
+"""The newest lines of this process."""
 
 
 def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -> None:
@@ -58,11 +61,13 @@ def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -
         foreground: Write the same lines to standard error too.
     """
     make_private_folder(path.parent)
+    RING.begin(path, node=node)
     handlers: list[logging.Handler] = [
         _PrivateRotation(path, maxBytes=policy.max_bytes, backupCount=5)
     ]
     if foreground:
         handlers.append(logging.StreamHandler())
+    handlers.append(RING)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_name_logger, *_shared(node)],
         processors=[

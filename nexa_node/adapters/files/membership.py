@@ -34,6 +34,9 @@ class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
     """It makes the streams that are missing; others wait for it."""
     replicas: int = 1
     """Copies of a stream that has to be made."""
+    pins: tuple[str, ...] = ()
+    """SHA-256 of all members' public keys, hexadecimal: nobody else opens a route. Empty
+    while a member has told none, which an older nexa does not."""
 
     def __repr__(self) -> str:
         """Tell of what, never the password."""

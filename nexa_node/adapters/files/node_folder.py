@@ -93,6 +93,16 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
     def keep_admin_token(self, token: str) -> None:
         """Write the first credential where the console on this machine reads it."""
         write_private(self.path / "admin.token", token.encode() + b"\n")
+        (self.path / "admin.used").unlink(missing_ok=True)
+
+    def drop_admin_token(self) -> None:
+        """The first credential was used up: no file, and none made at the next start."""
+        write_private(self.path / "admin.used", b"")
+        (self.path / "admin.token").unlink(missing_ok=True)
+
+    def is_admin_token_used(self) -> bool:
+        """Whether the first credential was used up."""
+        return (self.path / "admin.used").exists()
 
     def announce(self, told: NodeFile) -> None:
         """Tell programs on this machine where the node is and how it is."""

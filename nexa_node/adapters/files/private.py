@@ -20,7 +20,10 @@ def make_private_folder(path: Path) -> Path:
         Unavailable: It can't be made or isn't writable; says why and what to do.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        for one in reversed(missing):  # `parents=True` leaves those to the umask
+            one.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         if path.stat().st_uid == os.getuid():
             path.chmod(0o700)
     except OSError as error:

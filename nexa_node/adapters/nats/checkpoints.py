@@ -4,6 +4,8 @@ One for each chain and day, the day's last: whoever computes a chain anew would 
 forge all of them, on a majority of the nodes.
 """
 
+from collections.abc import AsyncIterator
+
 from nexa_node.adapters.nats import topology
 from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.records import Records
@@ -31,6 +33,12 @@ class NatsCheckpoints:
             if isinstance(told, Versioned):
                 found.append(told.value)
         return found
+
+    async def watch(self) -> AsyncIterator[Checkpoint]:
+        """Every one there is, then each that comes, for ever."""
+        async for told in self._records.watch():
+            if isinstance(told, Versioned):
+                yield told.value
 
 
 def _key(point: Checkpoint) -> str:

@@ -116,6 +116,9 @@ class Member:
     """It makes what is missing; others wait for it."""
     replicas: int = 1
     """Copies of a stream that has to be made."""
+    pins: tuple[str, ...] = ()
+    """SHA-256 of all members' public keys, hexadecimal; empty: any certificate of the
+    cluster's authority will do."""
 
     @property
     def tag(self) -> str:
@@ -194,6 +197,7 @@ def _routed(member: Member) -> str:
     secret = quoted(member.password)
     urls = [_url(parse_address(each), member.password) for each in member.routes]
     tls = member.tls
+    pins = ", ".join(map(quoted, member.pins))
     return f"""
 server_tags: [{quoted(member.tag)}]
 lame_duck_grace_period: "1s"
@@ -211,6 +215,7 @@ cluster {{
     verify: true
     min_version: "1.3"
     timeout: 5
+    {f"pinned_certs: [{pins}]" if pins else "# not pinned: a member has told no pin yet"}
   }}
   routes: [{", ".join(quoted(url) for url in urls)}]
 }}

@@ -117,6 +117,19 @@ class NatsInboxes:
             raise Unavailable(f"{subject} can't be counted: {refused}") from refused
         return (info.state.subjects or {}).get(subject, 0)
 
+    async def counts(self, namespace: Namespace, *, topics: bool) -> dict[str, int]:
+        """Count what each topic, or else each inbox, of a namespace keeps, by name."""
+        kind = topology.TOPIC_PREFIX if topics else topology.INBOX_PREFIX
+        before = f"{topology.topic_subject(kind, namespace, '>')[:-1]}"
+        asked = wire.AskInfo(subjects_filter=f"{before}>")
+        where = f"STREAM.INFO.{topology.INBOX}"
+        try:
+            info = await self._connection.call(where, asked, wire.StreamInfo)
+        except Refused as refused:
+            raise Unavailable(f"{before}> can't be counted: {refused}") from refused
+        subjects = info.state.subjects or {}
+        return {name.removeprefix(before): number for name, number in subjects.items()}
+
     async def ack(
         self,
         namespace: Namespace,

@@ -32,6 +32,8 @@ A = TypeVar("A", bound=wire.Answer)
 BATCH = 256
 BATCH_BYTES = 16 * 1024**2
 PULL_S = 30
+LAG_S = 1
+"""For a copy that lags: then its leader is asked again what it lacks."""
 HEARTBEAT_S = 5
 SILENCE_S = 3 * HEARTBEAT_S
 FORGET_S = 300
@@ -69,7 +71,7 @@ class _Stale(Exception):
 
 async def follow(
     connection: Connection, stream: str, begin: Begin
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told]:
     """Read `stream` for ever, from where `begin` says after each (re)connect."""
     while True:
         session = await connection.session()
@@ -88,23 +90,71 @@ async def _read(
 ) -> AsyncGenerator[Told]:
     async with asyncio.timeout(timeout_s):
         info = await _api(session, f"STREAM.INFO.{stream}", b"", wire.StreamInfo)
-        consumer = await _consumer(session, stream, begin(info))
+        config = begin(info)
+        consumer = await _consumer(session, stream, config)
         inbox = await session.inbox()
     yield Began(info)
     try:
         pulling = _Pulling(session, stream, consumer, inbox)
-        caught = False
+        end = _End(session, stream, config, upto=info.state.last_seq)
         while True:
-            async for entry, pending in pulling.once(wait=caught):
+            async for entry, pending in pulling.once(wait=end.wait_s):
+                end.seen = entry.seq
                 yield entry
-                if pending == 0 and not caught:
-                    caught = True
+                if pending == 0 and await end.came():
                     yield CaughtUp()
-            if pulling.empty and not caught:
-                caught = True
+            if pulling.empty and await end.came():
                 yield CaughtUp()
     finally:
         await _leave(session, stream, consumer, inbox)
+
+
+class _End:
+    """Finds that all was told that was there when reading began.
+
+    A consumer says that nothing is left by what its server has, which may be a copy that
+    was just made, or was stopped: then the stream's leader knows more, and it is asked.
+    """
+
+    def __init__(
+        self, session: Session, stream: str, config: wire.ConsumerConfig, *, upto: int
+    ) -> None:
+        self.seen = 0
+        """The newest message that was told."""
+        self.wait_s = 0
+        """How long the next pull may wait for messages."""
+        self._session = session
+        self._ask = f"STREAM.MSG.GET.{stream}"
+        self._filter = config.filter_subject or ">"
+        self._begins = config.opt_start_seq
+        self._upto = upto
+        self._is_timed = bool(config.opt_start_time)
+        self._came = False
+
+    async def came(self) -> bool:
+        """Say so, once."""
+        if self._came:
+            return False
+        if not self._is_timed and await self._leader_has_more():
+            self.wait_s = LAG_S
+            return False
+        self._came, self.wait_s = True, PULL_S
+        return True
+
+    async def _leader_has_more(self) -> bool:
+        after = max(self.seen + 1, self._begins)
+        if after > self._upto:
+            return False
+        body = wire.GetMessage(seq=after, next_by_subj=self._filter)
+        answer = await self._session.request(
+            f"$JS.API.{self._ask}", msgspec.json.encode(body)
+        )
+        told = msgspec.json.decode(answer.data, type=wire.Got)
+        if told.error is not None and told.error.err_code in wire.NO_MESSAGE:
+            return False
+        if told.error is not None:
+            raise _Stale(f"{self._ask}: {told.error.description}")
+        return told.message is not None and told.message.seq <= self._upto
 
 
 class _Pulling:
@@ -121,8 +171,8 @@ class _Pulling:
         self._pulls = 0
         self._position = 0
 
-    async def once(self, *, wait: bool) -> AsyncIterator[tuple[Entry, int]]:
-        """Pull one batch; with `wait` for up to `PULL_S`, else only what is there."""
+    async def once(self, *, wait: int) -> AsyncIterator[tuple[Entry, int]]:
+        """Pull one batch; wait so many seconds for it, 0: only what is there."""
         self._pulls += 1
         self.empty = False
         reply = f"{self._inbox.subject[:-1]}{self._pulls}"
@@ -180,15 +230,15 @@ def _too_many_bytes(message: Msg, code: str) -> bool:
     return code == _TOO_MANY_BYTES and "MaxBytes" in said
 
 
-def _pull(*, wait: bool) -> bytes:
+def _pull(*, wait: int) -> bytes:
     if not wait:
         asked = wire.Pull(batch=BATCH, max_bytes=BATCH_BYTES, no_wait=True)
     else:
         asked = wire.Pull(
             batch=BATCH,
             max_bytes=BATCH_BYTES,
-            expires=PULL_S * wire.SECOND,
-            idle_heartbeat=HEARTBEAT_S * wire.SECOND,
+            expires=wait * wire.SECOND,
+            idle_heartbeat=HEARTBEAT_S * wire.SECOND if wait > HEARTBEAT_S else 0,
         )
     return msgspec.json.encode(asked)
 

@@ -4,6 +4,8 @@ A revision is the record's position in the bucket's stream: it grows with every 
 the bucket, and a compare-and-set names the one it expects.
 """
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
@@ -152,13 +154,26 @@ class Records(Generic[T]):
                     yield change
 
     async def all(self) -> AsyncIterator[tuple[str, Versioned[T]]]:
-        """Every record with its key, as they are now."""
-        async for told in follow(self._connection, self._stream, self._everything):
-            if isinstance(told, CaughtUp):
-                return
-            if isinstance(told, Entry) and not wire.is_marker(told.headers):
-                key = told.subject.removeprefix(self._prefix)
-                yield key, Versioned(self._decode(told.data, key), told.seq)
+        """Every record with its key, as they are now.
+
+        Raises:
+            Unavailable: The store tells no more for as long as a call may take.
+        """
+        reading = follow(self._connection, self._stream, self._everything)
+        async with contextlib.aclosing(reading):
+            while True:
+                try:
+                    async with asyncio.timeout_at(self._connection.deadline()):
+                        told = await anext(reading)
+                except TimeoutError as error:
+                    raise Unavailable(
+                        f"reading {self._stream} was not answered in time"
+                    ) from error
+                if isinstance(told, CaughtUp):
+                    return
+                if isinstance(told, Entry) and not wire.is_marker(told.headers):
+                    key = told.subject.removeprefix(self._prefix)
+                    yield key, Versioned(self._decode(told.data, key), told.seq)
 
     def _change(
         self, entry: Entry, told_at: dict[str, int], known: Known | None

@@ -211,8 +211,8 @@ class NatsStore:
             member, commit
         )
 
-    async def reroute(self, routes: tuple[str, ...]) -> None:
-        """Know other members' routes from now on, without a restart.
+    async def reroute(self, routes: tuple[str, ...], pins: tuple[str, ...]) -> None:
+        """Know other members' routes and keys from now on, without a restart.
 
         Raises:
             Conflict: The store is alone.
@@ -220,7 +220,9 @@ class NatsStore:
         member = self._server.member
         if member is None:
             raise Conflict("the store is no member of a cluster")
-        await self._server.reroute(dataclasses.replace(member, routes=routes))
+        await self._server.reroute(
+            dataclasses.replace(member, routes=routes, pins=pins)
+        )
 
     async def keep_settings(self) -> None:
         """Give the streams of a cluster the settings that this node would give them.

@@ -152,7 +152,12 @@ def sign_node(
 
 
 def sign_client(
-    authority: Authority, key: PublicKey, *, identity: str, now: datetime
+    authority: Authority,
+    key: PublicKey,
+    *,
+    identity: str,
+    now: datetime,
+    length: timedelta = CLIENT_LIFE,
 ) -> x509.Certificate:
     """Sign a client's certificate: it proves who calls, and serves for nothing else.
 
@@ -161,6 +166,7 @@ def sign_client(
         key: The client's public key.
         identity: Who it is, a slug with dots and colons; kept as a URI, `nexa:<identity>`.
         now: Aware.
+        length: How long it lives from then on.
 
     Raises:
         Invalid: An identity that is none; an authority for something else, or expired.
@@ -171,7 +177,7 @@ def sign_client(
     names = x509.SubjectAlternativeName(
         [x509.UniformResourceIdentifier(f"nexa:{identity}")]
     )
-    life = new_life(now, CLIENT_LIFE, within=authority.life)
+    life = new_life(now, length, within=authority.life)
     return _sign_leaf(authority, key, f"client {identity}", names, life)
 
 

@@ -43,7 +43,7 @@ def facts(certificate: x509.Certificate) -> Facts:
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         key_pin=key_pin(public_key(certificate)),
         life=life,
-        names=_names(certificate),
+        names=names_of(certificate),
         is_authority=is_authority(certificate),
     )
 
@@ -180,7 +180,8 @@ def key_of_request(pem: bytes) -> PublicKey:
     return public_key(request)
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """DNS names and addresses that it is for."""
     try:
         found = certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName

@@ -149,8 +149,8 @@ class NodeCredentials:
                 for purpose in PURPOSES:
                     self._folder.promote(purpose, self._bearer(), now=self._now())
             case "retire":
-                for purpose in PURPOSES:
-                    self._folder.retire(purpose)
+                self._folder.retire("nodes")
+                self._folder.retire("clients", keep=1)
             case "password":
                 pass  # not a matter of this folder
 

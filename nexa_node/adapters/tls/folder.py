@@ -227,8 +227,14 @@ class TlsFolder:
             )
         return self.establish(bearer, now=now)
 
-    def retire(self, purpose: Purpose) -> None:
+    def retire(self, purpose: Purpose, *, keep: int = 0) -> None:
         """Trust the signing authority alone; only when no member needs the old one.
+
+        Args:
+            purpose: Of which.
+            keep: So many that signed before are trusted on. Fit for clients: who they
+                are is by the record of their very certificate, so an old authority in
+                wrong hands opens nothing.
 
         Raises:
             Invalid: This node's own certificate is still the old one's.
@@ -241,7 +247,8 @@ class TlsFolder:
                 "this node's certificate is of the authority that is to be retired",
                 remedy="promote its successor on this node first",
             )
-        private.write(self.trusted(purpose), certificates.to_pem(signing.certificate))
+        kept = self.authorities(purpose)[: 1 + keep]
+        private.write(self.trusted(purpose), certificates.to_pem(*kept))
 
     def _is_due(self, bearer: Bearer, now: datetime) -> bool:
         found, signing = self.own(), self.authority("nodes")

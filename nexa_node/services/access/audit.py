@@ -7,6 +7,7 @@ were missed is the next thing that is.
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ class Audit:
         self._missed = 0
         self.records = 0
         """Written since the start."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Written since the start, by event and outcome."""
         self.missed = 0
         """Noted, and never written, since the start."""
         self.healthy = True
@@ -132,6 +135,7 @@ class Audit:
             return
         self._tail, self._missed, self.healthy = tail, 0, True
         self.records += len(entries)
+        self.counts.update((entry.event, entry.outcome) for entry in entries)
         for _, written in batch:
             if written is not None and not written.done():
                 written.set_result(None)

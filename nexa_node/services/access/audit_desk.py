@@ -6,19 +6,23 @@ from datetime import datetime
 
 import msgspec
 
-from nexa_node.contract.audit import AuditRecord, AuditVerdict
+from nexa_node.contract.audit import AuditRecord, AuditVerdict, Checkpoint
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.rest import Page
 from nexa_node.ports import AuditFiles, Checkpoints, NodeCalls
+from nexa_node.services.access.witness import WitnessService
 from nexa_node.services.audit_api import AuditFilter
 
-LIST, VERIFY = "audit-list", "audit-verify"
+LIST, VERIFY, WITNESS = "audit-list", "audit-verify", "audit-witness"
 ASK_S = 5.0
 VERIFY_S = 60.0
+POINTS_MAX = 2000
+"""Checkpoints that go in one call, the newest: some 600 KiB."""
 
 _filter = msgspec.json.Decoder(AuditFilter)
 _records = msgspec.json.Decoder(list[AuditRecord])
 _verdict = msgspec.json.Decoder(AuditVerdict)
+_points = msgspec.json.Decoder(list[Checkpoint])
 
 
 class AuditDesk:
@@ -32,8 +36,22 @@ class AuditDesk:
         calls: NodeCalls,
         node: str,
         living: Callable[[], Iterable[str]],
+        witness: WitnessService | None = None,
+        kept_since: Callable[[], datetime] | None = None,
     ) -> None:
-        """Read this node's `files`, and ask those who are `living`."""
+        """Read this node's `files`, and ask those who are `living`.
+
+        Args:
+            files: This node's own chain.
+            checkpoints: What the cluster keeps.
+            calls: The way to other nodes.
+            node: This node's name.
+            living: Names of those that may answer.
+            witness: What this node heard of the others.
+            kept_since: What was written before may have been retired.
+        """
+        self._witness = witness
+        self._kept_since = kept_since
         self._files = files
         self._checkpoints = checkpoints
         self._calls = calls
@@ -44,6 +62,7 @@ class AuditDesk:
         """Answer other nodes."""
         self._calls.serve(self._node, LIST, self._answer_list)
         self._calls.serve(self._node, VERIFY, self._answer_verify)
+        self._calls.serve(self._node, WITNESS, self._answer_witness)
 
     async def page(self, query: AuditFilter) -> Page[AuditRecord]:
         """The newest first, of all nodes; one that does not answer is left out."""
@@ -68,7 +87,23 @@ class AuditDesk:
     async def verify(self) -> AuditVerdict:
         """Every chain that can be read; the first fault, or the sum."""
         nodes = sorted({self._node, *self._living()})
-        verdicts = await asyncio.gather(*(self._verify(node) for node in nodes))
+        heard = dict(
+            zip(nodes, await asyncio.gather(*map(self._heard_by, nodes)), strict=True)
+        )
+        verdicts = await asyncio.gather(
+            *(
+                self._verify(
+                    node,
+                    [
+                        point
+                        for other, points in heard.items()
+                        for point in points
+                        if other != node and point.chain.startswith(f"{node}/")
+                    ],
+                )
+                for node in nodes
+            )
+        )
         for told in verdicts:
             if told.status == "broken":
                 return told
@@ -78,6 +113,7 @@ class AuditDesk:
             records=sum(told.records for told in verdicts),
             reason="; ".join(told.reason for told in missing),
             checkpoints=sum(told.checkpoints for told in verdicts),
+            witnesses=sum(bool(points) for points in heard.values()),
         )
 
     async def _of(
@@ -96,11 +132,12 @@ class AuditDesk:
             query.takes, limit=query.limit, since=query.since, before=query.before
         )
 
-    async def _verify(self, node: str) -> AuditVerdict:
+    async def _verify(self, node: str, heard: list[Checkpoint]) -> AuditVerdict:
         try:
             if node == self._node:
-                return await self._files.verify(await self._checkpoints.all())
-            answer = await self._calls.ask(node, VERIFY, b"", timeout_s=VERIFY_S)
+                return await self._own_verdict(heard)
+            payload = msgspec.json.encode(heard[-POINTS_MAX:])
+            answer = await self._calls.ask(node, VERIFY, payload, timeout_s=VERIFY_S)
             return _verdict.decode(answer)
         except (NexaError, msgspec.DecodeError) as error:
             reason = f"{node} could not be asked: {error}"
@@ -109,9 +146,41 @@ class AuditDesk:
     async def _answer_list(self, payload: bytes) -> bytes:
         return msgspec.json.encode(await self._newest(_filter.decode(payload)))
 
-    async def _answer_verify(self, _payload: bytes) -> bytes:
-        verdict = await self._files.verify(await self._checkpoints.all())
-        return msgspec.json.encode(verdict)
+    async def _answer_verify(self, payload: bytes) -> bytes:
+        # A node of before 0.2 asks with nothing.
+        heard = _points.decode(payload) if payload else []
+        return msgspec.json.encode(await self._own_verdict(heard))
+
+    async def _answer_witness(self, _payload: bytes) -> bytes:
+        return msgspec.json.encode((await self._heard_here())[-POINTS_MAX:])
+
+    async def _own_verdict(self, heard: list[Checkpoint]) -> AuditVerdict:
+        """Compare this node's chain with what the store keeps, and what others heard."""
+        mine = f"{self._node}/"
+        told = [*await self._checkpoints.all(), *heard]
+        since = None if self._kept_since is None else self._kept_since()
+        points = [
+            point
+            for point in told
+            if point.chain.startswith(mine) and (since is None or point.time >= since)
+        ]
+        return await self._files.verify(points)
+
+    async def _heard_here(self) -> list[Checkpoint]:
+        if self._witness is None:
+            return []
+        return await self._witness.heard()
+
+    async def _heard_by(self, node: str) -> list[Checkpoint]:
+        """What a node heard of the others; nothing, if it does not answer."""
+        try:
+            if node == self._node:
+                return await self._heard_here()
+            return _points.decode(
+                await self._calls.ask(node, WITNESS, b"", timeout_s=ASK_S)
+            )
+        except (NexaError, msgspec.DecodeError):
+            return []
 
 
 def _place(record: AuditRecord) -> tuple[datetime, str, int]:

@@ -71,7 +71,7 @@ class RoleBook:
         Raises:
             Invalid: The name or a permission makes no sense.
             Conflict: It is a built-in role.
-            Forbidden: It may what its maker may not.
+            Forbidden: It may what its maker may not, or it did so far.
             Unavailable: The store did not take it.
         """
         if wanted.name in ROLES:
@@ -79,7 +79,10 @@ class RoleBook:
                 f"{wanted.name} is a built-in role", remedy="choose another name"
             )
         _check(wanted)
-        beyond = exceeds(wanted.permissions, by)
+        known = self._custom.get(wanted.name)
+        # Who has it would lose by another's word what that one could not give.
+        before = () if known is None else known.permissions
+        beyond = exceeds((*wanted.permissions, *before), by)
         if beyond is not None:
             raise Forbidden(
                 f"{by.id} can't hand on {beyond.allow} on {beyond.on}: {by.role} lacks it"

@@ -2,7 +2,8 @@
 
 The node that wrote that it fires collects it in the background: series, events, lines of
 the log and the top of a profile of the node it is about, tasks. A quarter of an hour
-later whoever is the controller adds what came after.
+later whoever is the controller adds what came after. Without a store the node keeps it in
+memory, shows it, and stores it once there is one again.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ at once for anybody to look at."""
 ASK_S = 3.0
 WITNESS = "alert_witness"
 EVENTS, RECENT = 500, 500
+UNSAVED_MAX, SAVE_S = 50, 10.0
+"""Evidence that could not be stored yet, in memory; and how often that is tried again."""
 
 log = structlog.get_logger("nexa_node.alerting")
 
@@ -92,6 +95,7 @@ class Evidences:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         self._complete: dict[str, datetime] = {}
+        self._unsaved: dict[str, Evidence] = {}
 
     def serve(self) -> None:
         """Say what this node knows when another one asks."""
@@ -134,8 +138,28 @@ class Evidences:
         finally:
             self._waiting -= 1
 
+    async def run(self) -> None:
+        """Store what could not be stored, for ever. A service's loop."""
+        while True:
+            await self._clock.sleep(SAVE_S)
+            await self.save()
+
+    async def save(self) -> None:
+        """Store what could not be stored; of two of one alert the newer one stays."""
+        for key, kept in list(self._unsaved.items()):
+            try:
+                there = await self._records.get(key)
+                if there is None or there.at < kept.at:
+                    await self._records.put(key, kept)
+            except NexaError:
+                return  # the store is away yet
+            if self._unsaved.get(key) is kept:
+                del self._unsaved[key]
+
     async def of(self, fingerprint: str) -> Evidence | None:
         """What is kept of an alert; None if there is nothing, or it can't be read."""
+        if fingerprint in self._unsaved:
+            return self._unsaved[fingerprint]
         try:
             return await self._records.get(fingerprint)
         except NexaError:
@@ -173,7 +197,17 @@ class Evidences:
             tasks=self._tasks(),
             profile=said.profile,
         )
-        await self._records.put(alert.fingerprint, kept)
+        await self._put(alert.fingerprint, kept)
+
+    async def _put(self, key: str, kept: Evidence) -> None:
+        self._unsaved.pop(key, None)
+        try:
+            await self._records.put(key, kept)
+        except NexaError as error:
+            if len(self._unsaved) >= UNSAVED_MAX:
+                del self._unsaved[next(iter(self._unsaved))]
+            self._unsaved[key] = kept
+            log.warning("evidence is in memory only", cause=error.message)
 
     async def _completed(self, record: AlertRecord, kept: Evidence) -> Evidence:
         from nexa_node.core.alerting.exhibits import joined

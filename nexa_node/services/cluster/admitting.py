@@ -6,6 +6,7 @@ does not hold the secret learns nothing, and nothing else of it is read.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -78,7 +79,7 @@ class Admitting:
         entry = await self._known(asked, address)
         key = await means.credentials.key_of(asked.csr)
         self._check_token(entry.value, name=asked.name, key=key)
-        joiner = check_joiner(asked, version=means.version)
+        joiner = replace(check_joiner(asked, version=means.version), pin=key)
         standing = await means.seat.standing()
         check_place(
             joiner,
@@ -109,6 +110,7 @@ class Admitting:
             node_ca_key=given.node_ca_key,
             client_ca=given.client_ca,
             client_ca_key=given.client_ca_key,
+            pins=tuple(sorted({*standing.pins, key})) if standing.pins else (),
         )
         return admitted, partial(self._sent, joiner, is_first)
 
@@ -195,6 +197,7 @@ class Admitting:
             route=str(joiner.route),
             version=joiner.version,
             joined=self._means.clock.now(),
+            pin=joiner.pin,
         )
         try:
             await self._means.members.put(entry, revision=free)

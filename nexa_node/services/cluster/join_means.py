@@ -83,6 +83,8 @@ class Standing:
     """The other members' routes."""
     members: tuple[str, ...] = ()
     """The other members' names, as far as they are known."""
+    pins: tuple[str, ...] = ()
+    """Of all members' certificates, this node's included; empty: not all are known."""
     formed: bool
     """False of a node that is alone: admitting a first one forms the cluster."""
 

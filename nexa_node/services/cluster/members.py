@@ -30,6 +30,7 @@ from nexa_node.ports import Beats, Caught, Clock, NodeEntries, Removed, StoreSha
 from nexa_node.services.api import Journal
 from nexa_node.services.cluster.myself import Myself
 from nexa_node.services.cluster.own_entry import OwnEntry
+from nexa_node.services.cluster.pins import TOLD_EACH, Pins
 
 LEASES_STREAM = "KV_nx_leases"
 """As the store names it."""
@@ -102,6 +103,7 @@ class Members:
         self._seq = 0
         self._told_host: HostSample | None = None
         self._turn = 0
+        self._pins = Pins()
         self._on_dead: list[OnDead] = []
         self._on_event: list[OnEvent] = []
 
@@ -167,6 +169,23 @@ class Members:
                 if entry.route and not entry.left and entry.name != self.name
             )
         )
+
+    def pins(self) -> tuple[str, ...] | None:
+        """Of all members' certificates; see `Pins.all`. None: it is not known yet.
+
+        A record without this node is older than its place in the cluster, or it was
+        struck off: nobody is shut out for that.
+        """
+        mine, found = self._myself.entry(), self._known.get(self.name)
+        if not self._caught_up or not mine.pin or found is None or found.id != mine.id:
+            return None
+        others = (one for one in self._known.values() if one.name != self.name)
+        return self._pins.all(mine.pin, others)
+
+    def told_pins(self) -> frozenset[str]:
+        """Pins that others tell, while the record can't be read."""
+        shape = self._shape()
+        return self._pins.told(has_quorum=shape.have >= shape.need)
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Who could be the controller: all that are heard, this node included."""
@@ -239,6 +258,7 @@ class Members:
             opinions=self._machine.opinions(self._clock.monotonic()),
             host=None if host is self._told_host else host,
             growth=None if growths is None else growths.to_send(),
+            pins=(self.pins() or ()) if self._seq % TOLD_EACH == 1 else (),
         )
         try:
             await self._beats.send(beat)
@@ -249,6 +269,7 @@ class Members:
     async def _listen(self, arrivals: AsyncIterator[Beat]) -> None:
         async for beat in arrivals:
             self._machine.receive(beat, self._clock.monotonic())
+            self._pins.hear(beat.node, beat.pins)
             self._hear_growth(beat)
             self._tell()
 
@@ -288,7 +309,7 @@ class Members:
         self._own.learn(entry.name, entry)
         if entry.left:
             self._machine.leave(entry.name)
-        else:
+        elif entry.incarnation:  # else its name is kept for it, and it never ran
             now = self._clock.monotonic()
             self._machine.expect(entry.name, entry.id, now, new=self._caught_up)
 

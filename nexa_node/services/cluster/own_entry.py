@@ -97,4 +97,5 @@ def _merged(seen: NodeEntry, mine: NodeEntry) -> NodeEntry:
         mine,
         joined=seen.joined if same else mine.joined,
         maintenance=seen.maintenance if same else False,
+        pin=mine.pin or (seen.pin if same else ""),
     )

@@ -6,6 +6,7 @@ that was cut off writes it down once it is back: from the event log, which by th
 events of both.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ from nexa_node.services.api import Journal
 LOOK_S = 0.5
 AFTER_S = 1.0
 """Without a quorum for so long, it is no hiccup."""
+BESIDE_S = 2.0
+"""Heard for so long without a quorum, a node was cut off with this one. When the network
+heals, others are heard for a moment before it is known that they are enough."""
 SETTLED_S = 5.0
 """After a quorum is back: what others kept back has been stored by then."""
 BEFORE = timedelta(seconds=5)
@@ -56,18 +60,31 @@ class Partitions:
             # A cluster that has not come together yet is not torn.
             if not await self._holds(self._is_one, SETTLED_S):
                 continue
+            refused = self.refused()
             while self._is_one():
+                refused = self.refused()
                 await self.clock.sleep(LOOK_S)
-            began, refused = self.clock.now(), self.refused()
+            began = self.clock.now()
             if not await self._holds(self._is_cut_off, AFTER_S):
                 continue
-            mine = {self.node}
-            while not await self._holds(self.has_quorum, SETTLED_S):
-                if not self.has_quorum():
-                    mine.update(self.heard())
+            mine = await self._until_healed()
             ended = self.clock.now() - timedelta(seconds=SETTLED_S)
             if self.node == min(mine):
                 await self._write_down(began, ended, mine, self.refused() - refused)
+
+    async def _until_healed(self) -> set[str]:
+        """Wait until a quorum is back to stay; names of those that were cut off, too."""
+        mine = {self.node}
+        looks: deque[tuple[float, Collection[str]]] = deque()
+        while not await self._holds(self.has_quorum, SETTLED_S):
+            if self.has_quorum():
+                looks.clear()
+                continue
+            now = self.clock.monotonic()
+            looks.append((now, self.heard()))
+            while now - looks[0][0] >= BESIDE_S:
+                mine.update(looks.popleft()[1])
+        return mine
 
     def _is_one(self) -> bool:
         return self.clustered() and self.has_quorum()

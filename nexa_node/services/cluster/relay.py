@@ -15,10 +15,11 @@ import msgspec
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import Invalid, NexaError, NotFound
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.nodes import Profile, Stack
 from nexa_node.contract.tasks import Considered, Explanation, Task
 from nexa_node.core.explaining import explain
 from nexa_node.core.routing import Facts, consider
-from nexa_node.ports import NodeCalls
+from nexa_node.ports import NodeCalls, Profiler
 
 TIMEOUT_S = 3.0
 """For another node to do what an operator asks."""
@@ -26,11 +27,18 @@ EXPLAIN_S = 1.0
 """For what other nodes know of their agents; without it the registry has to do."""
 
 DISCONNECT, DRAIN, MAINTAIN, EXPLAIN = "disconnect", "drain", "maintain", "explain"
+DRAIN_AGENT, PROFILE = "drain_agent", "profile"
 
 
 class _Disconnect(msgspec.Struct, frozen=True):
     namespace: Namespace
     agent: AgentId
+
+
+class _DrainAgent(msgspec.Struct, frozen=True):
+    namespace: Namespace
+    agent: AgentId
+    on: bool
 
 
 class _Drain(msgspec.Struct, frozen=True):
@@ -40,6 +48,10 @@ class _Drain(msgspec.Struct, frozen=True):
 class _Maintain(msgspec.Struct, frozen=True):
     on: bool
     by: str
+
+
+class _Profile(msgspec.Struct, frozen=True):
+    cpu_s: float
 
 
 class _Explain(msgspec.Struct, frozen=True):
@@ -54,6 +66,10 @@ class Agents(Protocol):
 
     def disconnect(self, namespace: Namespace, agent_id: AgentId) -> None:
         """Close an agent's connection; NotFound if it is not connected here."""
+        ...
+
+    def drain(self, namespace: Namespace, agent_id: AgentId, *, on: bool) -> None:
+        """Have an agent get nothing new; NotFound if it is not connected here."""
         ...
 
 
@@ -105,12 +121,16 @@ class Relay:
     """What the store tells."""
     facts: Callable[[Task], Facts]
     """What this node knows of its own agents."""
+    profiler: Profiler
+    """Looks where this node spends its time."""
 
     def serve(self) -> None:
         """Answer other nodes from now on."""
         self._answer(DISCONNECT, _Disconnect, self._told_disconnect)
+        self._answer(DRAIN_AGENT, _DrainAgent, self._told_drain_agent)
         self._answer(DRAIN, _Drain, self._told_drain)
         self._answer(MAINTAIN, _Maintain, self._told_maintain)
+        self._answer(PROFILE, _Profile, self._told_profile)
         self._answer(EXPLAIN, _Explain, self._told_explain)
 
     async def disconnect(self, agent: Agent) -> None:
@@ -123,14 +143,21 @@ class Relay:
         try:
             self.sessions.disconnect(agent.namespace, agent.id)
         except NotFound:
-            there = agent.node
-            if not agent.connected or there == self.node:
-                raise
-            if there not in self.living():
-                raise NotFound(
-                    f"agent {agent.id} is not connected: its node {there} is dead"
-                ) from None
-            await self._ask(there, DISCONNECT, _Disconnect(agent.namespace, agent.id))
+            said = _Disconnect(agent.namespace, agent.id)
+            await self._ask(self._node_of(agent), DISCONNECT, said)
+
+    async def drain_agent(self, agent: Agent, *, on: bool) -> None:
+        """Have an agent get no new tasks, or get them again, wherever it is.
+
+        Raises:
+            NotFound: It is not connected.
+            Unavailable: Its node does not answer.
+        """
+        try:
+            self.sessions.drain(agent.namespace, agent.id, on=on)
+        except NotFound:
+            said = _DrainAgent(agent.namespace, agent.id, on)
+            await self._ask(self._node_of(agent), DRAIN_AGENT, said)
 
     async def drain(self, name: str, *, by: str) -> None:
         """Have a node stop gracefully; answered when it has begun.
@@ -157,6 +184,22 @@ class Relay:
         else:
             await self._ask(self._other(name), MAINTAIN, _Maintain(on, by))
 
+    async def profile(self, name: str, *, cpu_s: float) -> Profile:
+        """Look where a node spends its CPU time, for so many seconds.
+
+        Raises:
+            NotFound: There is no such node, or it is dead.
+            Conflict: Somebody else profiles it.
+            Unavailable: It does not answer, or can't be profiled.
+        """
+        if name == self.node:
+            return await self._profiled(cpu_s)
+        payload = msgspec.json.encode(_Profile(cpu_s))
+        answer = await self.calls.ask(
+            self._other(name), PROFILE, payload, timeout_s=cpu_s + TIMEOUT_S
+        )
+        return msgspec.json.decode(answer, type=Profile)
+
     async def explain(self, task: Task) -> Explanation:
         """Say why a task is where it is, with what all nodes know of their agents."""
         agents = self.known.every_agent(task.namespace)
@@ -172,6 +215,16 @@ class Relay:
         return explain(task, agents, self.facts(task), told)
 
     # -- asking ----------------------------------------------------------------
+
+    def _node_of(self, agent: Agent) -> str:
+        there = agent.node
+        if not agent.connected or there == self.node:
+            raise NotFound(f"agent {agent.id} is not connected")
+        if there not in self.living():
+            raise NotFound(
+                f"agent {agent.id} is not connected: its node {there} is dead"
+            )
+        return there
 
     def _other(self, name: str) -> str:
         if name not in self.living():
@@ -212,6 +265,10 @@ class Relay:
         self.sessions.disconnect(said.namespace, said.agent)
         return b""
 
+    async def _told_drain_agent(self, said: _DrainAgent) -> bytes:
+        self.sessions.drain(said.namespace, said.agent, on=said.on)
+        return b""
+
     async def _told_drain(self, said: _Drain) -> bytes:
         self.way_out.begin(f"drained by {said.by}")
         return b""
@@ -219,6 +276,21 @@ class Relay:
     async def _told_maintain(self, said: _Maintain) -> bytes:
         await self.turn(on=said.on, by=said.by)
         return b""
+
+    async def _told_profile(self, said: _Profile) -> bytes:
+        return msgspec.json.encode(await self._profiled(said.cpu_s))
+
+    async def _profiled(self, cpu_s: float) -> Profile:
+        found = await self.profiler.cpu(cpu_s)
+        return Profile(
+            node=self.node,
+            seconds=found.seconds,
+            cpu_s=found.cpu_s,
+            samples=found.samples,
+            stacks=tuple(
+                Stack(frames=frames, samples=many) for frames, many in found.stacks
+            ),
+        )
 
     async def _told_explain(self, said: _Explain) -> bytes:
         task = self.known.task(said.task)

@@ -118,14 +118,21 @@ class Feed:
     def end(self, identity_id: str, why: str) -> None:
         """End what watches with a token that is over."""
         for subscriber in self._subscribers:
-            if subscriber.identity.id == identity_id:
+            who = subscriber.identity
+            if identity_id in (who.id, who.session):
                 subscriber.end(Unauthorized(why, remedy="log in again: nexa login"))
 
     def changed(self, identity: Identity) -> None:
         """Go by what somebody may from now on."""
         for subscriber in self._subscribers:
-            if subscriber.identity.id == identity.id:
-                subscriber.identity = identity
+            known = subscriber.identity
+            if known.id == identity.id:
+                subscriber.identity = msgspec.structs.replace(
+                    identity,
+                    generation=known.generation,
+                    session=known.session,
+                    expires=known.expires,
+                )
 
     def retired(self, identity_id: str, generation: int, why: str) -> None:
         """End what watches with a secret older than that generation of its token."""

@@ -9,6 +9,7 @@ from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.frames import Welcome
 from nexa_node.core.session import (
+    Asked,
     Call,
     Called,
     Ended,
@@ -29,6 +30,10 @@ class Desk(Protocol):
 
     async def greet(self, connection: "Connection", greeted: Greeted) -> None:
         """Answer hello, with a welcome or a refusal. Must not raise."""
+        ...
+
+    def challenged(self, connection: "Connection", call: Call) -> None:
+        """Give a challenge to somebody who has not said hello. Must not raise."""
         ...
 
     def call(self, connection: "Connection", call: Call) -> None:
@@ -209,6 +214,16 @@ class Connection:
         self._machine.welcome(call, welcome)
         self._handle()
 
+    def tell(self, call: Call, result: Any) -> None:
+        """Answer what was asked before hello."""
+        self._machine.tell(call, result)
+        self._handle()
+
+    def decline(self, call: Call, error: NexaError) -> None:
+        """Refuse what was asked before hello."""
+        self._machine.decline(call, error)
+        self._handle()
+
     def answer(self, call: Call, result: Any) -> None:
         """Answer a call."""
         self._machine.answer(call, result)
@@ -275,8 +290,10 @@ class Connection:
             self._handling = False
         return greeted
 
-    def _pass_on(self, event: Called | Notified | Replied | Ended) -> None:
+    def _pass_on(self, event: Asked | Called | Notified | Replied | Ended) -> None:
         match event:
+            case Asked(call):
+                self._desk.challenged(self, call)
             case Called(call):
                 self._desk.call(self, call)
             case Notified(method, params):

@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Protocol
 
 import msgspec
 
 from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Conflict, Forbidden, Unavailable
-from nexa_node.contract.frames import Gap, Hello
+from nexa_node.contract.frames import Auth, Gap, Hello
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, Namespace, SessionId
+from nexa_node.contract.login import Challenge, KeyProof, NewChallenge, Purpose
 from nexa_node.core.authorization import demand
 from nexa_node.ports import Inboxes, SessionRecord, SessionRecords, Versioned
 from nexa_node.services.directory.sight import Sight
@@ -30,6 +32,18 @@ ENDED_MAX = 10_000
 
 Authenticate = Callable[[str | None, str], Awaitable[Identity]]
 """Says who holds a token, given it and the address; raises `Unauthorized`."""
+
+
+class Proofs(Protocol):
+    """Who checks signatures; see `services.access.logins`."""
+
+    def challenge(self, token_id: str) -> Challenge:
+        """Give a nonce."""
+        ...
+
+    def prove(self, proof: KeyProof, *, purpose: Purpose, address: str) -> Identity:
+        """Say who signed; raises `Unauthorized` or `RateLimited`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,8 @@ class Admission:
     """Its process is another than before: it knows of no earlier task."""
     read_upto: int
     """How far it has read its inbox, in this epoch."""
+    drained: bool = False
+    """An operator drained it, and its process is still the same."""
 
 
 class Door:
@@ -87,6 +103,8 @@ class Door:
         self._node = node
         self._sight = sight
         self._check_writable = check_writable
+        self.proofs: Proofs | None = None
+        """Checks signatures; without it, nobody comes in by one."""
         self._ended: dict[str, None] = {}
         """Identities that are no more: what they held is free."""
 
@@ -112,7 +130,22 @@ class Door:
         """
         if identity is not None:
             return identity
-        return await self.identify(hello.auth.token if hello.auth else None, address)
+        auth = hello.auth or Auth()
+        if auth.key is None or auth.token is not None or self.proofs is None:
+            return await self.identify(auth.token, address)
+        proved = self.proofs.prove(auth.key, purpose="session", address=address)
+        demand(proved, "session.hello")
+        return proved
+
+    def challenge(self, asked: NewChallenge) -> Challenge:
+        """Give a nonce to whoever asks.
+
+        Raises:
+            Unavailable: Nobody checks signatures here.
+        """
+        if self.proofs is None:
+            raise Unavailable("this node takes no logins by a key")
+        return self.proofs.challenge(asked.id)
 
     async def admit(
         self,
@@ -219,6 +252,7 @@ class Door:
         revision = await self._records.put(
             *key, record, revision=None if seen is None else seen.revision
         )
+        restarted = _has_restarted(hello, known, resumed=resume is not None)
         return Admission(
             identity=identity,
             key=key,
@@ -229,9 +263,14 @@ class Door:
             epoch=epoch,
             gap=gap,
             resumed=resume is not None,
-            restarted=_has_restarted(hello, known, resumed=resume is not None),
+            restarted=restarted,
             read_upto=resume.last_seq if resume is not None and gap is None else 0,
+            drained=not restarted and self._is_drained(key),
         )
+
+    def _is_drained(self, key: AgentKey) -> bool:
+        agent = None if self._sight is None else self._sight.agent(*key)
+        return agent is not None and agent.drained
 
     async def _is_over(
         self,

@@ -104,11 +104,14 @@ class Presence:
             failed=live.failed,
             since=live.since,
             last_seen=live.last_seen,
+            drained=live.seat.drained,
         )
 
 
 def state_of(seat: Seat) -> AgentState:
-    """Say what an agent does: as it reports, or as its slots say."""
+    """Say what an agent does: as an operator or itself says, or as its slots say."""
+    if seat.drained:
+        return "draining"
     if seat.state is not None and seat.state in CLOSED_STATES:
         return seat.state
     if seat.inflight == 0:

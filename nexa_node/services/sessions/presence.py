@@ -64,8 +64,13 @@ class Registry:
         self._write_now(Presence(agent))
 
     def changed(self, agent: LiveAgent) -> None:
-        """Write it down with the next pass."""
-        if agent.key in self._here and agent.key not in self._urgent:
+        """Write it down with the next pass; what an operator did, at once."""
+        known = self._sight.agent(*agent.key)
+        if agent.key not in self._here or agent.key in self._urgent:
+            return
+        if known is not None and known.drained != agent.seat.drained:
+            self._write_now(Presence(agent))
+        else:
             self._later[agent.key] = Presence(agent)
 
     def away(self, agent: LiveAgent) -> None:

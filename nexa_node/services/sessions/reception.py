@@ -20,6 +20,7 @@ from nexa_node.core.crowding import Crowd
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.core.session import Greeted
 from nexa_node.ports import Clock
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import Journal
 from nexa_node.services.sessions.connection import Connection
 from nexa_node.services.sessions.door import (
@@ -98,6 +99,8 @@ class Reception:
         self._journal = journal
         self._once = Once(clock)
         self.crowd: Crowd[Connection] = Crowd(house.policy)
+        self.logins: LoginAudit | None = None
+        """Told of who comes, and who does not get in."""
         self.is_serving = False
         self.is_draining = False
 
@@ -148,6 +151,13 @@ class Reception:
             await self._admit(connection, greeted)
         except NexaError as error:
             self._note_limit(error)
+            if self.logins is not None:
+                self.logins.refused(
+                    error,
+                    address=connection.address,
+                    resource=_resource(greeted.hello),
+                    identity=connection.identity,
+                )
             if isinstance(error, Forbidden):
                 self._note_forbidden(connection, greeted.hello, error)
             connection.refuse(greeted.call, error)
@@ -201,6 +211,10 @@ class Reception:
         if live is not None:
             welcome = self._house.welcome(hello, admission, self._clock.now())
             connection.welcome(greeted.call, welcome)
+            if self.logins is not None:
+                self.logins.accepted(
+                    identity, address=connection.address, resource=_resource(hello)
+                )
             self._roll.announce(live, admission)
 
     def _note_forbidden(
@@ -229,6 +243,11 @@ class Reception:
                 severity="warning",
                 data={"limit": limit},
             )
+
+
+def _resource(hello: Hello) -> str:
+    namespace, agent_id = key_of(hello)
+    return f"agent/{namespace}.{agent_id}"
 
 
 def _close_code(error: NexaError) -> int:

@@ -62,6 +62,7 @@ class Roll:
         live = self._entry(connection, hello, admission)
         if old is not None:
             live.completed, live.failed = old.completed, old.failed
+            live.seat.drained |= old.seat.drained and not admission.restarted
             self._fence(old, live)
         connection.owner = live
         self._live[admission.key] = live
@@ -84,6 +85,11 @@ class Roll:
         seat.slots = seat.slots if report.slots is None else report.slots
         live.load = live.load if report.load is None else report.load
         live.metrics = report.metrics or live.metrics
+        self.changed(live)
+
+    def drain(self, live: LiveAgent, *, on: bool) -> None:
+        """Have it get nothing new, or get tasks again."""
+        live.seat.drained = on
         self.changed(live)
 
     def changed(self, live: LiveAgent) -> None:
@@ -147,7 +153,12 @@ class Roll:
         self, connection: Connection, hello: Hello, admission: Admission
     ) -> LiveAgent:
         namespace, agent_id = admission.key
-        seat = Seat(agent=agent_id, slots=hello.slots, since=self._clock.monotonic())
+        seat = Seat(
+            agent=agent_id,
+            slots=hello.slots,
+            since=self._clock.monotonic(),
+            drained=admission.drained,
+        )
         return LiveAgent(
             namespace=namespace,
             id=agent_id,

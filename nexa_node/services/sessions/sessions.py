@@ -24,6 +24,7 @@ from nexa_node.core.codec import JSON, MSGPACK
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.core.session import Call, Greeted, Session
 from nexa_node.ports import Clock
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import Journal
 from nexa_node.services.sessions.connection import UNMEASURED, Connection, Meter
 from nexa_node.services.sessions.door import Door
@@ -107,6 +108,10 @@ class Sessions:
         """Have `meter` count what connections carry, from now on."""
         self._meter = meter
 
+    def audit(self, logins: LoginAudit) -> None:
+        """Have `logins` told of every agent that comes, or does not get in."""
+        self._reception.logins = logins
+
     def listen(self, audience: Audience) -> None:
         """Tell `audience` what becomes of sessions."""
         self._roll.listen(audience)
@@ -162,6 +167,11 @@ class Sessions:
         """An agent with a session here; also in its grace."""
         return self._roll.find(namespace, agent_id)
 
+    def identity_of(self, namespace: Namespace, agent_id: AgentId) -> Identity | None:
+        """Whose an agent is that has a session here; None if there is none."""
+        live = self.find(namespace, agent_id)
+        return None if live is None else live.identity
+
     def connected(self) -> int:
         """How many agents are connected."""
         return self._roll.connected()
@@ -181,13 +191,24 @@ class Sessions:
             raise NotFound(f"agent {agent_id} is not connected to {self._node.name}")
         live.connection.close(errors.CLOSE_GOING_AWAY, "disconnected by an operator")
 
+    def drain(self, namespace: Namespace, agent_id: AgentId, *, on: bool) -> None:
+        """Have an agent get no new tasks, or get them again; its messages go on.
+
+        Raises:
+            NotFound: It is not connected to this node.
+        """
+        live = self.find(namespace, agent_id)
+        if live is None or live.connection is None:
+            raise NotFound(f"agent {agent_id} is not connected to {self._node.name}")
+        self._roll.drain(live, on=on)
+
     def revoked(self, identity_id: str, why: str) -> None:
         """End every connection of an identity that is no more: revoked, or expired."""
         self._door.revoked(identity_id)
         now = self._clock.now()
         for connection in list(self._connections):
             identity = connection.identity
-            if identity is not None and identity.id == identity_id:
+            if identity is not None and identity_id in (identity.id, identity.session):
                 connection.close(_end_of(identity, now), why)
 
     def changed(self, identity: Identity) -> None:
@@ -197,7 +218,10 @@ class Sessions:
             if known is None or known.id != identity.id:
                 continue
             connection.identity = now = msgspec.structs.replace(
-                identity, generation=known.generation
+                identity,
+                generation=known.generation,
+                session=known.session,
+                expires=known.expires,
             )
             live = self._owner(connection)
             if live is not None:
@@ -254,6 +278,13 @@ class Sessions:
     async def greet(self, connection: Connection, greeted: Greeted) -> None:
         """Answer hello."""
         await self._reception.greet(connection, greeted)
+
+    def challenged(self, connection: Connection, call: Call) -> None:
+        """Give a challenge to somebody who has not said hello."""
+        try:
+            connection.tell(call, self._door.challenge(call.params))
+        except NexaError as error:
+            connection.decline(call, error)
 
     def call(self, connection: Connection, call: Call) -> None:
         """Answer a call: at once if that needs no waiting."""

@@ -5,7 +5,7 @@ import pytest
 
 from nexa_node.contract.errors import Conflict, Invalid, NotFound, Unavailable
 from nexa_node.contract.ids import TaskId
-from nexa_node.services.cluster.relay import DISCONNECT, EXPLAIN
+from nexa_node.services.cluster.relay import DISCONNECT, DRAIN_AGENT, EXPLAIN
 from nexa_node.services.health.draining import MOVE_S
 from tests.builders import agent as agent_record, task
 from tests.fakes import settle
@@ -27,6 +27,25 @@ async def test_an_agent_of_another_node_is_disconnected_and_may_come_back() -> N
             "disconnected by an operator",
         )
         assert (await agent.resume())["result"]["resumed"] is True
+
+
+async def test_an_agent_of_another_node_is_drained_and_stays_so_when_it_moves() -> None:
+    async with Town("alpha", "beta") as town:
+        agent = await town["beta"].agent()
+        relay = town["alpha"].relay
+        await relay.drain_agent(town.store.agents.now("wc-1"), on=True)
+        await settle()
+        assert town.store.agents.now("wc-1").state == "draining"
+        await town["alpha"].submit()
+        await town.move(agent, "alpha")
+        await town.clock.advance(2)
+        moved = town.store.agents.now("wc-1")
+        assert (moved.node, moved.drained, agent.assigned()) == ("alpha", True, [])
+
+        await relay.drain_agent(moved, on=False)
+        await town.clock.advance(2)
+        assert len(agent.assigned()) == 1
+        assert town.calls.asked == [("beta", DRAIN_AGENT)]
 
 
 async def test_an_agent_of_this_node_is_disconnected_without_asking_anybody() -> None:
@@ -69,6 +88,19 @@ async def test_another_node_is_drained() -> None:
         await town["alpha"].relay.drain("alpha", by=BY)
         await settle()
         assert town["alpha"].way_out.begun
+
+
+async def test_another_node_looks_where_it_spends_its_time() -> None:
+    async with Town("alpha", "beta") as town:
+        relay = town["alpha"].relay
+        near = await relay.profile("alpha", cpu_s=2)
+        far = await relay.profile("beta", cpu_s=2)
+
+        assert (near.node, far.node) == ("alpha", "beta")
+        assert far.stacks == near.stacks
+        assert (far.cpu_s, far.samples, far.stacks[0].frames[-1]) == (1, 10, "b:work")
+        with pytest.raises(NotFound):
+            await relay.profile("zeta", cpu_s=1)
 
 
 async def test_another_node_is_maintained() -> None:

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from nexa_node.contract.access import Permission, Role
 from nexa_node.contract.errors import Conflict
 from nexa_node.ports import Caught, Removed, SessionRecord, Versioned
 from tests import builders
@@ -160,3 +162,41 @@ async def test_a_task_is_forgotten_only_as_it_was_seen(world: Any) -> None:
     await tasks.delete("a", revision=second)
     await tasks.delete("a", revision=second)
     assert await tasks.get("a") is None
+
+
+async def test_a_role_is_kept_replaced_told_and_forgotten(world: Any) -> None:
+    roles = world.store.roles
+    first = Role(name="desk", permissions=(Permission(allow="tasks:read"),))
+    wider = Role(
+        name="desk", permissions=(Permission(allow="tasks:*", on="team-a.>"),)
+    )
+    await roles.put(first)
+    watch = roles.watch()
+    seen = await told(watch, 2)
+    assert [one.value for one in seen[:1]] == [first]
+    assert isinstance(seen[1], Caught)
+
+    await roles.put(wider)
+    assert (await told(watch, 1))[0].value == wider
+    assert await roles.delete("desk")
+    assert await told(watch, 1) == [Removed("desk")]
+    assert not await roles.delete("desk")
+
+
+async def test_a_token_is_replaced_only_at_the_revision_that_was_seen(
+    world: Any,
+) -> None:
+    tokens = world.store.tokens
+    record = builders.token_record()
+    await tokens.put(record)
+    seen = (await told(tokens.watch(), 1))[0]
+    used = msgspec.structs.replace(record, last_used=builders.NOW)
+
+    newer = await tokens.replace(used, revision=seen.revision)
+
+    assert newer > seen.revision
+    with pytest.raises(Conflict):
+        await tokens.replace(record, revision=seen.revision)
+    assert await tokens.delete(record.id)
+    with pytest.raises(Conflict):
+        await tokens.replace(record, revision=newer)

@@ -61,6 +61,12 @@ def test_without_a_quorum_all_is_stale_and_that_is_said_first() -> None:
     )
 
 
+def test_a_node_that_refuses_writes_says_so_whatever_its_store_says() -> None:
+    seen = view(shape(*THREE), is_cut_off=True)
+    assert (seen.verdict, seen.stale) == ("unhealthy", True)
+    assert seen.reasons == ("too few other nodes are heard here: writes are refused",)
+
+
 def test_a_stream_without_a_leader_is_named() -> None:
     seen = view(shape(*THREE, streams=(place("NX_INBOX", *THREE, leader=None),)))
     assert seen.verdict == "unhealthy"

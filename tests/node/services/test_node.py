@@ -61,7 +61,9 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "cluster": lambda node, who: node.cluster(who),
     "agents": lambda node, who: node.agents(who, AgentFilter()),
     "agent": lambda node, who: node.agent(who, "wc-1"),
+    "config": lambda node, who: node.config(who),
     "disconnect": lambda node, who: node.disconnect(who, "wc-1"),
+    "drain_agent": lambda node, who: node.drain_agent(who, "wc-1", on=True),
     "submit": lambda node, who: node.submit(who, builders.new_task()),
     "tasks": lambda node, who: node.tasks(who, TaskFilter()),
     "task": lambda node, who: node.task(who, TASK_ID),
@@ -104,6 +106,7 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "audit": lambda node, who: node.audit(who, AuditFilter()),
     "verify_audit": lambda node, who: node.verify_audit(who),
     "feed": lambda node, who: node.feed(who),
+    "profile": lambda node, who: node.profile(who, "beta", cpu_s=1.0),
     "maintain": lambda node, who: node.maintain(who, "beta", on=True),
     "join_token": lambda node, who: node.join_token(who, expires_s=60),
     "leave": lambda node, who: node.leave(who, dry_run=True),
@@ -327,6 +330,21 @@ async def test_agents_are_listed_and_sent_away_by_name() -> None:
         assert [event.data for event in found] == [
             {"by": OPERATOR.id, "namespace": "default"}
         ]
+
+
+async def test_an_agent_is_drained_and_resumed_by_name() -> None:
+    async with running(stocked()) as it:
+        drained = await it.node.drain_agent(OPERATOR, "wc-1", on=True)
+        resumed = await it.node.drain_agent(OPERATOR, "wc-1", on=False)
+        await settle()
+
+        assert (drained.state, drained.drained) == ("draining", True)
+        assert (resumed.state, resumed.drained) == ("idle", False)
+        assert it.desk.asked == [
+            ("drain_agent", "default", "wc-1", True),
+            ("drain_agent", "default", "wc-1", False),
+        ]
+        assert {"agent.drained", "agent.undrained"} <= set(it.kinds())
 
 
 async def test_an_agent_may_connect_and_prove_itself_later() -> None:

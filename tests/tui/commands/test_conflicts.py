@@ -48,3 +48,16 @@ def test_without_any_that_is_said(tmp_path: Path) -> None:
         said = say(tmp_path, there.url, "cluster", "conflicts", "list")
 
     assert "no conflicts" in said.out + said.err
+
+
+def test_what_may_be_old_is_said_beside_the_answer(tmp_path: Path) -> None:
+    with port() as there:
+        there.answers["GET /v1/conflicts"] = Page[object](items=())
+        there.stale = True
+        old = say(tmp_path, there.url, "cluster", "conflicts", "--json")
+        there.stale = False
+        new = say(tmp_path, there.url, "cluster", "conflicts", "--json")
+
+    assert old.out == new.out
+    assert "this may be old" in old.err
+    assert "old" not in new.err

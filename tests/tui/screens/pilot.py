@@ -26,11 +26,12 @@ from nexa_tui.screens.dashboard import Dashboard
 from nexa_tui.screens.lists import ListView
 from nexa_tui.screens.session import Doors, Session
 from nexa_tui.screens.splash import Splash
+from nexa_tui.screens.user_actions import UserAction, actions_of
 from nexa_tui.settings import ConsoleOptions, ConsoleSettings, read_settings
 from nexa_tui.theming import Terminal
 from nexa_tui.widgets.table import Table
 from tests.builders import NOW
-from tests.tui import alarms, figures
+from tests.tui import alarms, figures, traffic
 from tests.tui.scenes import AT, CHECKS, TARGET, picture, tasks, whole_task
 
 USUAL, SMALL, TINY = (120, 40), (80, 24), (40, 12)
@@ -41,8 +42,10 @@ _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 _NAMES = {
     "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus", "+": "plus",
     "[": "left_square_bracket", "]": "right_square_bracket",
-    " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis",
-    "?": "question_mark",
+    " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis", "@": "at",
+    "*": "asterisk", "{": "left_curly_bracket", "}": "right_curly_bracket",
+    '"': "quotation_mark", "_": "underscore", "$": "dollar_sign",
+    "?": "question_mark", ",": "comma", "<": "less_than_sign", ">": "greater_than_sign",
 }  # fmt: skip
 
 
@@ -62,6 +65,7 @@ class Stage:
         terminal: Terminal | None = None,
         problem: NexaError | None = None,
         environ: dict[str, str] | None = None,
+        own: dict[str, UserAction] | None = None,
         **options: Any,
     ) -> None:
         """Prepare; without `news` the node tells of a cluster at work.
@@ -78,6 +82,7 @@ class Stage:
             terminal: What it can show; a good one if not given.
             problem: What is wrong with `console.toml`.
             environ: More of the environment.
+            own: The operator's own actions.
             options: As on the command line.
         """
         self.clock = FixedClock(NOW, monotonic=AT + 0.4)
@@ -99,8 +104,9 @@ class Stage:
                 **options,
             ),
             Doors(self.clock, self._connect, self._check_here),
-            Keymap(keys),
+            Keymap(keys, own=actions_of(own or {})),
         )
+        self.session.own = own or {}
         if node:
             self.session.attach(TARGET)
         self.console = Console(
@@ -151,6 +157,11 @@ class Stage:
                     silences=alarms.SILENCES,
                     rules=alarms.RULES,
                     audit=alarms.AUDIT,
+                    tokens=alarms.TOKENS,
+                    roles=alarms.ROLES,
+                    logs=traffic.LOGS,
+                    posted=traffic.POSTED,
+                    dead=traffic.DEAD,
                     series=figures.RECORDED,
                 ),
                 refusal=self._refusal,

@@ -19,7 +19,7 @@ from tests.tui.screens.pilot import SMALL, TINY, USUAL, Hand, Stage, later
 
 VIEWS = {
     "1": "overview", "2": "nodes", "3": "agents", "4": "tasks", "5": "messages",
-    "6": "alerts", "7": "metrics", "8": "events", "9": "audit",
+    "6": "alerts", "7": "metrics", "8": "logs", "9": "audit",
 }  # fmt: skip
 
 
@@ -33,25 +33,7 @@ async def test_each_number_leads_to_its_view(
             assert hand.where == f"view-{name}"
 
 
-@pytest.mark.parametrize(
-    ("key", "words", "command"),
-    [
-        ("5", "is not here yet", "nexa tail TOPIC --follow"),
-    ],
-)
-async def test_a_view_that_is_not_there_yet_says_what_to_use(
-    tmp_path: Path, key: str, words: str, command: str
-) -> None:
-    async with Stage(home=tmp_path).open() as hand:
-        await hand.press(key)
-        await hand.until_seen(words, "Until then:", command)
-        assert hand.dashboard.view.address() == f"nexa://{VIEWS[key]}"
-
-        await hand.press("escape")
-        assert hand.where == "view-overview"
-
-
-@pytest.mark.parametrize("key", ["3", "4", "8"])
+@pytest.mark.parametrize("key", ["3", "4", "5"])
 async def test_moving_in_a_list(tmp_path: Path, key: str) -> None:
     async with Stage(home=tmp_path).open(SMALL) as hand:
         await hand.press(key)
@@ -103,11 +85,11 @@ async def test_back_goes_through_what_was_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "words"),
-    [("2", "alpha"), ("3", "1.4.2"), ("4", "README.md"), ("8", "nexa")],
+    [("2", "alpha"), ("3", "1.4.2"), ("4", "README.md"), ("8 ]", "nexa")],
 )
 async def test_details_say_what_is_known(tmp_path: Path, key: str, words: str) -> None:
     async with Stage(home=tmp_path).open() as hand:
-        await hand.press(key, "enter")
+        await hand.press(*key.split(), "enter")
         assert hand.where == "view-detail"
         await hand.until_seen(words)
 
@@ -125,14 +107,14 @@ async def test_a_record_that_goes_away_while_it_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "words"),
-    [("2", "the node any"), ("8", "the event any")],
+    [("2", "the node any"), ("8 ]", "the event any")],
 )
 async def test_a_gap_may_take_what_is_read(
     tmp_path: Path, key: str, words: str
 ) -> None:
     stage = Stage(home=tmp_path)
     async with stage.open() as hand:
-        await hand.press(key, "enter")
+        await hand.press(*key.split(), "enter")
         gone = cluster(nodes=())
         stage.tell(later(seq=9, agents=(), tasks=(), events=(), cluster=gone))
         await hand.until_seen(words)
@@ -319,6 +301,37 @@ async def test_a_pause_holds_the_picture_and_loses_nothing(tmp_path: Path) -> No
         await hand.until(lambda: "late-1" in hand.rows())
 
 
+async def test_the_picture_of_a_while_ago_is_shown_again_and_marked(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(home=tmp_path)
+    async with stage.open() as hand:
+        await hand.press("3")
+        for step in range(1, 13):
+            stage.clock.seconds += 10
+            stage.tell(
+                AgentChanged(seq=step, time=NOW, agent=agent(f"late-{step}")),
+                at=stage.clock.seconds,
+            )
+            await hand.until(lambda n=step: f"late-{n}" in stage.session.state.agents)
+        await hand.until(lambda: "late-12" in hand.rows())
+
+        await hand.press(",")
+        await hand.until_seen("paused 10s")
+        assert "late-11" in hand.rows()
+        assert "late-12" not in hand.rows()
+        await hand.press("<")
+        await hand.until(lambda: "late-6" not in hand.rows())
+        assert "late-5" in hand.rows()
+        await hand.press(">")
+        await hand.until(lambda: "late-11" in hand.rows())
+        await hand.press(".", ".")
+        await hand.until(lambda: "late-12" in hand.rows())
+        await hand.until_told("that is the newest; p goes on")
+        await hand.press("p")
+        await hand.until(lambda: not stage.session.paused)
+
+
 @pytest.mark.parametrize(
     ("keys", "address"),
     [
@@ -461,12 +474,12 @@ async def test_without_a_node_d_is_the_demo(tmp_path: Path) -> None:
     assert stage.console.return_value == "demo"
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4", "8"])
+@pytest.mark.parametrize("key", ["2", "3", "4", "8 ]"])
 async def test_foreign_text_never_reaches_the_terminal_raw(
     tmp_path: Path, key: str
 ) -> None:
     async with Stage(Received(HOSTILE, AT), home=tmp_path).open() as hand:
-        await hand.press(key)
+        await hand.press(*key.split())
         for look in ("", "enter"):
             if look:
                 await hand.press(look)
@@ -499,3 +512,17 @@ async def test_a_click_on_a_title_sorts_and_again_reverses(tmp_path: Path) -> No
         await hand.pilot.click(offset=(x, y))
         await hand.rest()
         assert table.list.choice.order.descending is not first
+
+
+async def test_the_bytes_to_the_terminal_are_shown_when_asked_for(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(home=tmp_path)
+    async with stage.open() as hand:
+        assert "tty" not in hand.seen()
+        await hand.press("b")
+        await hand.until_seen("tty", "B/s")
+        await hand.press("b")
+        await hand.until(lambda: "tty" not in hand.seen())
+        await hand.press("ctrl+l")
+        assert "live" in hand.seen()

@@ -126,6 +126,16 @@ async def test_filter_and_order_by_words(tmp_path: Path) -> None:
         await hand.until(lambda: type(hand.app.focused).__name__ == "Input")
 
 
+async def test_going_back_by_words_takes_a_span(tmp_path: Path) -> None:
+    stage = Stage(home=tmp_path)
+    async with stage.open() as hand:
+        stage.clock.seconds += 90
+        await typed(hand, "rewind 1m")
+        await hand.until_seen("paused 1m30s")
+        await typed(hand, "rewind soon")
+        await hand.until_told("is no number of seconds")
+
+
 async def test_back_pause_copy_and_quit_by_words(tmp_path: Path) -> None:
     stage = Stage(home=tmp_path)
     async with stage.open() as hand:

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from nexa_tui.commands.table import BY_NAME
-from nexa_tui.screens.coming import NOT_YET
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.events import EVENTS
 from nexa_tui.state.tasks import TASKS
@@ -15,7 +14,6 @@ from nexa_tui.state.topology_list import PARTS
 from nexa_tui.state.topology_loss import JOIN_HERE, JOIN_THERE
 
 HINTS = (
-    *(command for *_, command in NOT_YET.values()),
     *(listing.empty[1] for listing in (AGENTS, EVENTS, PARTS, TASKS)),
     "nexa task show ID",
     "nexa cluster status",

@@ -4,18 +4,16 @@ As Alertmanager's routing tree with one level below the root: the first route th
 matches takes an alert, and those after it see it only if that one says `proceed`.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nexa_node.contract.alerts import LabelMatcher, MatcherKind
+from nexa_node.contract.alerts import LabelMatcher
 from nexa_node.contract.errors import Invalid
+from nexa_node.contract.matchers import parse_matcher
 from nexa_node.core.policies import RoutePolicy
 
 ALL = "..."
 """In `group_by`: by all labels."""
-_MATCH = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
-_KINDS: Mapping[str, MatcherKind] = {"=": "=", "!=": "!=", "=~": "=~", "!~": "!~"}
 _ROOT = "{}"
 _MINUTE, _HOUR = 60.0, 3600.0
 
@@ -99,25 +97,12 @@ def label_set(labels: Labels) -> str:
 
 
 def read_match(text: str) -> LabelMatcher:
-    """Read `severity="critical"`; the quotes may be left out.
+    """Read `severity="critical"`, and see that it can be asked of labels.
 
     Raises:
-        Invalid: It is no condition.
+        Invalid: It is no condition, or its regular expression is none.
     """
-    found = _MATCH.fullmatch(text)
-    if found is None:
-        raise Invalid(
-            f"{text[:80]!r} is no condition",
-            remedy='write one like severity="critical" or team=~"a|b"',
-        )
-    value = found[3]
-    if value[:1] == '"' or value[-1:] == '"':
-        if len(value) < 2 or value[0] != '"' or value[-1] != '"':
-            raise Invalid(f"a quote is missing in {text[:80]!r}")
-        value = re.sub(
-            r"\\(.)", lambda each: {"n": "\n"}.get(each[1], each[1]), value[1:-1]
-        )
-    matcher = LabelMatcher(name=found[1], kind=_KINDS[found[2]], value=value)
+    matcher = parse_matcher(text)
     _test(matcher)
     return matcher
 

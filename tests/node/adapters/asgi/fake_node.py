@@ -13,17 +13,26 @@ import msgspec
 from nexa_node.adapters.asgi import (
     alert_examples,
     audit_examples,
+    client_certificates,
     examples,
+    login_examples,
+    logs,
     role_examples,
+    shelves,
 )
 from nexa_node.adapters.asgi.app import build_app
+from nexa_node.adapters.asgi.limits import TlsDoor
 from nexa_node.adapters.asgi.server import bind, serve, url_of
+from nexa_node.adapters.tls.port import PortTls
 from nexa_node.contract.access import (
     AccessDecision,
+    CertificateIssued,
     Identity,
     NamespaceView,
+    NewCertificate,
     NewRole,
     NewToken,
+    RenewCertificate,
     Role,
     RotateToken,
     TokenCreated,
@@ -48,10 +57,12 @@ from nexa_node.contract.checks import CheckResult, SelfTest
 from nexa_node.contract.cluster import ClusterChange, Growth, JoinToken
 from nexa_node.contract.errors import Forbidden, NexaError, NotFound, Unauthorized
 from nexa_node.contract.events import Event, FeedFrame, Sampled, Snapshot
-from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.login import Challenge, LoginWays, NewChallenge, NewLogin
+from nexa_node.contract.logs import LogLine
+from nexa_node.contract.messages import NewMessage, ObjectRef, Posted, Sent, Shelf
 from nexa_node.contract.metrics import Target
-from nexa_node.contract.nodes import Cluster, NodeStatus, Ready
+from nexa_node.contract.nodes import Cluster, NodeStatus, Profile, Ready, Setting
 from nexa_node.contract.notifications import (
     Delivery,
     ReceiversTested,
@@ -69,6 +80,7 @@ from nexa_node.contract.tasks import (
     TaskSummary,
 )
 from nexa_node.core.policies import HttpPolicy, SessionPolicy
+from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.alert_api import AlertFilter, ChangeFilter
 from nexa_node.services.api import (
     AgentFilter,
@@ -83,7 +95,9 @@ from nexa_node.services.api import (
     TaskFilter,
 )
 from nexa_node.services.audit_api import AuditFilter, Auditor
+from nexa_node.services.log_api import LogFilter
 from tests import builders
+from tests.fakes import FakeClock
 from tests.node.adapters.asgi.fake_shared import FakeShared
 
 ADMIN = "nxo_admin_secret"
@@ -132,6 +146,8 @@ class FakeNode(FakeShared):
     latest: SelfTest | None = None
     nodes: tuple[Any, ...] = (examples.NODE,)
     token_views: tuple[TokenView, ...] = examples.TOKENS.items
+    certified: set[str] = field(default_factory=set)
+    """SHA-256 of certificates that are known."""
     checks: tuple[CheckResult, ...] = ()
     go_on: asyncio.Event | None = None
     """Awaited before the second check result, and by calls that wait."""
@@ -157,6 +173,41 @@ class FakeNode(FakeShared):
         role: Any = roles[token]
         return Identity(id=f"token:{role}", role=role, name=role)
 
+    async def authenticate_certificate(self, sha256: str, *, address: str) -> Identity:
+        if sha256 not in self.certified:
+            raise Unauthorized("the certificate is not known here", remedy="nexa cert")
+        return Identity(id="token:certified", role="agent", name="certified")
+
+    async def issue_certificate(
+        self, identity: Identity, wanted: NewCertificate
+    ) -> CertificateIssued:
+        self._ask("issue_certificate", wanted)
+        return client_certificates.ISSUED
+
+    async def renew_certificate(
+        self, identity: Identity, token_id: str, wanted: RenewCertificate
+    ) -> CertificateIssued:
+        self._ask("renew_certificate", (token_id, wanted))
+        return client_certificates.ISSUED
+
+    def certificates(self, identity: Identity) -> Page[TokenView]:
+        self._ask("certificates")
+        return client_certificates.LISTED
+
+    def login_ways(self) -> LoginWays:
+        return login_examples.WAYS
+
+    def challenge(self, wanted: NewChallenge) -> Challenge:
+        self.asked.append(("challenge", wanted))
+        return login_examples.CHALLENGE
+
+    async def login(
+        self, wanted: NewLogin, *, address: str
+    ) -> tuple[Identity, TokenCreated]:
+        self._ask("login", (wanted, address))
+        who = Identity(id="token:ada", role="operator", name="ada")
+        return who, login_examples.LOGGED_IN
+
     def ready(self) -> Ready:
         return self.readiness
 
@@ -178,8 +229,22 @@ class FakeNode(FakeShared):
             raise NotFound(f"no agent {agent_id}", remedy="nexa agents list")
         return examples.AGENT
 
+    async def profile(self, identity: Identity, node: str, *, cpu_s: float) -> Profile:
+        self._ask("profile", (node, cpu_s))
+        return examples.PROFILE
+
+    def config(self, identity: Identity) -> tuple[Setting, ...]:
+        self._ask("config")
+        return examples.CONFIG.items
+
     async def disconnect(self, identity: Identity, agent_id: AgentId) -> None:
         self._ask("disconnect", agent_id)
+
+    async def drain_agent(
+        self, identity: Identity, agent_id: AgentId, *, on: bool
+    ) -> Agent:
+        self._ask("drain_agent", (agent_id, on))
+        return examples.AGENT
 
     async def submit(self, identity: Identity, task: NewTask) -> Submitted:
         self._ask("submit", task)
@@ -447,6 +512,34 @@ class FakeNode(FakeShared):
         self._ask("audit", query)
         return audit_examples.RECORDS
 
+    async def list_topics(
+        self, identity: Identity, namespace: Namespace
+    ) -> Page[Shelf]:
+        self._ask("list_topics", namespace)
+        return shelves.TOPICS
+
+    async def list_inboxes(
+        self, identity: Identity, namespace: Namespace
+    ) -> Page[Shelf]:
+        self._ask("list_inboxes", namespace)
+        return shelves.INBOXES
+
+    async def peek(
+        self,
+        identity: Identity,
+        namespace: Namespace,
+        agent: AgentId,
+        *,
+        after: int,
+        limit: int,
+    ) -> Page[Posted]:
+        self._ask("peek", (namespace, agent, after, limit))
+        return shelves.WAITING
+
+    async def logs(self, identity: Identity, query: LogFilter) -> Page[LogLine]:
+        self._ask("logs", query)
+        return logs.LINES
+
     async def verify_audit(self, identity: Identity) -> AuditVerdict:
         self._ask("verify_audit")
         return audit_examples.VERDICT
@@ -500,22 +593,34 @@ async def opened(
     sessions: SessionPolicy | None = None,
     host: str = "127.0.0.1",
     auditor: Auditor | None = None,
+    tls: PortTls | None = None,
 ) -> AsyncIterator[Port]:
     """A port on a free number; everything it holds is gone at the end."""
     served = node or FakeNode()
     http = policy or HttpPolicy(shutdown_timeout_ms=300)
     sock = bind(host, 0)
-    url, number = url_of(sock), sock.getsockname()[1]
+    url = url_of(sock, secure=tls is not None)
+    number = sock.getsockname()[1]
     stop, started = asyncio.Event(), asyncio.Event()
-    app = build_app(served, http, host=host, auditor=auditor)
+    logins = None if auditor is None else LoginAudit(auditor, FakeClock())
+    app = build_app(served, http, host=host, auditor=auditor, logins=logins)
     serving = serve(
-        app, sock, stop=stop, policy=http, sessions=sessions, started=started
+        app,
+        sock,
+        stop=stop,
+        policy=http,
+        sessions=sessions,
+        started=started,
+        tls=None if tls is None else TlsDoor(tls.context),
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(serving)
         await started.wait()
         async with httpx.AsyncClient(
-            base_url=url, headers=headers(), trust_env=False
+            base_url=url,
+            headers=headers(),
+            trust_env=False,
+            verify=True if tls is None else tls.check_context(),
         ) as client:
             try:
                 yield Port(served, url, stop, client, number, app)

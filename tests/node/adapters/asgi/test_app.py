@@ -53,6 +53,28 @@ async def test_lifespan_events_are_answered() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "stale", "told"),
+    [("GET", True, [b"true"]), ("GET", False, []), ("POST", True, [])],
+)
+async def test_what_may_be_old_is_said_to_be(
+    method: str, stale: bool, told: list[bytes]
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = build_app(FakeNode(), HttpPolicy(), is_stale=lambda: stale)
+    await app(scope("/v1/cluster", method=method), receive, send)
+
+    headers = sent[0]["headers"]
+    assert [value for name, value in headers if name == b"nexa-stale"] == told
+
+
 @pytest.mark.parametrize("path", ["/v1/node", "/v1/nothing"])
 async def test_a_caller_that_is_gone_is_nobodys_fault(path: str) -> None:
     assert await ask(scope(path), gone=True) == []

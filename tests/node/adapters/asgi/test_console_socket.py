@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from nexa_node.contract.errors import (
     Unavailable,
 )
 from nexa_node.contract.events import FeedFrame
+from nexa_node.core.policies import HttpPolicy
 from tests.node.adapters.asgi.fake_node import (
     FakeNode,
     Port,
@@ -115,3 +117,32 @@ async def test_a_stopping_node_tells_consoles_to_come_back() -> None:
         await node.left.wait()
 
     assert code == 4413
+
+
+async def test_one_token_watches_with_so_many_consoles_and_each_is_audited() -> None:
+    class Pen:
+        told: ClassVar[list[dict[str, Any]]] = []
+
+        async def record(self, **fields: Any) -> None:
+            self.told.append(fields)
+
+        def note(self, **fields: Any) -> None:
+            self.told.append(fields)
+
+    policy = HttpPolicy(consoles_per_identity=1, shutdown_timeout_ms=300)
+    async with opened(policy=policy, auditor=Pen()) as port:
+        port.node.frames.put_nowait(snapshot())
+        async with console(port) as first:
+            await first.recv()
+            with pytest.raises(InvalidStatus) as refused:
+                async with console(port):
+                    pass
+            assert refused.value.response.status_code == 429
+            port.node.frames.put_nowait(None)
+            await close_code(first)
+
+    assert [(one["event"], one["outcome"]) for one in Pen.told] == [
+        ("authn_login_success", "done"),
+        ("authn_login_fail", "denied"),
+    ]
+    assert Pen.told[0]["resource"] == "WEBSOCKET /v1/console"

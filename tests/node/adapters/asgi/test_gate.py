@@ -24,7 +24,7 @@ from tests.node.adapters.asgi.fake_node import (
 )
 
 REST = [one for one in OPERATIONS if not one.websocket]
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/v1/login", "/v1/login/challenge"}
 
 
 def name_of(operation: Operation) -> str:

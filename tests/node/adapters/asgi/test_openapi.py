@@ -107,7 +107,14 @@ def test_only_health_docs_and_the_agents_socket_are_open() -> None:
         if any({} in one.get("security", ()) for one in methods.values())
     }
 
-    assert open_paths == {"/healthz", "/readyz", "/docs", "/v1/agent"}
+    assert open_paths == {
+        "/healthz",
+        "/readyz",
+        "/docs",
+        "/v1/agent",
+        "/v1/login",
+        "/v1/login/challenge",
+    }
 
 
 async def test_the_document_is_served_with_a_tag(port: Port) -> None:

@@ -208,6 +208,8 @@ async def test_a_node_that_is_none_of_the_cluster_is_not_found(port: Port) -> No
     ("method", "path", "status", "asked"),
     [
         ("POST", "/v1/agents/wc-1/disconnect", 204, ("disconnect", "wc-1")),
+        ("POST", "/v1/agents/wc-1/drain", 200, ("drain_agent", ("wc-1", True))),
+        ("POST", "/v1/agents/wc-1/resume", 200, ("drain_agent", ("wc-1", False))),
         ("POST", "/v1/tasks/t1/cancel", 200, ("cancel", "t1")),
         ("DELETE", "/v1/tokens/1aB_2-c", 204, ("revoke_token", "1aB_2-c")),
     ],

@@ -298,6 +298,22 @@ def test_who_came_just_now_is_left_alone() -> None:
     assert len(room) == 1
 
 
+def test_one_address_makes_room_for_itself_and_for_nobody_else() -> None:
+    room, gone = WaitingRoom(limit=4, per_address=2), []
+    for guest, address in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+        room.enter(guest, 0.0, lambda who=guest: gone.append(who), address=address)
+    room.enter("a3", PATIENCE_S, lambda: gone.append("a3"), address="a")
+    assert gone == ["a1"]
+
+    room.leave("a2")
+    room.enter("a4", PATIENCE_S, lambda: gone.append("a4"), address="a")
+    assert gone == ["a1"]
+    assert len(room) == 3
+    room.clear()
+    assert set(gone) == {"a1", "a3", "a4", "b1"}
+    assert len(room) == 0
+
+
 async def test_a_socket_of_another_address_family_serves_too() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from nexa_node.adapters.files.config import ConfigInvalid, load_settings
-from nexa_node.adapters.files.config_text import example, listing
+from nexa_node.adapters.files.config_text import example, listing, settings_told
 from nexa_node.settings import Settings
 
 
@@ -133,6 +133,20 @@ def test_the_example_is_valid_and_changes_nothing(path: Path) -> None:
     assert "lease_ms = 30000" in every
     assert "Fencing makes an early" in example()
     assert tomllib.loads(example())
+
+
+def test_what_is_told_over_the_network_has_no_password_in_an_address(
+    path: Path,
+) -> None:
+    path.write_text(
+        "[[check]]\nname = 'db'\nkind = 'postgres'\n"
+        "target = 'postgres://nexa:canary@db.example/x'\n"
+    )
+    told = settings_told(load_settings(path, environ={}))
+    value = {one.key: one.value for one in told}["check.0.target"]
+
+    assert value == "postgres://***@db.example/x"
+    assert "canary" not in repr(told)
 
 
 def test_the_listing_tells_every_value_and_its_origin(path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from nexa_node.adapters.nats import growing
+from nexa_node.adapters.nats import growing, reader
 from nexa_node.adapters.nats.connection import Connection
 from nexa_node.adapters.nats.inboxes import NatsInboxes
 from nexa_node.adapters.nats.session import Session
 from nexa_node.adapters.nats.store import NatsStore
 from nexa_node.adapters.nats.wire import Entry
+from nexa_node.ports import Caught, Versioned
 from tests import builders
 from tests.node.adapters.nats.tools import Road
 
@@ -80,3 +81,53 @@ async def test_a_moment_is_found_although_a_replica_has_nothing_since(
 
     assert await inboxes.position(before) == 0
     assert await inboxes.position(datetime.now(UTC) + timedelta(hours=1)) == 6
+
+
+class Late:
+    """A copy at which a reader finds only the beginning, until it was asked twice."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, knows: int) -> None:
+        self._real = reader._Pulling.once  # pyright: ignore[reportPrivateUsage]
+        self._knows, self._lacks = knows, list[tuple[Entry, int]]()
+        self.pulls = 0
+        monkeypatch.setattr(
+            reader._Pulling,  # pyright: ignore[reportPrivateUsage]
+            "once",
+            lambda pulling, *, wait: self._once(pulling, wait),
+        )
+
+    async def _once(self, pulling: Any, wait: int) -> AsyncIterator[tuple[Entry, int]]:
+        self.pulls += 1
+        if self.pulls == 1:
+            async for entry, _ in self._real(pulling, wait=wait):
+                if self._knows == 0:
+                    self._lacks.append((entry, 0))
+                else:
+                    self._knows -= 1
+                    yield entry, 0
+            pulling.empty = True
+        elif self.pulls == 3:
+            for one in self._lacks:
+                yield one
+        elif self.pulls > 3:
+            async for one in self._real(pulling, wait=wait):
+                yield one
+
+
+@pytest.mark.parametrize("knows", [0, 1, 2])
+async def test_a_watch_that_begins_at_a_copy_that_lags_is_not_called_whole(
+    store: NatsStore, monkeypatch: pytest.MonkeyPatch, knows: int
+) -> None:
+    for number in range(3):
+        await store.agents.put(builders.agent(f"agent-{number}"))
+    late = Late(monkeypatch, knows)
+    told: list[str] = []
+    async with asyncio.timeout(20):
+        async for one in store.agents.watch():
+            if isinstance(one, Caught):
+                break
+            assert isinstance(one, Versioned)
+            told.append(one.value.id)
+
+    assert told == ["agent-0", "agent-1", "agent-2"]
+    assert late.pulls == 3

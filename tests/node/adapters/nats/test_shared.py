@@ -1,14 +1,20 @@
 """Shared state and the conflict log, as they are stored."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from nexa_node.adapters.nats import topology
+from nexa_node.adapters.nats.connection import Connection
+from nexa_node.adapters.nats.records import Records
+from nexa_node.adapters.nats.session import Session
 from nexa_node.adapters.nats.store import NatsStore
-from nexa_node.contract.errors import Invalid
+from nexa_node.contract.errors import Invalid, Unavailable
 from nexa_node.contract.shared import ConflictRecord, Written
 from nexa_node.contract.tasks import Json
 from nexa_node.core.shared import Record
+from tests.node.adapters.nats.tools import Road
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -78,3 +84,16 @@ async def test_conflicts_are_kept_as_they_were_and_told_the_newest_first(
     assert [each.id for each in await log.all()] == ["new", "old"]
     assert await log.get("old") == conflict("old", 1)
     assert await log.get("none") is None
+
+
+async def _nothing(_: Session) -> None:
+    pass
+
+
+async def test_a_list_that_nobody_answers_is_given_up_in_time(store: NatsStore) -> None:
+    async with Road(store._server).open() as road:  # pyright: ignore[reportPrivateUsage]
+        connection = Connection(road, _nothing, timeout_s=0.2, direct=False)
+        listed = Records(connection, topology.SHARED, Record).all()
+        async with asyncio.timeout(20):
+            with pytest.raises(Unavailable, match="not answered in time"):
+                assert [one async for one in listed] == []

@@ -288,14 +288,14 @@ async def refused(impostor: Impostor, pin: bytes, words: str) -> None:
     assert b"".join(impostor.heard) == b""
 
 
-async def test_another_cluster_is_told_nothing(tmp_path: Path) -> None:
+async def test_t16_another_cluster_is_told_nothing(tmp_path: Path) -> None:
     ours, theirs = nodes(), nodes()
     impostor = Impostor(greeting(theirs), shown(tmp_path, theirs))
 
     await refused(impostor, certificates.pin(ours.certificate), "another one")
 
 
-async def test_the_right_authority_attached_to_a_self_made_certificate_is_not_enough(
+async def test_t16_the_right_authority_attached_to_a_self_made_certificate_is_not_enough(
     tmp_path: Path,
 ) -> None:
     """Anybody may have the authority's certificate; only its key counts."""

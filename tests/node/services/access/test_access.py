@@ -16,7 +16,8 @@ from nexa_node.contract.errors import (
     Unavailable,
 )
 from nexa_node.core.access import make_token
-from nexa_node.services.access.access import DAY_S, NAME_MAX, Access
+from nexa_node.services.access.access import Access
+from nexa_node.services.access.issuing import DAY_S, NAME_MAX
 from tests.builders import identity
 from tests.fakes import (
     CountingEntropy,

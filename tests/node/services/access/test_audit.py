@@ -162,6 +162,8 @@ async def test_any_node_tells_what_was_done_on_all_of_them(tmp_path: Path) -> No
     assert [record.chain for record in second.items] == ["alpha/e1"]
     assert (await desk.page(AuditFilter(actor="eve"))).items[0].chain == "beta/e1"
     assert not (await desk.page(AuditFilter(resource="nowhere"))).items
+    assert (await desk.page(AuditFilter(text="EVE"))).items[0].chain == "beta/e1"
+    assert not (await desk.page(AuditFilter(address="10.0.0.9"))).items
 
     verdict = await desk.verify()
     assert (verdict.status, verdict.records) == ("incomplete", 2)

@@ -113,6 +113,39 @@ async def test_a_member_that_comes_later_is_told_once_by_one(town: Town) -> None
     assert told.data == {"node": "gamma", "seen_by": "alpha"}
 
 
+async def test_a_name_that_is_kept_for_a_joiner_is_no_vote_yet() -> None:
+    town = Town("alpha", "beta")
+    reserved = entry("beta", incarnation="")
+    await town.net.node("alpha").entries.put(reserved, revision=0)
+    town.start("alpha")
+    await town.clock.advance(10)
+
+    assert not town.nodes["alpha"].is_cut_off
+    assert town.nodes["alpha"].routes() == ("beta:6222",)
+    assert town.told("node.joined") == []
+    town.start("beta")
+    await town.clock.advance(5)
+    assert town.told("node.joined") == ["beta: it is a member from now on"]
+    town.kill("beta")
+    await town.clock.advance(5)
+    assert town.nodes["alpha"].is_cut_off
+    town.tasks["alpha"].cancel()
+
+
+async def test_pins_are_of_all_on_record_once_this_node_is_on_it(town: Town) -> None:
+    for name in NAMES:
+        town.entries[name] = entry(name, pin=f"pin-{name}")
+    alpha, gamma = town.nodes["alpha"], town.nodes["gamma"]
+    assert alpha.pins() is None, "nothing was read"
+    town.start()
+    await town.clock.advance(5)
+    assert alpha.pins() == gamma.pins() == ("pin-alpha", "pin-beta", "pin-gamma")
+    assert gamma.told_pins() == set()
+    town.lies = shape(*NAMES, have=1)
+    await town.clock.advance(5)
+    assert gamma.told_pins() == {"pin-alpha", "pin-beta", "pin-gamma"}
+
+
 async def test_a_dead_node_is_suspected_then_dead_and_told_once(town: Town) -> None:
     town.start()
     await town.clock.advance(5)

@@ -15,13 +15,13 @@ from tests.shared_fakes import MemoryConflicts
 
 class Scene:
     def __init__(self, *heard: str) -> None:
-        self.quorum, self.refusals = True, 0
+        self.quorum, self.refusals, self.hears = True, 0, set(heard)
         self.clock, self.journal = FakeClock(), RecordingJournal()
         self.log, self.store = MemoryConflicts(), MemoryStore()
         self.partitions = Partitions(
             clustered=lambda: True,
             has_quorum=lambda: self.quorum,
-            heard=lambda: {"beta", *heard},
+            heard=lambda: {"beta", *self.hears},
             refused=lambda: self.refusals,
             events=self.store.events,
             conflicts=self.log,
@@ -58,9 +58,8 @@ async def test_what_each_side_did_is_told_once_they_are_one_again() -> None:
         await it.clock.advance(60)
         await it.happens("alpha", "long before")
         await it.clock.advance(60)
-        it.quorum = False
-        await it.clock.advance(3)
-        it.refusals = 12
+        it.quorum, it.refusals = False, 12  # before the next look
+        await it.clock.advance(6)
         await it.happens("beta", "asked its agents to move", id="e1")
         await it.happens("alpha", "is the controller after beta", id="e2")
         await it.happens("alpha", "a detail", severity="debug", id="e3")
@@ -94,6 +93,19 @@ async def test_one_of_the_nodes_that_were_cut_off_together_writes_it_down() -> N
         await it.clock.advance(30)
 
     assert it.log.kept == {}, "alpha does it"
+
+
+async def test_who_is_heard_again_a_moment_before_the_end_was_not_cut_off() -> None:
+    async with running() as it:
+        it.quorum = False
+        await it.clock.advance(10)
+        it.hears = {"alpha", "gamma"}
+        await it.clock.advance(1)
+        it.quorum = True
+        await it.clock.advance(30)
+
+    (one,) = it.log.kept.values()
+    assert one.sides[0].name == "beta"
 
 
 async def test_a_store_that_is_away_is_asked_again() -> None:

@@ -27,7 +27,7 @@ from nexa_node.ports import (
 )
 from nexa_node.services.alerting import figures as notified
 from nexa_node.services.alerting.evaluating import Figures
-from nexa_node.services.metrics import gauges
+from nexa_node.services.metrics import auditing, gauges
 from nexa_node.services.metrics.meters import (
     AgentMeter,
     ConnectionMeter,
@@ -53,6 +53,23 @@ class Live:
         self.candidates = {"wc": None}
         self.connection = self
         self.last_heard = heard
+
+
+class Written:
+    """An audit that was written."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+        self.missed, self.healthy = 0, True
+
+    def write(self, event: str, outcome: str) -> None:
+        self.counts[event, outcome] = self.counts.get((event, outcome), 0) + 1
+
+    def miss(self) -> None:
+        self.missed += 1
+
+    def break_(self) -> None:
+        self.healthy = False
 
 
 class Rig:
@@ -89,6 +106,7 @@ class Rig:
             heartbeat=builders.NOW,
             watchdogs={"uptime": builders.NOW},
         )
+        self.audit = Written()
         self.evaluated, self.alerts = Figures(), list[Any]()
         self.evaluated.add("nodes", 1, 0, 0.0001)
         self._read()
@@ -126,6 +144,7 @@ class Rig:
         read(lambda: gauges.of_logs(self.logged, self.unwritten))
         read(lambda: gauges.of_itself(self.series, self.loop_tasks))
         read(lambda: notified.families(self.told))
+        read(lambda: auditing.families(self.audit))
         read(of_alerting(self.evaluated, lambda: self.alerts))
 
     def families(self) -> dict[str, Family]:
@@ -351,6 +370,9 @@ MOVES: dict[str, Callable[[Rig], object]] = {
     "nexa_canary_duration_seconds": lambda it: it.change(canary_s=0.5),
     "nexa_connections_refused_total": lambda it: it.change(refused={"waiting": 1}),
     "nexa_tasks": lambda it: it.change(counts=TaskCounts(pending=1)),
+    "nexa_audit_events_total": lambda it: it.audit.write("authz_fail", "denied"),
+    "nexa_audit_missed_total": lambda it: it.audit.miss(),
+    "nexa_audit_writable": lambda it: it.audit.break_(),
     "nexa_auth_failures_total": lambda it: it.change(auth_failures={"unknown": 1}),
     "nexa_rate_limit_rejections_total": lambda it: it.change(paced=1),
     "nexa_authz_denied_total": lambda it: it.change(denied={"drain": 1}),

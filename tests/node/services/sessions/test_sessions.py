@@ -18,6 +18,7 @@ from nexa_node.contract.errors import (
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.core.policies import LeasePolicy, SessionPolicy
 from nexa_node.services.api import Close
+from nexa_node.services.sessions.live import state_of
 from tests.builders import agent as agent_record, identity
 from tests.fakes import settle
 from tests.rig import FakeAgent, Rig
@@ -351,6 +352,46 @@ async def test_an_operator_may_disconnect_an_agent_which_may_come_back() -> None
             rig.sessions.disconnect(DEFAULT_NAMESPACE, WC1)
 
         assert (await agent.resume())["result"]["resumed"] is True
+
+
+async def test_a_drained_agent_gets_nothing_new_whatever_it_reports() -> None:
+    async with Rig() as rig:
+        agent = await rig.agent(slots=4)
+        await rig.submit()
+        await settle()
+        assigned = await agent.accept()
+        rig.sessions.drain(DEFAULT_NAMESPACE, WC1, on=True)
+        await rig.submit()
+        await agent.notify("agent.report", state="idle")
+        await rig.clock.advance(2)
+        live = rig.sessions.find(DEFAULT_NAMESPACE, WC1)
+        assert live is not None
+        assert state_of(live.seat) == "draining"
+        assert await agent.complete(assigned)
+        assert len(agent.assigned()) == 1
+
+        rig.sessions.drain(DEFAULT_NAMESPACE, WC1, on=False)
+        await settle()
+        assert len(agent.assigned()) == 2
+
+
+async def test_a_drain_outlives_a_lost_connection_and_not_the_process() -> None:
+    async with Rig() as rig:
+        agent = await rig.agent()
+        rig.sessions.drain(DEFAULT_NAMESPACE, WC1, on=True)
+        await agent.lose()
+        with pytest.raises(NotFound):
+            rig.sessions.drain(DEFAULT_NAMESPACE, WC1, on=False)
+        assert (await agent.resume())["result"]["resumed"] is True
+        live = rig.sessions.find(DEFAULT_NAMESPACE, WC1)
+        assert live is not None
+        assert live.seat.drained
+
+        anew = FakeAgent(rig, "wc-1", incarnation="another process")
+        assert "result" in await anew.hello()
+        live = rig.sessions.find(DEFAULT_NAMESPACE, WC1)
+        assert live is not None
+        assert not live.seat.drained
 
 
 async def test_a_draining_node_asks_agents_to_move() -> None:

@@ -1,0 +1,1 @@
+"""OpenID Connect: an issuer elsewhere that says who somebody is."""
