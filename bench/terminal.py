@@ -128,8 +128,8 @@ class Terminal:
 
     def __enter__(self) -> Self:
         self._master, slave = pty.openpty()
-        size = struct.pack("HHHH", self.rows, self.columns, 0, 0)
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+        self._open = True
+        _tell_size(slave, self.columns, self.rows)
         self.began = time.perf_counter()
         self.child = subprocess.Popen(
             self.command,
@@ -151,7 +151,20 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:
         self._end()
-        os.close(self._master)
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Close the terminal, as a window that is closed or a line that is cut."""
+        if self._open:
+            self._open = False
+            os.close(self._master)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size; the program is told by a signal."""
+        self._show()
+        self.columns, self.rows = columns, rows
+        self.screen = Screen(columns, rows)
+        _tell_size(self._master, columns, rows)
 
     def send(self, keys: str) -> None:
         """Press keys."""
@@ -193,6 +206,19 @@ class Terminal:
             cpu_percent=round(100 * (self._cpu() - cpu) / took, 2),
             rss_mb=self._rss(),
         )
+
+    def watch(self, seconds: float) -> int:
+        """Take what comes for so long, and forget it once it is on the screen; its bytes.
+
+        Raises:
+            NotComplete: The program ended.
+        """
+        self._watch(seconds)
+        self._show()
+        count = sum(len(data) for _, data in self.chunks)
+        self.chunks.clear()
+        self._shown = 0
+        return count
 
     def _collect(self, wait: float) -> bool:
         """Read what there is; False once the program closed the terminal."""
@@ -269,6 +295,9 @@ class Terminal:
             self.child.send_signal(number)
             ends = time.perf_counter() + END_S
             while self.child.poll() is None and time.perf_counter() < ends:
+                if not self._open:
+                    time.sleep(0.05)
+                    continue
                 self._collect(0.05)  # a full terminal would keep it from ending
         self.child.wait()
 
@@ -287,6 +316,11 @@ def shows(*patterns: str) -> Predicate:
 def anything(lines: list[str]) -> bool:
     """Complete when there is anything to see."""
     return any(line.strip() for line in lines)
+
+
+def _tell_size(descriptor: int, columns: int, rows: int) -> None:
+    size = struct.pack("HHHH", rows, columns, 0, 0)
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, size)
 
 
 def _take_terminal() -> None:

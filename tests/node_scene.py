@@ -46,6 +46,7 @@ from nexa_node.services.metrics.readings import families
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
+from nexa_node.services.planning.book import PlanBook
 from nexa_node.services.shared.state import SharedState
 from nexa_node.services.tasks.canary import CanaryFigures
 from nexa_node.services.tasks.retirement import Retirement
@@ -115,6 +116,10 @@ class ClusterDesk:
 
     async def maintain(self, name: str, *, on: bool, by: str) -> None:
         self.asked.append(("maintain", name, on, by))
+
+    async def target(self) -> dict[str, int]:
+        self.asked.append(("target",))
+        return {"tasks": 0, "messages": 0}
 
     async def backup(self, *, by: str) -> AsyncIterator[bytes]:
         self.asked.append(("backup", by))
@@ -389,6 +394,7 @@ class Scene:
             journal=self.journal,
             relay=self.relay,
             writable=lambda: None,
+            plans=PlanBook(clock=self.clock),
             changes=self.cluster_desk,
             archive=self.cluster_desk,
             notices=self.notices,

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from nexa_node.contract.nodes import Growth, Health, HostSample, NodeState, Opinion
+from nexa_node.contract.plans import Plan
 
 __all__ = [
     "Beat",
@@ -77,6 +78,8 @@ class ClusterChange(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[str, ...] = ()
     """What it does to whom: its blast radius."""
     growth: Growth | None = None
+    plan: Plan | None = None
+    """Of a dry run: by its id just this is done."""
 
 
 class NewJoinToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId, Namespace, TaskId
+from nexa_node.contract.plans import Plan
 
 Json = Any
 """Anything JSON can hold. Foreign: shown only through `untrusted()`."""
@@ -245,6 +246,8 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     done: tuple[TaskId, ...]
     failed: dict[TaskId, str]
     """Why not, by id."""
+    plan: Plan | None = None
+    """Of a dry run: by its id just this is done."""
 
 
 def summarize(task: Task) -> TaskSummary:

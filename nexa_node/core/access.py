@@ -160,6 +160,7 @@ API_ACTIONS: Mapping[str, str] = {
     "audit": "audit:read",
     "verify_audit": "audit:verify",
     "connect_agent": "sessions:open",
+    "plan": PUBLIC,  # asks for the permission of what is planned
 }
 """Every call of `services.api.NodeApi`."""
 

@@ -51,6 +51,7 @@ from nexa_node.services.audit_api import AuditApi
 from nexa_node.services.certificate_api import CertificateApi
 from nexa_node.services.log_api import LogApi
 from nexa_node.services.mail_api import MailApi
+from nexa_node.services.plan_api import PlanApi
 from nexa_node.services.shared_api import SharedApi
 
 
@@ -182,7 +183,9 @@ class StoredObject:
     chunks: AsyncIterator[bytes]
 
 
-class NodeApi(AlertApi, SharedApi, AuditApi, CertificateApi, LogApi, MailApi, Protocol):
+class NodeApi(
+    AlertApi, SharedApi, AuditApi, CertificateApi, LogApi, MailApi, PlanApi, Protocol
+):
     """Everything a node answers."""
 
     async def authenticate(self, token: str | None, *, address: str) -> Identity:

@@ -88,6 +88,7 @@ from nexa_node.services.parts import (
     TaskDesk,
     TopicDesk,
 )
+from nexa_node.services.planning.plan_calls import PlanCalls
 from nexa_node.services.shared.node_calls import SharedCalls
 
 
@@ -101,6 +102,7 @@ class Node(
     LoginCalls,
     LogCalls,
     MailCalls,
+    PlanCalls,
 ):
     """`api.NodeApi`. Its fields are the services it joins."""
 

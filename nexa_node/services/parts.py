@@ -1,6 +1,6 @@
 """What the facade needs of the services beside it, as narrow as it needs it."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -228,6 +228,10 @@ class ClusterDesk(Protocol):
 
 class BackupDesk(Protocol):
     """All that the store has, as one archive."""
+
+    async def target(self) -> Mapping[str, int]:
+        """What is in the store that a restore replaces; Conflict if it can't be."""
+        ...
 
     async def backup(self, *, by: str) -> AsyncIterator[bytes]:
         """Write an archive; what it raises before its first bytes is an answer."""

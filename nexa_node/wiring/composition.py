@@ -34,6 +34,7 @@ from nexa_node.services.messages.shelves import Shelves
 from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
+from nexa_node.services.planning.book import PlanBook
 from nexa_node.services.shared.state import SharedState
 from nexa_node.wiring.alerting import Alerting, Around
 from nexa_node.wiring.auditing import Auditing
@@ -283,6 +284,7 @@ class _Front:
             way_out=self.drain,
             journal=core.journal,
             writable=self._fellowship.writable.check,
+            plans=PlanBook(clock=core.clock),
             shared=SharedState(
                 records=self._store.shared,
                 conflicts=self._store.conflicts,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -36,9 +36,11 @@ class Terminal:
         columns: int = 110,
         rows: int = 34,
         term: str = "xterm-256color",
+        command: Sequence[str] = (),
     ) -> None:
         """Prepare `nexa` with these words; it starts when the `with` begins.
 
+        With a `command`, that is what starts: a shell, a multiplexer, ssh.
         The terminal's size is told by the terminal alone, as it is to a person's shell.
         """
         kept = {
@@ -46,7 +48,7 @@ class Terminal:
             for key, value in environ.items()
             if key not in {"COLUMNS", "LINES", "COLORTERM"}
         }
-        self._command = [sys.executable, "-m", "nexa_tui", *words]
+        self._command = [*(command or (sys.executable, "-m", "nexa_tui")), *words]
         self._environ = {**kept, "TERM": term}
         self._screen = Screen(columns, rows)
         self._size = (columns, rows)

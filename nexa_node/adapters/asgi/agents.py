@@ -6,9 +6,9 @@ import msgspec
 
 from nexa_node.adapters.asgi import examples
 from nexa_node.adapters.asgi.operation import Call, Operation, Query
-from nexa_node.adapters.asgi.paging import PageQuery
+from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery
 from nexa_node.contract.agents import Agent, AgentState
-from nexa_node.contract.errors import NotFound
+from nexa_node.contract.errors import Conflict, NotFound
 from nexa_node.contract.ids import AgentId
 from nexa_node.contract.rest import Page
 from nexa_node.services.api import AgentFilter
@@ -43,7 +43,7 @@ async def get_agent(call: Call[Query, None]) -> Agent:
     return call.api.agent(call.identity, AgentId(call.slug("id")))
 
 
-async def disconnect_agent(call: Call[Query, None]) -> None:
+async def disconnect_agent(call: Call[DryRunQuery, None]) -> None:
     """Close one agent's connection."""
     await call.api.disconnect(call.identity, AgentId(call.slug("id")))
 
@@ -92,8 +92,10 @@ OPERATIONS = (
         summary="Close an agent's connection",
         description="Its tasks go back to the queue unless it comes back in time.",
         handler=disconnect_agent,
+        query=DryRunQuery,
+        dangerous=True,
         status=204,
-        errors=(NotFound,),
+        errors=(NotFound, Conflict),
     ),
     Operation(
         method="POST",

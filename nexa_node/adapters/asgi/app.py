@@ -6,6 +6,7 @@ app = build_app(node, settings.http, host=settings.node.host)
 import functools
 from collections.abc import Callable, Iterable
 from itertools import groupby
+from typing import Any
 
 import msgspec
 from starlette.routing import Route, Router
@@ -19,6 +20,7 @@ from nexa_node.adapters.asgi.console_socket import ConsoleSocket
 from nexa_node.adapters.asgi.openapi import document
 from nexa_node.adapters.asgi.operation import Call, Operation, Query, Returned
 from nexa_node.adapters.asgi.operations import OPERATIONS
+from nexa_node.adapters.asgi.planning import planned
 from nexa_node.adapters.asgi.reading import (
     header_of,
     read_body,
@@ -28,7 +30,9 @@ from nexa_node.adapters.asgi.reading import (
     read_query,
 )
 from nexa_node.adapters.asgi.refusals import Refusal, unknown_method, unknown_path
+from nexa_node.adapters.asgi.repeating import Repeats, digest
 from nexa_node.contract.places import DEFAULT_HOST
+from nexa_node.core.authorization import authorize
 from nexa_node.core.policies import HttpPolicy
 from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import NodeApi
@@ -117,11 +121,13 @@ class _Resource:
         api: NodeApi,
         policy: HttpPolicy,
         ledger: Ledger | None,
+        repeats: Repeats,
     ) -> None:
         self._by_method = {one.method: one for one in operations}
         self._api = api
         self._policy = policy
         self._ledger = ledger
+        self._repeats = repeats
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -140,7 +146,9 @@ class _Resource:
     ) -> Returned:
         assert operation.handler is not None
         query = Query() if operation.form else read_query(scope, operation.query)
-        key = read_idempotency_key(scope) if operation.idempotent else None
+        key = None
+        if operation.idempotent or operation.repeatable:
+            key = read_idempotency_key(scope)
         body = None
         if operation.body is not None:
             body = await read_body(scope, receive, operation.body, self._policy)
@@ -148,32 +156,46 @@ class _Resource:
             body = await read_form(scope, receive, self._policy)
         elif operation.uploads:
             body = read_chunks(receive, self._policy)
-        return await operation.handler(
-            Call(
-                api=self._api,
-                caller=caller_of(scope),
-                path=scope["path_params"],
-                query=query,
-                body=body,
-                describe=describe,
-                address=address_of(scope),
-                accept=header_of(scope, b"accept").lower(),
-                idempotency_key=key,
-                if_match=header_of(scope, b"if-match"),
-                if_none_match=header_of(scope, b"if-none-match"),
-            )
+        call = Call(
+            api=self._api,
+            caller=caller_of(scope),
+            path=scope["path_params"],
+            query=query,
+            body=body,
+            describe=describe,
+            address=address_of(scope),
+            accept=header_of(scope, b"accept").lower(),
+            idempotency_key=key,
+            if_match=header_of(scope, b"if-match"),
+            if_none_match=header_of(scope, b"if-none-match"),
         )
+        do = functools.partial(planned, operation, call, operation.handler)
+        if key is None or operation.idempotent or not _may(call, operation):
+            return await do()
+        seen = f"{call.if_match}\n{call.if_none_match}"
+        where = scope["path"], scope["query_string"]
+        asked = digest(operation.method, *where, body, seen)
+        return await self._repeats.once(call.identity, key, asked, do)
 
 
 def _routes(api: NodeApi, policy: HttpPolicy, auditor: Auditor | None) -> Router:
     ledger = None if auditor is None else Ledger(auditor)
     rest = [one for one in OPERATIONS if not one.websocket]
     by_path = groupby(sorted(rest, key=_path), key=_path)
+    repeats = Repeats()
     return Router(
-        [Route(path, _Resource(group, api, policy, ledger)) for path, group in by_path],
+        [
+            Route(path, _Resource(group, api, policy, ledger, repeats))
+            for path, group in by_path
+        ],
         redirect_slashes=False,
         default=_nothing_here,
     )
+
+
+def _may(call: Call[Any, Any], operation: Operation) -> bool:
+    """Whether an answer may be told again: a right may have gone since the first time."""
+    return authorize(call.identity, operation.action).allowed
 
 
 def _path(operation: Operation) -> str:

@@ -8,6 +8,7 @@ nor what agents and tasks do all day: that they have records of their own for.
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
@@ -67,10 +68,18 @@ class Ledger:
 
 def changes(operation: Operation, scope: Scope) -> bool:
     """Say whether a call changes something that somebody will ask about."""
-    if operation.method == "GET" or b"dry_run=true" in scope.get("query_string", b""):
+    if operation.method == "GET" or _is_dry(operation, scope):
         return False
     permission = operation.permission
     return permission.rpartition(":")[2] not in _READS and permission not in _DAILY
+
+
+def _is_dry(operation: Operation, scope: Scope) -> bool:
+    """Whether nothing will be done, by the word of the very key that says so."""
+    if not operation.dangerous:
+        return False
+    query = scope.get("query_string", b"").decode("latin-1")
+    return parse_qsl(query, keep_blank_values=True) == [("dry_run", "true")]
 
 
 def _may(operation: Operation, scope: Scope) -> bool:

@@ -10,6 +10,7 @@ from nexa_node.adapters.asgi.operation import (
     Query,
     Stream,
 )
+from nexa_node.adapters.asgi.paging import DryRunQuery
 from nexa_node.contract.cluster import Growth
 from nexa_node.contract.errors import Conflict, Invalid, Unavailable
 
@@ -21,7 +22,7 @@ async def back_up(call: Call[Query, None]) -> Stream:
     return Stream(None, await call.api.backup(call.identity))
 
 
-async def restore(call: Call[Query, AsyncIterator[bytes]]) -> Lines:
+async def restore(call: Call[DryRunQuery, AsyncIterator[bytes]]) -> Lines:
     """Fill an empty store; the archive is verified whole before the answer begins."""
     return Lines(call.api.restore(call.identity, call.body))
 
@@ -51,6 +52,8 @@ OPERATIONS = (
         " the node is empty and alone; then the answer tells, line by line, how far it"
         " is.",
         handler=restore,
+        query=DryRunQuery,
+        dangerous=True,
         uploads=True,
         answer=Growth,
         example=RESTORED,

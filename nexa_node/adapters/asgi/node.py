@@ -43,7 +43,7 @@ async def get_one_node(call: Call[Query, None]) -> Node:
     return _find(call)
 
 
-async def drain_node(call: Call[Query, None]) -> None:
+async def drain_node(call: Call[DryRunQuery, None]) -> None:
     """Ask a node to stop; another one is asked by this one."""
     await call.api.drain(call.identity, _find(call).name)
 
@@ -141,8 +141,10 @@ OPERATIONS = (
         description="It takes nothing new, asks its agents to move, and ends. Answered"
         " when that has begun.",
         handler=drain_node,
+        query=DryRunQuery,
+        dangerous=True,
         status=202,
-        errors=(NotFound, Draining, Unavailable),
+        errors=(NotFound, Conflict, Draining, Unavailable),
     ),
     Operation(
         method="POST",
@@ -182,6 +184,7 @@ OPERATIONS = (
         " alive leaves by itself instead.",
         handler=remove_node,
         query=DryRunQuery,
+        dangerous=True,
         answer=ClusterChange,
         example=examples.CHANGE,
         errors=(NotFound, Conflict, Unavailable),

@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 
 from nexa_node.adapters.asgi.operation import BYTES, JSON, NDJSON, Operation
+from nexa_node.adapters.asgi.plan_example import PLAN
+from nexa_node.adapters.asgi.planning import has_plan_inside
 from nexa_node.contract.errors import (
+    Conflict,
+    Duplicate,
     Forbidden,
     Invalid,
     NexaError,
@@ -18,6 +22,7 @@ from nexa_node.contract.errors import (
     Unauthorized,
     problem,
 )
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.version import VERSION
 
 _PROBLEM_MEDIA = "application/problem+json"
@@ -65,7 +70,7 @@ class _Schemas:
     """JSON schemas of all types the table names."""
 
     def __init__(self, table: tuple[Operation, ...]) -> None:
-        kinds: list[Any] = [Problem]
+        kinds: list[Any] = [Problem, Plan]
         for one in table:
             kinds += [one.query, one.body, one.answer, one.streams]
         self._kinds = [kind for kind in kinds if kind is not None]
@@ -136,11 +141,13 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]
         for name in _PARAMETER.findall(operation.path)
     ]
     told += schemas.query(operation.query)
-    if operation.idempotent:
+    if operation.idempotent or operation.repeatable:
         schema = {
             "type": "string",
             "maxLength": 128,
-            "description": "The same key again is the same call: stored once.",
+            "description": "The same key again is the same call: done once, answered"
+            " as before."
+            + ("" if operation.idempotent else " By this node, for ten minutes."),
         }
         told.append(_parameter("header", "Idempotency-Key", schema))
     if operation.conditional:
@@ -170,10 +177,28 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     told: dict[str, Any] = {str(operation.status): _success(operation, schemas)}
     for status, meaning in operation.also.items():
         told[str(status)] = {**told[str(operation.status)], "description": meaning}
+    if operation.dangerous and not has_plan_inside(operation.answer):
+        _add_plan(told, schemas)
     for status, errors in _by_status(_errors(operation)).items():
         if str(status) not in told:
             told[str(status)] = _refusal(errors, schemas)
     return told
+
+
+def _add_plan(told: dict[str, Any], schemas: _Schemas) -> None:
+    """With `dry_run` the plan is answered, whatever is answered without."""
+    kinds: list[Any] = [schemas.of(Plan)]
+    example = {"example": msgspec.to_builtins(PLAN)}
+    meaning = "With `dry_run`: the plan."
+    if "200" in told:
+        content = told["200"]["content"]
+        kinds.insert(0, content[JSON]["schema"])
+        example = {"example": content[JSON]["example"]}
+        described = {**content, JSON: {"schema": {"anyOf": kinds}, **example}}
+        told["200"] = {"description": f"OK. {meaning}", "content": described}
+    else:
+        content = {JSON: {"schema": kinds[0], **example}}
+        told["200"] = {"description": meaning, "content": content}
 
 
 def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
@@ -196,6 +221,10 @@ def _errors(operation: Operation) -> list[type[NexaError]]:
     takes = operation.query.__struct_fields__ or "{" in operation.path
     if takes or operation.body is not None or operation.websocket:
         errors.append(Invalid)
+    if operation.dangerous:
+        errors.append(Conflict)
+    if operation.repeatable:
+        errors.append(Duplicate)
     if operation.body is not None or operation.uploads:
         errors.append(PayloadTooLarge)
     return list(dict.fromkeys([*errors, *operation.errors, NexaError]))

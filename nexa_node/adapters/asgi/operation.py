@@ -160,7 +160,10 @@ class Operation:
     errors: tuple[type[NexaError], ...] = ()
     """Besides those that every operation may answer."""
     idempotent: bool = False
-    """Takes `Idempotency-Key`."""
+    """Takes `Idempotency-Key` into the store: any node knows it again."""
+    dangerous: bool = False
+    """Takes `dry_run` and `plan`: its query is a `paging.DryRunQuery`, and
+    `services.planning` can say what it would do."""
     conditional: bool = False
     """Takes `If-Match` and `If-None-Match`."""
     etag: bool = False
@@ -177,6 +180,13 @@ class Operation:
                 " to roles there, and ask Permissions.allow in services/node.py"
             )
         return API_ACTIONS[self.action]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the node remembers what it answered to an `Idempotency-Key`."""
+        changes = self.method != "GET" and not self.permission.endswith(":read")
+        plain = not (self.form or self.uploads or self.streams) and self.media == JSON
+        return changes and plain and not (self.open or self.idempotent)
 
     @property
     def open(self) -> bool:

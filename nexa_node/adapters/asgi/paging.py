@@ -34,6 +34,16 @@ class DryRunQuery(Query, frozen=True, kw_only=True):
     dry_run: Annotated[
         bool, msgspec.Meta(description="Say what would be done, and do nothing.")
     ] = False
+    plan: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=100,
+                description="The id that a dry run told: done only if all is still so.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 def page_of(

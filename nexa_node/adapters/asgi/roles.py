@@ -6,7 +6,7 @@ import msgspec
 
 from nexa_node.adapters.asgi import role_examples as examples
 from nexa_node.adapters.asgi.operation import Call, Operation, Query
-from nexa_node.adapters.asgi.paging import PageQuery, page_of
+from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery, page_of
 from nexa_node.contract.access import (
     AccessDecision,
     NamespaceView,
@@ -57,7 +57,7 @@ async def create_role(call: Call[Query, NewRole]) -> Role:
     return await call.api.create_role(call.identity, call.body)
 
 
-async def delete_role(call: Call[Query, None]) -> None:
+async def delete_role(call: Call[DryRunQuery, None]) -> None:
     """Forget one that no token has."""
     await call.api.delete_role(call.identity, call.slug("name"))
 
@@ -111,6 +111,8 @@ OPERATIONS = (
         tag="access",
         summary="Forget a role that no token has",
         handler=delete_role,
+        query=DryRunQuery,
+        dangerous=True,
         status=204,
         errors=(NotFound, Conflict, Unavailable),
     ),

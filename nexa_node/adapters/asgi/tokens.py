@@ -2,7 +2,7 @@
 
 from nexa_node.adapters.asgi import examples
 from nexa_node.adapters.asgi.operation import Call, Operation, Query
-from nexa_node.adapters.asgi.paging import PageQuery, page_of
+from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery, page_of
 from nexa_node.adapters.asgi.role_examples import ROTATE
 from nexa_node.contract.access import NewToken, RotateToken, TokenCreated, TokenView
 from nexa_node.contract.errors import Conflict, NotFound, Unavailable
@@ -25,7 +25,7 @@ async def rotate_token(call: Call[Query, RotateToken]) -> TokenCreated:
     return await call.api.rotate_token(call.identity, call.token_id("id"), call.body)
 
 
-async def revoke_token(call: Call[Query, None]) -> None:
+async def revoke_token(call: Call[DryRunQuery, None]) -> None:
     """End one, and what is connected by it."""
     await call.api.revoke_token(call.identity, call.token_id("id"))
 
@@ -79,6 +79,8 @@ OPERATIONS = (
         tag="access",
         summary="End a token, and what is connected by it",
         handler=revoke_token,
+        query=DryRunQuery,
+        dangerous=True,
         status=204,
         errors=(NotFound, Conflict, Unavailable),
     ),

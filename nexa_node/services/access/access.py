@@ -343,22 +343,22 @@ class Access(Certified):
         """All tokens, newest first, expired ones included."""
         records = {**self._unconfirmed, **self._records}.values()
         newest = sorted(records, key=lambda one: (one.created, one.id), reverse=True)
-        return tuple(
-            TokenView(
-                id=record.id,
-                role=record.role,
-                name=record.name,
-                created=record.created,
-                expires=record.expires,
-                last_used=self._used.get(record.id, record.last_used),
-                scope=record.scope,
-                rotated=record.rotated,
-                overlap_until=record.former_until,
-                public_key=record.public_key,
-                of=record.of,
-                certificates=record.certificates,
-            )
-            for record in newest
+        return tuple(self._view(record) for record in newest)
+
+    def _view(self, record: TokenRecord) -> TokenView:
+        return TokenView(
+            id=record.id,
+            role=record.role,
+            name=record.name,
+            created=record.created,
+            expires=record.expires,
+            last_used=self._used.get(record.id, record.last_used),
+            scope=record.scope,
+            rotated=record.rotated,
+            overlap_until=record.former_until,
+            public_key=record.public_key,
+            of=record.of,
+            certificates=record.certificates,
         )
 
     async def revoke(self, token_id: str, *, by: Identity) -> None:
@@ -370,12 +370,7 @@ class Access(Certified):
             Conflict: Nobody could administer the cluster any more.
             Unavailable: The store did not take it; the token still works.
         """
-        record = self._find(token_id)
-        if record is None or record is self._own:
-            raise NotFound(f"no token {token_id!r}", remedy="nexa token list")
-        if by.id != f"token:{record.id}":  # anybody may give up his own
-            self._check_reach(record, by, "revoke")
-        self._check_last(record)
+        self._check_revocable(token_id, by)
         await self._end(token_id, "the token was revoked")
         for listener in self._revoked:
             listener(token_id)
@@ -386,6 +381,23 @@ class Access(Certified):
             severity="warning",
             data={"by": by.id},
         )
+
+    def revocable(self, token_id: str, *, by: Identity) -> TokenView:
+        """The token that `revoke` would end; raises what that would, but Unavailable."""
+        return self._view(self._check_revocable(token_id, by))
+
+    def short_lived(self, token_id: str) -> int:
+        """How many short-lived tokens there are that end with this one."""
+        return sum(one.of == token_id for one in self._live())
+
+    def _check_revocable(self, token_id: str, by: Identity) -> TokenRecord:
+        record = self._find(token_id)
+        if record is None or record is self._own:
+            raise NotFound(f"no token {token_id!r}", remedy="nexa token list")
+        if by.id != f"token:{record.id}":  # anybody may give up his own
+            self._check_reach(record, by, "revoke")
+        self._check_last(record)
+        return record
 
     def _check_reach(self, record: TokenRecord, by: Identity, what: str) -> None:
         """Refuse to touch what reaches farther than the caller."""

@@ -94,6 +94,17 @@ class Backups:
         self._done(draft, by, f"{self.vault.where}/{name}", size)
         return name
 
+    async def target(self) -> dict[str, int]:
+        """What is in the store that a restore would replace.
+
+        Raises:
+            Conflict: The node is not empty or not alone.
+            Unavailable: The store does not answer.
+        """
+        contents = await self.streams.contents()
+        backups.check_target(contents)
+        return {"tasks": contents.tasks, "messages": contents.messages}
+
     async def restore(
         self, chunks: AsyncIterator[bytes], *, by: str
     ) -> AsyncIterator[Growth]:

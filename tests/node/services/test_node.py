@@ -10,13 +10,16 @@ import pytest
 from nexa_node.adapters.asgi import alert_examples
 from nexa_node.contract.access import (
     ROLES,
+    NewCertificate,
     NewRole,
     NewToken,
     Permission,
+    RenewCertificate,
     RotateToken,
 )
 from nexa_node.contract.alerts import NewAck, NewNote
 from nexa_node.contract.errors import (
+    Conflict,
     Draining,
     Forbidden,
     NotFound,
@@ -46,6 +49,7 @@ from nexa_node.services.api import (
     TaskFilter,
 )
 from nexa_node.services.audit_api import AuditFilter
+from nexa_node.services.log_api import LogFilter
 from tests import builders
 from tests.builders import TASK_ID, identity
 from tests.fakes import MemoryStore, settle
@@ -107,6 +111,17 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "verify_audit": lambda node, who: node.verify_audit(who),
     "feed": lambda node, who: node.feed(who),
     "profile": lambda node, who: node.profile(who, "beta", cpu_s=1.0),
+    "certificates": lambda node, who: node.certificates(who),
+    "issue_certificate": lambda node, who: node.issue_certificate(
+        who, NewCertificate(role="viewer", name="a", csr="none")
+    ),
+    "renew_certificate": lambda node, who: node.renew_certificate(
+        who, "nobody", RenewCertificate(csr="none")
+    ),
+    "logs": lambda node, who: node.logs(who, LogFilter()),
+    "list_topics": lambda node, who: node.list_topics(who, DEFAULT_NAMESPACE),
+    "list_inboxes": lambda node, who: node.list_inboxes(who, DEFAULT_NAMESPACE),
+    "peek": lambda node, who: node.peek(who, DEFAULT_NAMESPACE, "a", after=0, limit=1),
     "maintain": lambda node, who: node.maintain(who, "beta", on=True),
     "join_token": lambda node, who: node.join_token(who, expires_s=60),
     "leave": lambda node, who: node.leave(who, dry_run=True),
@@ -167,7 +182,7 @@ async def test_every_call_asks_whether_the_role_may(role: str) -> None:
     async with running(stocked()) as it:
         for name in CALLS:
             if authorize(identity(role), name).allowed:
-                with contextlib.suppress(NotFound, Draining):
+                with contextlib.suppress(NotFound, Draining, Conflict):
                     await call(name, it, identity(role))
             else:
                 with pytest.raises(Forbidden):

@@ -59,7 +59,7 @@ def announce(home: Path, name: str = "local") -> int:
     ("words", "where"),
     [
         ("task list", "view-tasks"), ("agents list", "view-agents"),
-        ("audit list", "view-audit"), ("tail", "view-messages"),
+        ("audit list", "view-audit"), ("tail orders.>", "view-messages"),
     ],
 )  # fmt: skip
 async def test_the_words_of_the_command_line_lead_to_views(

@@ -26,7 +26,7 @@ def real_ids(folder: Path) -> list[str]:
 def test_every_check_there_is_touches_a_panel_and_says_how(tmp_path: Path) -> None:
     ids = real_ids(tmp_path)
 
-    assert len(ids) == 17
+    assert len(ids) == 18
     for one in ids:
         told = effects(check(one, status="fail"))
         assert told

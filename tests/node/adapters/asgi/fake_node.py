@@ -22,6 +22,7 @@ from nexa_node.adapters.asgi import (
 )
 from nexa_node.adapters.asgi.app import build_app
 from nexa_node.adapters.asgi.limits import TlsDoor
+from nexa_node.adapters.asgi.plan_example import PLAN
 from nexa_node.adapters.asgi.server import bind, serve, url_of
 from nexa_node.adapters.tls.port import PortTls
 from nexa_node.contract.access import (
@@ -68,6 +69,7 @@ from nexa_node.contract.notifications import (
     ReceiversTested,
     WatchdogSeen,
 )
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -406,6 +408,12 @@ class FakeNode(FakeShared):
     async def join_token(self, identity: Identity, *, expires_s: int) -> JoinToken:
         self._ask("join_token", expires_s)
         return examples.JOIN_TOKEN
+
+    async def plan(
+        self, identity: Identity, deed: Any, *, agreed: str | None = None
+    ) -> Plan:
+        self._ask("plan", (deed, agreed))
+        return PLAN
 
     async def leave(self, identity: Identity, *, dry_run: bool) -> ClusterChange:
         self._ask("leave", dry_run)

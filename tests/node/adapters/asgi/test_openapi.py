@@ -92,7 +92,7 @@ def test_every_parameter_is_described(operation: Operation) -> None:
     parameters = {(one["in"], one["name"]) for one in told(operation)["parameters"]}
     expected = {("path", name) for name in re.findall(r"\{(\w+)\}", operation.path)}
     expected |= {("query", name) for name in operation.query.__struct_encode_fields__}
-    if operation.idempotent:
+    if operation.idempotent or operation.repeatable:
         expected.add(("header", "Idempotency-Key"))
     if operation.conditional:
         expected |= {("header", "If-Match"), ("header", "If-None-Match")}

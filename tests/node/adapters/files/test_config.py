@@ -140,13 +140,13 @@ def test_what_is_told_over_the_network_has_no_password_in_an_address(
 ) -> None:
     path.write_text(
         "[[check]]\nname = 'db'\nkind = 'postgres'\n"
-        "target = 'postgres://nexa:canary@db.example/x'\n"
+        "target = 'postgres://nexa:hush-hush@db.example/x'\n"
     )
     told = settings_told(load_settings(path, environ={}))
     value = {one.key: one.value for one in told}["check.0.target"]
 
     assert value == "postgres://***@db.example/x"
-    assert "canary" not in repr(told)
+    assert "hush-hush" not in repr(told)
 
 
 def test_the_listing_tells_every_value_and_its_origin(path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_routes_and_keys_that_change_need_no_restart(
     member = store.member
     assert member is not None
 
-    await store.reroute(member.routes[:1])
+    await store.reroute(member.routes[:1], member.pins)
     assert store.member == replace(member, routes=member.routes[:1])
     await store.read_anew()
     await until(lambda: whole(store))
