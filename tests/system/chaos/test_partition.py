@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from nexa_node.services.cluster.partitions import SETTLED_S
 from tests.system.chaos.town import Shape, Town
 from tests.system.chaos.wire import Rule, why_not
 from tests.system.conftest import until
@@ -54,6 +56,14 @@ def submit(town: Town, at: int, key: str) -> httpx.Response:
     )
 
 
+def been_one(town: Town) -> float:
+    """For how long the last of them is a member, in seconds."""
+    told = town.ask(GAMMA, "/v1/events?kind=node.joined")["items"]
+    joined = [one["time"] for one in told if one["message"].startswith("gamma")]
+    now = datetime.now(UTC)
+    return (now - datetime.fromisoformat(joined[0])).total_seconds() if joined else 0.0
+
+
 def partitions(town: Town, at: int) -> list[dict[str, Any]]:
     told = msgspec.json.decode(
         town.command(at, "cluster", "conflicts", "--json").encode()
@@ -63,6 +73,7 @@ def partitions(town: Town, at: int) -> list[dict[str, Any]]:
 
 def test_both_histories_of_a_partition_are_told_by_every_node(town: Town) -> None:
     assert submit(town, GAMMA, "before").status_code == 201
+    until(lambda: been_one(town) > 2 * SETTLED_S, "they have come together", 30)
 
     cut(town, GAMMA)
     until(lambda: town.ask(GAMMA, "/v1/cluster")["stale"], "gamma knows it", 30)
