@@ -116,6 +116,7 @@ def walk(terminal: Terminal, seconds: float) -> list[Sample]:
         now = time.monotonic() - began
         if not samples or now - samples[-1].at_s >= min(10.0, seconds / 40):
             samples.append(_sample(terminal, now, count))
+            print(f"{now:6.0f} s  {samples[-1].uss_mb:6.1f} MB", file=sys.stderr)
         if now >= seconds:
             return samples
     raise AssertionError("a cycle has no end")

@@ -41,16 +41,34 @@ _IGNORED = re.compile(
     rb"|\x1b[PX^_][^\x1b]*\x1b\\"  # strings for the terminal itself
     rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )
+_OTHER = re.compile(rb"(\x1b\[\?1049[hl])")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;:<=>?$ ]*|[PX^_\]][^\x07\x1b]*\x1b?)?$")
 
 
 class Screen:
-    """What a terminal shows after the bytes so far."""
+    """What a terminal shows after the bytes so far.
+
+    As a terminal's, it is two: a program that asks for the other one leaves the shell's as
+    it was.
+    """
 
     def __init__(self, columns: int, rows: int) -> None:
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self._screen)
+        self._size = (columns, rows)
         self._rest = b""
+        self._turn_to(pyte.Screen(columns, rows))
+        self._shells = self._screen
+
+    def _turn_to(self, screen: pyte.Screen) -> None:
+        self._screen = screen
+        self._stream = pyte.ByteStream(screen)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size: the shell's lines stay, a program draws its own anew."""
+        self._size = (columns, rows)
+        other = self._screen is not self._shells
+        self._shells.resize(rows, columns)
+        if other:
+            self._turn_to(pyte.Screen(columns, rows))
 
     def feed(self, data: bytes) -> None:
         """Take bytes; a sequence that is cut in two waits for its end."""
@@ -59,11 +77,22 @@ class Screen:
         data, self._rest = (
             (data[: cut.start()], data[cut.start() :]) if cut else (data, b"")
         )
-        self._stream.feed(_IGNORED.sub(b"", data))
+        for part in _OTHER.split(data):
+            if _OTHER.fullmatch(part) is None:
+                self._stream.feed(_IGNORED.sub(b"", part))
+            elif part.endswith(b"h"):
+                self._turn_to(pyte.Screen(*self._size))
+            else:
+                self._turn_to(self._shells)
 
     @property
     def lines(self) -> list[str]:
         return list(self._screen.display)
+
+    @property
+    def drawn(self) -> pyte.Screen:
+        """The cells, with their colours."""
+        return self._screen
 
 
 @dataclass(frozen=True)
@@ -163,7 +192,7 @@ class Terminal:
         """Give the terminal another size; the program is told by a signal."""
         self._show()
         self.columns, self.rows = columns, rows
-        self.screen = Screen(columns, rows)
+        self.screen.resize(columns, rows)
         _tell_size(self._master, columns, rows)
 
     def send(self, keys: str) -> None:

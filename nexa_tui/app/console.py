@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
+from textual import events
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -148,6 +149,7 @@ class Console(DeskApp):
 
     def _beat(self) -> None:
         self._weigh()
+        self.returning.look()
         announced = self.session.options.announced
         while announced:
             self.tell(announced.popleft(), severity="warning")
@@ -178,6 +180,16 @@ class Console(DeskApp):
             self.screen.refresh_view()
         elif self._dashboard is not None:
             self._dashboard.refresh_view()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key or a click: somebody is here."""
+        if isinstance(event, events.Key | events.MouseDown):
+            self.returning.touched()
+        await super().on_event(event)
+
+    def on_unmount(self) -> None:
+        """What was seen is kept, for the next time."""
+        self.returning.keep()
 
     def leave_now(self, code: int) -> None:
         """End the console because of a signal; may be called from any thread."""

@@ -13,6 +13,7 @@ from nexa_node.contract.errors import NexaError
 from nexa_tui.actions import BY_ID, FORBIDDEN_KEYS, Action, Place
 from nexa_tui.client.discovery import Target
 from nexa_tui.screens.keys import is_local, method
+from nexa_tui.screens.returning import Returning
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
 from nexa_tui.settings import keep_theme, read_settings
@@ -41,6 +42,7 @@ class DeskApp(DressedApp[str]):
         self.session = session
         self._made_deeds: Deeds | None = None
         self._made_dashboard: Dashboard | None = None
+        self.returning = Returning(session, self.tell)
 
     # What deeds ask of us.
 
@@ -103,6 +105,7 @@ class DeskApp(DressedApp[str]):
             "copy": lambda: self.copy_to_clipboard(argument),
             "theme": lambda: self._theme(argument),
             "link": self._show_link,
+            "away": self._show_away,
             "settings": self._settings,
             "redraw": self._redraw,
             "splash": self._show_splash,
@@ -151,6 +154,15 @@ class DeskApp(DressedApp[str]):
         shown = self.session.link_rate is not None
         self.session.link_rate = None if shown else 0.0
         self.session.on_news()
+
+    def _show_away(self) -> None:
+        from nexa_tui.screens.dialogs import Reading
+
+        lines = self.returning.lines(ascii_only=self.terminal.ascii_only)
+        if lines is None:
+            self.tell("you are here for the first time, and never were away since")
+        else:
+            self.ask(Reading("While you were away", lines), lambda _: None)
 
     def _redraw(self) -> None:
         self.forget_screen()

@@ -23,6 +23,7 @@ from nexa_tui.client.contexts import (
     trust_of_context,
 )
 from nexa_tui.client.places import base_folders
+from nexa_tui.client.read_only import wanted
 from nexa_tui.client.secrets import read_token
 from nexa_tui.client.trust import CERTIFICATE_VARIABLE, SYSTEM, Trust, with_environment
 
@@ -90,6 +91,18 @@ def discover(
         NotFound: The named context doesn't exist.
         Invalid: A file is broken, or a token's file is open to others.
     """
+    found = _discovered(environ, context, attach, name)
+    if found is not None and wanted(environ):
+        return replace(found, read_only=True)
+    return found
+
+
+def _discovered(
+    environ: Mapping[str, str],
+    context: str | None,
+    attach: str | None,
+    name: str | None,
+) -> Target | None:
     if attach:
         return _named(environ, normalize(attach), attach, f"--attach {attach}")
     if context:

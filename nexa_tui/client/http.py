@@ -56,6 +56,7 @@ from nexa_tui.client.discovery import Target
 from nexa_tui.client.feed import Feed, Resolve
 from nexa_tui.client.problems import told, unreadable
 from nexa_tui.client.prometheus import Row, matrix, refusal
+from nexa_tui.client.read_only import check_call
 from nexa_tui.client.threads import beside
 from nexa_tui.client.trust import context_for, trouble_in
 
@@ -77,6 +78,7 @@ class HttpNode:
     ) -> None:
         """Prepare; nothing is sent yet. `resolve` is asked before each reconnection."""
         self._feed = Feed(target, clock, rng, resolve=resolve)
+        self._read_only = target.read_only  # also once it is found elsewhere
         self._http: httpx.AsyncClient | None = None
         self._made_for: Target | None = None
         self._opening = asyncio.Lock()
@@ -341,6 +343,9 @@ class HttpNode:
     async def _ask(self, method: str, path: str, *, body: Any = None) -> bytes:
         import httpx
 
+        if self._read_only or self.target.read_only:
+            dry = path.endswith("?dry_run=true")
+            check_call(method, path, dry_run=dry, source=self.target.source)
         http = await self._connection()
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if content is None else {"Content-Type": "application/json"}

@@ -49,7 +49,9 @@ def read(ring: Any | None, account: str, *, context: str) -> str | None:
     """
     remedy = f"unlock it, or log in again: nexa login URL --name {context}"
     if ring is None:
-        raise Invalid(f"the token of {context} is in a keyring that is not here", remedy)
+        raise Invalid(
+            f"the token of {context} is in a keyring that is not here", remedy
+        )
     try:
         found: str | None = ring.get_password(SERVICE, account)
     except Exception as error:

@@ -13,8 +13,10 @@ from nexa_node.contract.errors import (
     Unavailable,
     from_problem,
 )
+from nexa_node.contract.plans import Plan
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.prometheus import refusal
+from nexa_tui.client.read_only import check_call
 from nexa_tui.client.trust import context_for, trouble_in
 
 T = TypeVar("T")
@@ -111,9 +113,13 @@ class Rest:
             wait_s=wait_s,
         )
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, query: Mapping[str, Any] | None = None) -> None:
         """DELETE a record; see `get`."""
-        self._call("DELETE", path, type(None))
+        self._call("DELETE", path, type(None), query=query)
+
+    def plan(self, method: str, path: str, *, body: Any = None) -> Plan:
+        """Ask what a dangerous call would do, and have nothing done; see `get`."""
+        return self._call(method, path, Plan, body=body, query={"dry_run": True})
 
     def text(self, path: str) -> str:
         """GET something that is no JSON; see `get`."""
@@ -166,13 +172,21 @@ class Rest:
             why = str(error) or type(error).__name__
             raise Cut(f"{self.target.url} broke off: {why}") from error
 
-    def upload(self, path: str, chunks: Iterator[bytes], kind: type[T]) -> Iterator[T]:
+    def upload(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        kind: type[T],
+        *,
+        query: Mapping[str, Any] | None = None,
+    ) -> Iterator[T]:
         """POST bytes as they come, and yield the answer's lines as they come.
 
         Raises:
             Cut: The node broke off before the end.
             NexaError: See `get`.
         """
+        self._check("POST", path, query)
         decoder = msgspec.json.Decoder(kind)
         headers = {
             "Accept": "application/x-ndjson",
@@ -180,7 +194,12 @@ class Rest:
         }
         try:
             with self._http.stream(
-                "POST", path, content=chunks, headers=headers, timeout=_SLOW
+                "POST",
+                path,
+                content=chunks,
+                params=_given(query or {}),
+                headers=headers,
+                timeout=_SLOW,
             ) as answer:
                 if answer.is_error:
                     answer.read()
@@ -205,6 +224,7 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
     ) -> T:
+        self._check(method, path, query)
         content = None if body is None else msgspec.json.encode(body)
         sent = {"Content-Type": "application/json"} if content is not None else {}
         try:
@@ -233,6 +253,11 @@ class Rest:
                 f" ({error})",
                 remedy="nexa version; upgrade the older of the two",
             ) from error
+
+    def _check(self, method: str, path: str, query: Mapping[str, Any] | None) -> None:
+        if self.target.read_only:
+            dry = bool((query or {}).get("dry_run"))
+            check_call(method, path, dry_run=dry, source=self.target.source)
 
     def _told(self, answer: httpx.Response) -> NexaError:
         try:

@@ -1,5 +1,6 @@
 """What a console knew of each cluster when it was last looked at: one small file each."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -19,22 +20,23 @@ def read_seen(environ: Mapping[str, str], cluster: str, kind: type[T]) -> T | No
     try:
         with _path(environ, cluster).open("rb") as file:
             return msgspec.json.decode(file.read(SIZE_MAX), type=kind)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.MsgspecError):  # what is written there is not ours
         return None
 
 
 def keep_seen(environ: Mapping[str, str], cluster: str, told: object) -> None:
     """Keep what is known of a cluster; a disk that is full loses only that."""
     path = _path(environ, cluster)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(told))
         beside.replace(path)
     except OSError:
-        return
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _path(environ: Mapping[str, str], cluster: str) -> Path:

@@ -4,6 +4,7 @@ import os
 import sys
 
 from nexa_tui.client.discovery import discover
+from nexa_tui.client.read_only import refuse
 from nexa_tui.client.trust import to_environment
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call
@@ -27,6 +28,8 @@ def run(arguments: list[str], call: Call) -> int:
         else discover(call.environ, context=options.context, attach=options.attach)
     )
     if target is not None:
+        if target.read_only:
+            raise refuse("nexa agent run", f"{target.source} is only looked at")
         environ["NEXA_URL"] = target.url
         if target.token:
             environ["NEXA_TOKEN"] = target.token

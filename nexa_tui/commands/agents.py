@@ -1,13 +1,12 @@
 """`nexa agents`: list, show, drain, resume, disconnect."""
 
 from datetime import datetime
-from urllib.parse import unquote
 
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.rest import Page
-from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import choose_verb
 from nexa_tui.commands.output import Call, Cell, age, clean, state_style
+from nexa_tui.commands.planning import Ending, end_record
 from nexa_tui.commands.records import Listed, list_records, on_record
 
 
@@ -61,18 +60,9 @@ def _show(arguments: list[str], call: Call) -> int:
 
 
 def _disconnect(arguments: list[str], call: Call) -> int:
-    def ask(node: Rest, agent: str) -> dict[str, object]:
-        node.post(f"/v1/agents/{agent}/disconnect", type(None))
-        return {"id": unquote(agent), "disconnected": True}
-
-    return on_record(
-        "agents disconnect",
-        "Close an agent's connection. It may come back by itself.",
-        arguments,
-        call,
-        ask=ask,
-        tell=lambda told, call: call.line(f"{clean(str(told['id']))} is disconnected"),
-    )
+    how = Ending(method="POST", path="/v1/agents/{}/disconnect", did="disconnected")
+    about = "Close an agent's connection. It may come back by itself."
+    return end_record("agents disconnect", about, how, arguments, call)
 
 
 def _drain(arguments: list[str], call: Call) -> int:

@@ -9,6 +9,7 @@ from nexa_node.contract.alerts import (
     SEVERITIES,
     Alert,
     AlertChange,
+    AlertDetail,
     AlertState,
     Handover,
     NewAck,
@@ -22,7 +23,9 @@ from nexa_tui.commands.arguments import Parser, Usage, choose_verb, seconds
 from nexa_tui.commands.output import Call, Cell, age, clean
 from nexa_tui.commands.reach import add_target_options, reach
 
-_VERBS = ("list", "show", "ack", "unack", "note", "dismiss", "history", "handover")
+_VERBS = (
+    "list", "show", "runbook", "ack", "unack", "note", "dismiss", "history", "handover",
+)  # fmt: skip
 SHIFT = "8h"
 _FINGERPRINT = re.compile(r"[0-9a-f]{4,16}")
 _WHOLE = 16
@@ -45,6 +48,7 @@ def run(arguments: list[str], call: Call) -> int:
     do = {
         "list": _list,
         "show": _show,
+        "runbook": _runbook,
         "ack": _ack,
         "unack": _unack,
         "note": _note,
@@ -125,6 +129,24 @@ def _show(arguments: list[str], call: Call) -> int:
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
         return tell_detail(node, _whole(node, options.fingerprint), options, call)
+
+
+def _runbook(arguments: list[str], call: Call) -> int:
+    parser = _parser("runbook", "What to do about an alert: its runbook alone.")
+    options = parser.parse_args(arguments)
+    with reach(options, call) as node:
+        key = _whole(node, options.fingerprint)
+        told = node.get(f"/v1/alerts/{key}", AlertDetail)
+    if options.json:
+        call.json({"fingerprint": key, "name": told.alert.name, "text": told.runbook})
+    elif not told.runbook:
+        raise NotFound(
+            f"the rule of {clean(told.alert.name)} names no runbook",
+            remedy="runbook_url: nexa://runbook/NAME among its annotations does",
+        )
+    for line in () if options.json else told.runbook.splitlines():
+        call.line(clean(line, 500))
+    return 0
 
 
 def _ack(arguments: list[str], call: Call) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from nexa_node.contract.access import (
     ROLES,
@@ -15,11 +15,11 @@ from nexa_node.contract.access import (
 from nexa_node.contract.errors import Invalid, NotFound
 from nexa_node.contract.rest import Page
 from nexa_tui.client import keys
-from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call, age, clean
+from nexa_tui.commands.planning import Ending, end_record
 from nexa_tui.commands.reach import add_target_options, find, reach
-from nexa_tui.commands.records import Listed, list_records, on_record
+from nexa_tui.commands.records import Listed, list_records
 from nexa_tui.commands.token import add_scope, scope_of, seconds
 
 VERBS = ("issue", "add", "list", "renew", "revoke", "ca")
@@ -175,18 +175,9 @@ _CERTIFICATES = Listed(
 
 
 def _revoke(arguments: list[str], call: Call) -> int:
-    def ask(node: Rest, one: str) -> dict[str, object]:
-        node.delete(f"/v1/tokens/{one}")
-        return {"id": unquote(one), "revoked": True}
-
-    return on_record(
-        "cert revoke",
-        "End a certificate, and what is connected by it.",
-        arguments,
-        call,
-        ask=ask,
-        tell=lambda told, call: call.line(f"{clean(str(told['id']))} is revoked"),
-    )
+    how = Ending(method="DELETE", path="/v1/tokens/{}", did="revoked")
+    about = "End a certificate, and what is connected by it."
+    return end_record("cert revoke", about, how, arguments, call)
 
 
 def _authority(arguments: list[str], call: Call) -> int:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,9 +28,11 @@ from nexa_tui.commands.arguments import Parser
 from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.cluster_change import check
 from nexa_tui.commands.output import Call
+from nexa_tui.commands.planning import add_plan_options, check_options, tell_plan
 from nexa_tui.commands.progress import Progress, human
-from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.commands.reach import add_target_options, find, reach
 
+_RESTORE = "/v1/cluster/restore"
 _CHUNK = 256 * 1024
 _OWN = 0o600
 _AGAIN_S = 60.0
@@ -89,27 +92,44 @@ def restore(arguments: list[str], call: Call) -> int:
         "checked before anything is touched; a node that has data refuses.",
     )
     parser.add_argument("file", metavar="FILE", type=Path)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check the archive, and do nothing"
-    )
+    add_plan_options(parser)
     _add_key(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
+    check_options(options)
     contents = _look(options, call)
     if options.dry_run:
         _tell(options, contents, None, call, did="is whole")
+        _tell_plan(options, call)
         return 0
     with reach(options, call) as node:
-        if not options.yes:
+        query: dict[str, Any] = {"plan": options.plan} if options.plan else {}
+        if not (options.yes or options.plan):
             cluster = node.get("/v1/cluster", Cluster)
+            planned = node.plan("POST", _RESTORE)
             what = f"fill cluster {cluster.name} at {node.target.url}"
-            confirm(what, (f"with {archive.words(contents)}",), call)
+            effects = (f"with {archive.words(contents)}", *planned.effects)
+            confirm(what, effects, call)
+            query = {"plan": planned.id}
         before = node.get("/v1/node", NodeStatus).started
-        growth = _send(node, options, call)
+        growth = _send(node, options, query, call)
         _await_again(node, before)
     _tell(options, contents, growth, call, did="is restored")
     return 0
+
+
+def _tell_plan(options: argparse.Namespace, call: Call) -> None:
+    """Say what a node that can be reached would make of it; whole it is anyway."""
+    if options.json:
+        return
+    try:
+        target = find(options, call)
+    except NoNode:
+        return
+    with Rest(target) as node:
+        planned = node.plan("POST", _RESTORE)
+    words = ("nexa", "cluster", "restore", str(options.file))
+    tell_plan(planned, options, call, words)
 
 
 def _await_again(node: Rest, before: datetime | None) -> None:
@@ -286,7 +306,9 @@ def _look(options: argparse.Namespace, call: Call) -> archive.Contents:
         ) from error
 
 
-def _send(node: Rest, options: argparse.Namespace, call: Call) -> Growth | None:
+def _send(
+    node: Rest, options: argparse.Namespace, query: dict[str, Any], call: Call
+) -> Growth | None:
     """Send the archive, and follow what the node makes of it."""
     path: Path = options.file
     growth: Growth | None = None
@@ -295,7 +317,7 @@ def _send(node: Rest, options: argparse.Namespace, call: Call) -> Growth | None:
         plain = _plain(_counted(_read(path), bar, "sending", size), options)
         try:
             with bar.following(node.target) as spoke:
-                for growth in node.upload("/v1/cluster/restore", plain, Growth):
+                for growth in node.upload(_RESTORE, plain, Growth, query=query):
                     spoke()
                     bar.growth(growth)
                     check(growth)

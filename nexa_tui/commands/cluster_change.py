@@ -15,8 +15,8 @@ from nexa_node.contract.cluster import (
 from nexa_node.contract.errors import NexaError
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser
-from nexa_tui.commands.asking import add_change_options, change, tell_change
 from nexa_tui.commands.output import Call
+from nexa_tui.commands.planning import add_plan_options, change, tell_change
 from nexa_tui.commands.progress import Progress, growth_of
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.commands.token import seconds
@@ -62,12 +62,12 @@ def leave(arguments: list[str], call: Call) -> int:
         epilog="Another one than here: nexa cluster leave --attach URL\n"
         "For a while: nexa node maintenance on, or nexa node drain",
     )
-    add_change_options(parser)
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
         told = change(node, "/v1/cluster/leave", options, call)
-    tell_change(told, options, call)
+    tell_change(told, options, call, ("nexa", "cluster", "leave"))
     return 0
 
 
@@ -79,13 +79,13 @@ def remove(arguments: list[str], call: Call) -> int:
         epilog="A node that is alive leaves by itself: nexa cluster leave --attach URL",
     )
     parser.add_argument("node", metavar="NODE", help="its name or its id")
-    add_change_options(parser)
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     path = f"/v1/nodes/{quote(options.node, safe='')}/remove"
     with reach(options, call) as node:
         told = change(node, path, options, call)
-    tell_change(told, options, call)
+    tell_change(told, options, call, ("nexa", "cluster", "remove", options.node))
     return 0
 
 
@@ -100,7 +100,7 @@ def replicas(arguments: list[str], call: Call) -> int:
     parser.add_argument(
         "--no-wait", action="store_true", help="answer when it has begun"
     )
-    add_change_options(parser)
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     body = Copies(copies=options.copies)
@@ -109,7 +109,9 @@ def replicas(arguments: list[str], call: Call) -> int:
         told = change(node, path, options, call, body=body)
         if told.growth is not None and not options.no_wait:
             told = _finished(node, told, call, quiet=options.json)
-    tell_change(told, options, call)
+    tell_change(
+        told, options, call, ("nexa", "cluster", "replicas", str(options.copies))
+    )
     return 0
 
 
@@ -124,12 +126,12 @@ def rotate(arguments: list[str], call: Call) -> int:
         "Give all nodes new authorities and a new password for their routes. No call\n"
         "fails; who was struck off, and has the old keys, is shut out for good.",
     )
-    add_change_options(parser)
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
         told = change(node, "/v1/cluster/rotate", options, call, wait_s=_ROTATE_S)
-    tell_change(told, options, call)
+    tell_change(told, options, call, ("nexa", "cluster", "rotate"))
     return 0
 
 

@@ -5,6 +5,7 @@ run where, or starts them here with `--here`. For fewer it has nodes leave, one 
 """
 
 import argparse
+import hashlib
 import time
 
 import msgspec
@@ -18,9 +19,10 @@ from nexa_tui.client.discovery import Target
 from nexa_tui.client.launch import start_node
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser
-from nexa_tui.commands.asking import add_change_options, confirm
+from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.node_join import JOIN_TIMEOUT_S
 from nexa_tui.commands.output import Call, clean
+from nexa_tui.commands.planning import add_plan_options, check_options
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.state.scaling import Plan, Wish, better, plan, standing, wishes
 from nexa_tui.state.topology import Part, Topology, topology
@@ -40,6 +42,8 @@ class Scaled(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[JoinToken, ...] = ()
     """For the nodes that are to join; each is good for one."""
     notes: tuple[str, ...] = ()
+    plan: str | None = None
+    """Of a dry run: with `--plan` just these steps are done."""
     agents: tuple[Wish, ...] = ()
     """Queues that could use more agents."""
 
@@ -55,7 +59,7 @@ def run(arguments: list[str], call: Call) -> int:
     parser.add_argument(
         "--here", action="store_true", help="start the new nodes on this machine"
     )
-    add_change_options(parser)
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
@@ -65,6 +69,7 @@ def run(arguments: list[str], call: Call) -> int:
         planned = plan(view, wanted)
         if planned.refused is not None:
             raise Conflict(planned.refused, remedy=planned.remedy)
+        _check_plan(view, planned, options)
         done = _carry_out(node, view, planned, options, call)
     done = msgspec.structs.replace(done, agents=tuple(wishes(queues)))
     _tell(done, view, options, call)
@@ -83,9 +88,10 @@ def _carry_out(
         notes=planned.notes,
     )
     if planned.nothing or options.dry_run:
-        return told
+        name = None if planned.nothing else _plan_id(view, planned, here=options.here)
+        return msgspec.structs.replace(told, plan=name)
     changes = planned.strike or planned.leave or options.here
-    if changes and not options.yes:
+    if changes and not (options.yes or options.plan):
         what = (
             f"scale {view.cluster.name} from {planned.have} to {planned.wanted} nodes"
         )
@@ -98,6 +104,29 @@ def _carry_out(
     tokens = _join(node, planned.add, options, call)
     done = options.here or not planned.add
     return msgspec.structs.replace(told, done=done, tokens=tokens)
+
+
+def _plan_id(view: Topology, planned: Plan, *, here: bool) -> str:
+    """Name these steps for a cluster of these members, and no others."""
+    members = sorted(f"{one.name} {one.state}" for one in view.cluster.nodes)
+    facts = (view.cluster.name, members, planned.wanted, _steps(planned, here=here))
+    return f"scale-{hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]}"
+
+
+def _check_plan(view: Topology, planned: Plan, options: argparse.Namespace) -> None:
+    """Refuse a plan that is not what would be done now.
+
+    Raises:
+        Conflict: It is stale, or was made for something else.
+    """
+    check_options(options)
+    if options.plan in {None, _plan_id(view, planned, here=options.here)}:
+        return
+    steps = "; ".join(_steps(planned, here=options.here)) or "nothing"
+    raise Conflict(
+        f"the plan is stale, nothing was done; now it would be: {steps}",
+        remedy=f"look at it again: nexa cluster scale {planned.wanted} --dry-run",
+    )
 
 
 def _steps(planned: Plan, *, here: bool) -> tuple[str, ...]:
@@ -173,6 +202,11 @@ def _tell(
     call.line(f"{clean(view.cluster.name)}: {standing(view)}")
     for text in (*done.steps, *done.notes):
         call.line(f"  {clean(text)}")
+    if done.plan is not None:
+        here = " --here" if options.here else ""
+        call.note(
+            f"to do just this: nexa cluster scale {done.wanted}{here} --plan {done.plan}"
+        )
     for made in done.tokens:
         call.line()
         call.line("on a machine of its own, with a store that is empty:")

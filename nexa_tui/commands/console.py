@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from nexa_tui.client import read_only
 from nexa_tui.commands.arguments import Parser, Usage
 from nexa_tui.commands.output import Call
 
@@ -51,6 +52,11 @@ def run(arguments: list[str], call: Call) -> int:
         "--speed", metavar="N", type=_speed, default=1.0, help="of a replay: 4 is fast"
     )
     options = parser.parse_args(arguments)
+    looks = options.read_only or read_only.wanted(call.environ)
+    if looks:
+        call.environ = read_only.with_read_only(call.environ)
+        if options.start:
+            raise read_only.refuse("nexa console --start", "a node would be started")
     if options.record is not None and options.replay is not None:
         raise Usage("a replay is not recorded", remedy="give --record or --replay")
     if options.screen_reader:
@@ -69,7 +75,7 @@ def run(arguments: list[str], call: Call) -> int:
             context=options.context,
             attach=options.attach,
             start=options.start,
-            read_only=options.read_only,
+            read_only=looks,
             theme=options.theme,
             ascii=options.ascii,
             no_splash=options.no_splash or options.replay is not None,

@@ -3,13 +3,16 @@
 import argparse
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import Namespace, TaskId
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import Redrive, Redriven, TaskSummary
 from nexa_tui.commands.arguments import Parser, Usage, choose_verb
+from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.output import EXIT_FAILED, Call, age
+from nexa_tui.commands.planning import add_plan_options, check_options, tell_how
 from nexa_tui.commands.reach import add_target_options, reach
 
 _VERBS = ("list", "redrive", "purge")
@@ -80,16 +83,36 @@ def _change(verb: str, arguments: list[str], call: Call) -> int:
         )
     with reach(options, call) as node:
         path = f"/v1/dead-letters/{verb}"
-        if verb == "purge" and not (options.yes or options.dry_run):
+        check_options(options)
+        query: dict[str, Any] = {"plan": options.plan}
+        if options.dry_run:
+            query = {"dry_run": True}
+        elif _is_to_be_asked(verb, options):
             planned = node.post(path, Redriven, body=wanted, query={"dry_run": True})
             if not planned.done:
                 return _say(verb, planned, options, call)
-            _confirm(planned, call)
-            wanted = _as_planned(wanted, planned)
-        told = node.post(
-            path, Redriven, body=wanted, query={"dry_run": options.dry_run}
-        )
-    return _say(verb, told, options, call)
+            _confirm(verb, planned, call)
+            wanted, query = _as_planned(wanted, planned), {}
+        told = node.post(path, Redriven, body=wanted, query=query)
+    code = _say(verb, told, options, call)
+    if options.dry_run and not options.json and told.done:
+        words = ("nexa", "dead-letters", verb, *_which(wanted))
+        tell_how(told.plan, options, call, words)
+    return code
+
+
+def _is_to_be_asked(verb: str, options: argparse.Namespace) -> bool:
+    """Forgetting always is; bringing back where somebody is there to answer."""
+    if options.yes or options.plan is not None:
+        return False
+    return verb == "purge" or sys.stdin.isatty()
+
+
+def _which(wanted: Redrive) -> list[str]:
+    words = list(wanted.ids)
+    for name, given in (("--type", wanted.type), ("--namespace", wanted.namespace)):
+        words += [] if given is None else [name, given]
+    return [*words, "--all"] if wanted.all else words
 
 
 def _as_planned(wanted: Redrive, planned: Redriven) -> Redrive:
@@ -109,18 +132,17 @@ def _parser(verb: str) -> Parser:
     parser.add_argument("--type", metavar="TYPE", help="all of one type")
     parser.add_argument("--namespace", metavar="NAME", help="all of one namespace")
     parser.add_argument("--all", action="store_true", help="every one there is")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say which, and do nothing"
-    )
-    if verb == "purge":
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_plan_options(parser)
     add_target_options(parser)
     return parser
 
 
-def _confirm(planned: Redriven, call: Call) -> None:
+def _confirm(verb: str, planned: Redriven, call: Call) -> None:
     """Ask before what can't be undone; without a terminal it must be said."""
     number = len(planned.done)
+    if verb == "redrive":
+        confirm(f"{number} dead letters would be back in their queues", (), call)
+        return
     if not sys.stdin.isatty():
         raise Invalid(
             f"{number} dead letters would be forgotten for good",

@@ -23,6 +23,7 @@ import msgspec
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.ids import time_ordered_id
+from nexa_node.contract.messages import Address, NewMessage, Sent
 from nexa_node.contract.nodes import Cluster, NodeStatus
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
@@ -184,6 +185,25 @@ class Crew:
         self.note = f"killed {victim} at work"
         self._start_agent(int(victim.rpartition("-")[2]) - 1)
 
+    def announce(self, tally: Tally) -> None:
+        """Tell who follows the demo's topics how far it is."""
+        if tally.state != "running":
+            return
+        how = {
+            "submitted": tally.submitted,
+            "completed": tally.completed,
+            "failed": tally.failed,
+            "waiting": tally.waiting,
+        }
+        said = [NewMessage(to=Address(topic="demo.progress"), type="tally", data=how)]
+        if tally.note:
+            incident = Address(topic="demo.incidents")
+            said.append(NewMessage(to=incident, type="incident", data=tally.note))
+        for message in said:
+            self.nodes.call(
+                lambda node, body=message: node.post("/v1/messages", Sent, body=body)
+            )
+
     def tally(self) -> Tally:
         """Count what came of it, as a node that answers has it."""
         if self.failover is not None and self.failover.notes:
@@ -292,7 +312,9 @@ def _work(crew: Crew) -> None:
         if now - told >= 1.0:
             told = now
             # A parent that shows the console may read no tallies: its pipe may be closed.
-            _say(crew.tally())
+            tally = crew.tally()
+            _say(tally)
+            crew.announce(tally)
     crew.over.set()
     submitting.join(_LAST_S)
 

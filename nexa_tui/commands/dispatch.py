@@ -5,6 +5,7 @@ import os
 
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.version import VERSION
+from nexa_tui.client import read_only
 from nexa_tui.commands.arguments import Help, Usage, nearest
 from nexa_tui.commands.output import (
     EXIT_FAILED,
@@ -16,8 +17,9 @@ from nexa_tui.commands.output import (
     clean,
     standard_call,
 )
-from nexa_tui.commands.table import BY_NAME, COMMANDS
+from nexa_tui.commands.table import BY_NAME, COMMANDS, Command
 
+_NAMES = tuple([name] for name in BY_NAME)
 _EXIT = {
     "no_node": EXIT_NO_NODE,
     "unauthorized": EXIT_NOT_ALLOWED,
@@ -60,7 +62,13 @@ def say_error(call: Call, error: NexaError) -> None:
     call.err.write(text + "\n")
 
 
+_OWN_READ_ONLY = frozenset(("console", "web", "login"))
+"""Commands to which `--read-only` means something of their own."""
+
+
 def _run(arguments: list[str], call: Call) -> int:
+    if arguments[:1] == [read_only.OPTION] and arguments[1:2] in _NAMES:
+        arguments = [arguments[1], read_only.OPTION, *arguments[2:]]
     if arguments and arguments[0] in {"-h", "--help", "help"}:
         _help(call)
         return 0
@@ -73,8 +81,31 @@ def _run(arguments: list[str], call: Call) -> int:
             remedy=f"nexa {like}" if like else "nexa --help",
         )
     rest = arguments[1:] if arguments and arguments[0] == name else arguments
+    rest = _only_looking(command, rest, call)
     module = importlib.import_module(f"nexa_tui.commands.{command.module}")
     return module.run(rest, call)
+
+
+def _only_looking(command: Command, arguments: list[str], call: Call) -> list[str]:
+    """Refuse what changes something where only looking is wanted; before anything else.
+
+    Returns:
+        The arguments without `--read-only`, unless the command has its own.
+
+    Raises:
+        ReadOnly: It is refused.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    mine, foreign = arguments[:end], arguments[end:]
+    if read_only.OPTION in mine and command.name not in _OWN_READ_ONLY:
+        mine = [word for word in mine if word != read_only.OPTION]
+        call.environ = read_only.with_read_only(call.environ)
+    asks = not {"-h", "--help", "--dry-run"}.isdisjoint(mine)
+    words = None if asks else command.changing(mine)
+    call.changes = words or ""
+    if words is not None and read_only.wanted(call.environ):
+        raise read_only.refuse(f"nexa {words}", f"{read_only.VARIABLE} or --read-only")
+    return [*mine, *foreign]
 
 
 def _help(call: Call) -> None:
@@ -95,6 +126,7 @@ def _help(call: Call) -> None:
                     call.line(f"  {'':<{width}}{' · '.join(command.verbs)}", "dim")
     call.line()
     call.line("Any command takes --help, and --json where it prints data.")
+    call.line("With --read-only, or NEXA_READ_ONLY=1, nothing is changed.")
     call.line(
         "Exit codes: 0 done, 1 failed, 2 usage, 3 no node, 4 not allowed, 5 not found."
     )

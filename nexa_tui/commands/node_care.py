@@ -1,15 +1,16 @@
 """`nexa node drain` and `nexa node maintenance`: a node that is to rest, or to end."""
 
 import argparse
+import sys
 from urllib.parse import quote
 
 from nexa_node.contract.cluster import Maintenance
-from nexa_node.contract.errors import NexaError, NotFound
+from nexa_node.contract.errors import Invalid, NexaError, NotFound
 from nexa_node.contract.nodes import Cluster, Node, NodeStatus
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser
-from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.output import Call, clean
+from nexa_tui.commands.planning import add_plan_options, agree
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.state.topology import topology
 from nexa_tui.state.topology_loss import loss, loss_sentences
@@ -21,16 +22,19 @@ def drain(arguments: list[str], call: Call) -> int:
         "node drain", "Take nothing new, finish what is in hand, then end the process."
     )
     _add_node(parser)
-    parser.add_argument(
-        "--yes", action="store_true", help="do not ask, though writes would stop"
-    )
+    add_plan_options(parser)
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reach(options, call) as node:
         cluster = node.get("/v1/cluster", Cluster)
         found = _find(node, cluster, options.node)
-        _ask_if_it_hurts(cluster, found, options, call)
-        node.post(f"/v1/nodes/{quote(found.id, safe='')}/drain", type(None))
+        path = f"/v1/nodes/{quote(found.id, safe='')}/drain"
+        _refuse_if_it_hurts(cluster, found, options)
+        words = ("nexa", "node", "drain", found.name)
+        asked = agree(node, "POST", path, options, call, command=words)
+        if asked is None:
+            return 0
+        node.post(path, type(None), query=asked)
     if options.json:
         call.json({"id": found.id, "name": found.name, "state": "stopping"})
     else:
@@ -98,11 +102,21 @@ def _find(rest: Rest, cluster: Cluster, wanted: str | None) -> Node:
     )
 
 
-def _ask_if_it_hurts(
-    cluster: Cluster, node: Node, options: argparse.Namespace, call: Call
+def _refuse_if_it_hurts(
+    cluster: Cluster, node: Node, options: argparse.Namespace
 ) -> None:
+    """Where nobody can be asked, nothing is done that stops writes unless so said.
+
+    Raises:
+        Invalid: It would, and standard input is no terminal.
+    """
     told = loss(topology(cluster), (), node.name)
-    if told is None or not told.breaks or options.yes:
+    agreed = options.yes or options.dry_run or options.plan is not None
+    if told is None or not told.breaks or agreed or sys.stdin.isatty():
         return
-    effects = [sentence.text for sentence in loss_sentences(told)]
-    confirm(f"drain node {node.name} of cluster {cluster.name}", effects, call)
+    effects = "; ".join(sentence.text for sentence in loss_sentences(told))
+    raise Invalid(
+        f"not done, nobody could be asked: drain node {node.name} of cluster"
+        f" {cluster.name}; {effects}",
+        remedy="add --yes, or look first with --dry-run",
+    )

@@ -35,6 +35,8 @@ class Call:
     out: TextIO
     err: TextIO
     colour: bool = field(init=False)
+    changes: str = field(default="", init=False)
+    """The words that would change something; empty if nothing is."""
 
     def __post_init__(self) -> None:
         """Decide on colour: only on a terminal that has not said no."""

@@ -3,6 +3,7 @@
 import argparse
 
 from nexa_tui.client.discovery import Target, discover
+from nexa_tui.client.read_only import refuse
 from nexa_tui.client.rest import NoNode, Rest
 from nexa_tui.commands.output import Call
 
@@ -35,6 +36,8 @@ def find(options: argparse.Namespace, call: Call) -> Target:
         raise NoNode(
             "no node runs here and no context is set", remedy="nexa node start"
         )
+    if target.read_only and call.changes:
+        raise refuse(f"nexa {call.changes}", f"{target.source} is only looked at")
     if target.login is not None:
         from nexa_tui.client.logins import renewed
 

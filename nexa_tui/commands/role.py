@@ -9,6 +9,7 @@ from nexa_node.contract.rest import PAGE_MAX, Page
 from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser, choose_verb
 from nexa_tui.commands.output import Call, clean
+from nexa_tui.commands.planning import Ending, end_record
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.commands.records import Listed, list_records, on_record
 
@@ -91,18 +92,9 @@ def _permission(text: str) -> Permission:
 
 
 def _delete(arguments: list[str], call: Call) -> int:
-    def ask(node: Rest, name: str) -> dict[str, object]:
-        node.delete(f"/v1/roles/{name}")
-        return {"name": name, "deleted": True}
-
-    return on_record(
-        "role delete",
-        "Forget a role that no token has.",
-        arguments,
-        call,
-        ask=ask,
-        tell=lambda told, call: call.line(f"{clean(str(told['name']))} is deleted"),
-    )
+    how = Ending(method="DELETE", path="/v1/roles/{}", member="name", did="deleted")
+    about = "Forget a role that no token has."
+    return end_record("role delete", about, how, arguments, call)
 
 
 def _explain(arguments: list[str], call: Call) -> int:

@@ -1,5 +1,6 @@
 """The commands there are: one row each, and nothing imported to know them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -12,15 +13,36 @@ class Command(NamedTuple):
     group: str
     help: str
     verbs: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    """Verbs, or options, with which it changes a node or a cluster; `*` is always. These
+    are refused where only looking is wanted."""
+
+    def changing(self, arguments: Sequence[str]) -> str | None:
+        """The words that would change something; None if none does."""
+        for word in self.changes:
+            first = arguments[0] if arguments else ""
+            if word == "*":
+                return self.name
+            if word in (arguments if word.startswith("--") else (first,)):
+                return f"{self.name} {word}"
+        return None
 
 
 COMMANDS: tuple[Command, ...] = (
     Command("console", "console", "Watch", "open the console (what plain `nexa` does)"),
     Command(
-        "demo", "demo", "Watch", "a real node with real agents, thrown away afterwards"
+        "demo",
+        "demo",
+        "Watch",
+        "a real node with real agents, thrown away afterwards",
+        changes=("*",),
     ),
     Command(
-        "chaos", "chaos", "Watch", "kill, stop or restart nodes of the demo that runs"
+        "chaos",
+        "chaos",
+        "Watch",
+        "kill, stop or restart nodes of the demo that runs",
+        changes=("*",),
     ),
     Command("web", "web", "Watch", "the console in a browser of this machine"),
     Command("selftest", "selftest", "Watch", "the splash's checks, printed"),
@@ -30,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
         "Run",
         "run, start, stop or look at a node of this machine",
         ("run", "start", "stop", "restart", "status", "drain", "maintenance"),
+        changes=("run", "start", "stop", "restart", "drain", "maintenance"),
     ),
     Command(
         "cluster",
@@ -48,6 +71,15 @@ COMMANDS: tuple[Command, ...] = (
             "conflicts",
             "rotate",
         ),
+        changes=(
+            "join-token",
+            "leave",
+            "remove",
+            "replicas",
+            "scale",
+            "restore",
+            "rotate",
+        ),
     ),
     Command(
         "agents",
@@ -55,14 +87,23 @@ COMMANDS: tuple[Command, ...] = (
         "Work",
         "list, show, drain or disconnect agents",
         ("list", "show", "drain", "resume", "disconnect"),
+        changes=("drain", "resume", "disconnect"),
     ),
-    Command("agent", "agent", "Work", "make any program an agent", ("run",)),
+    Command(
+        "agent",
+        "agent",
+        "Work",
+        "make any program an agent",
+        ("run",),
+        changes=("run",),
+    ),
     Command(
         "task",
         "task",
         "Work",
         "submit tasks and see what came of them",
         ("submit", "list", "show", "cancel", "explain", "watch"),
+        changes=("submit", "cancel"),
     ),
     Command("queues", "queues", "Work", "what waits, and who is there for it"),
     Command(
@@ -71,15 +112,29 @@ COMMANDS: tuple[Command, ...] = (
         "Work",
         "tasks that used up their attempts",
         ("list", "redrive", "purge"),
+        changes=("redrive", "purge"),
     ),
-    Command("send", "send", "Work", "send a message to an agent or a topic"),
+    Command(
+        "send", "send", "Work", "send a message to an agent or a topic", changes=("*",)
+    ),
     Command("tail", "tail", "Work", "the messages of topics, as they come"),
     Command(
         "alerts",
         "alerts",
         "Look",
         "what is wrong, who minds it, what became of it",
-        ("list", "show", "ack", "unack", "note", "dismiss", "history", "handover"),
+        (
+            "list",
+            "show",
+            "runbook",
+            "ack",
+            "unack",
+            "note",
+            "dismiss",
+            "history",
+            "handover",
+        ),
+        changes=("ack", "unack", "note", "dismiss"),
     ),
     Command(
         "silences",
@@ -87,6 +142,7 @@ COMMANDS: tuple[Command, ...] = (
         "Look",
         "alerts of which nobody is told for a while",
         ("list", "add", "expire"),
+        changes=("add", "expire"),
     ),
     Command(
         "rules",
@@ -94,6 +150,7 @@ COMMANDS: tuple[Command, ...] = (
         "Look",
         "the rules of alerts: in force, and files to be checked and tested",
         ("list", "reload", "check", "test"),
+        changes=("reload",),
     ),
     Command(
         "notifications",
@@ -101,6 +158,7 @@ COMMANDS: tuple[Command, ...] = (
         "Look",
         "who was told of alerts, and whether it arrived",
         ("list", "test"),
+        changes=("test",),
     ),
     Command("events", "events", "Look", "what happened"),
     Command(
@@ -122,6 +180,7 @@ COMMANDS: tuple[Command, ...] = (
         "Access",
         "make, list, rotate and revoke tokens",
         ("create", "list", "revoke", "rotate", "key"),
+        changes=("create", "revoke", "rotate"),
     ),
     Command(
         "cert",
@@ -129,6 +188,7 @@ COMMANDS: tuple[Command, ...] = (
         "Access",
         "clients that prove who they are by a certificate; the cluster's authority",
         ("issue", "add", "list", "renew", "revoke", "ca"),
+        changes=("issue", "add", "renew", "revoke"),
     ),
     Command(
         "role",
@@ -136,9 +196,14 @@ COMMANDS: tuple[Command, ...] = (
         "Access",
         "what roles may do; who may do what",
         ("list", "show", "create", "delete", "explain"),
+        changes=("create", "delete"),
     ),
     Command(
-        "login", "login", "Access", "keep a cluster's address and token as a context"
+        "login",
+        "login",
+        "Access",
+        "keep a cluster's address and token as a context",
+        changes=("--local",),
     ),
     Command(
         "context",

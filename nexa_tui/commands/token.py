@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from nexa_node.contract.access import (
     ROLES,
@@ -15,11 +15,11 @@ from nexa_node.contract.access import (
     TokenView,
 )
 from nexa_node.contract.rest import Page
-from nexa_tui.client.rest import Rest
 from nexa_tui.commands.arguments import Parser, Usage, choose_verb
-from nexa_tui.commands.output import Call, age, clean
+from nexa_tui.commands.output import Call, age
+from nexa_tui.commands.planning import Ending, end_record
 from nexa_tui.commands.reach import add_target_options, reach
-from nexa_tui.commands.records import Listed, list_records, on_record
+from nexa_tui.commands.records import Listed, list_records
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -192,15 +192,6 @@ _TOKENS = Listed(
 
 
 def _revoke(arguments: list[str], call: Call) -> int:
-    def ask(node: Rest, token: str) -> dict[str, object]:
-        node.delete(f"/v1/tokens/{token}")
-        return {"id": unquote(token), "revoked": True}
-
-    return on_record(
-        "token revoke",
-        "End a token, and what is connected by it.",
-        arguments,
-        call,
-        ask=ask,
-        tell=lambda told, call: call.line(f"{clean(str(told['id']))} is revoked"),
-    )
+    how = Ending(method="DELETE", path="/v1/tokens/{}", did="revoked")
+    about = "End a token, and what is connected by it."
+    return end_record("token revoke", about, how, arguments, call)

@@ -4,6 +4,7 @@ import importlib.util
 import socket
 
 from nexa_node.contract.errors import Conflict, NexaError
+from nexa_tui.client import read_only
 from nexa_tui.commands.arguments import Parser, Usage
 from nexa_tui.commands.output import Call
 
@@ -41,7 +42,7 @@ def run(arguments: list[str], call: Call) -> int:
         if value
         for word in (name, value)
     ]
-    if options.read_only:
+    if options.read_only or read_only.wanted(call.environ):
         words.append("--read-only")
     from nexa_tui.web.server import serve
 

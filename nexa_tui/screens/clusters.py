@@ -11,7 +11,7 @@ from nexa_tui.client.discovery import Target
 from nexa_tui.screens.asked import AskedList
 from nexa_tui.screens.finding import known_targets
 from nexa_tui.screens.session import Session
-from nexa_tui.state.clusters import CLUSTERS, ClusterRow, cluster_lines
+from nexa_tui.state.clusters import CLUSTERS, ClusterRow, cluster_lines, once_each
 from nexa_tui.widgets.ink import app_of
 
 AT_ONCE = 8
@@ -52,7 +52,7 @@ class ClustersView(AskedList[ClusterRow]):
         gone = self._clients.keys() - {target for _, target in known}
         for target in gone:
             await self._clients.pop(target).close()
-        return rows
+        return once_each(rows)
 
     async def _look_at(
         self, key: str, target: Target, gate: asyncio.Semaphore

@@ -35,6 +35,7 @@ from nexa_tui.state.text import clean
 if TYPE_CHECKING:
     from nexa_tui.screens.alert_deeds import AlertDeeds
     from nexa_tui.screens.message_deeds import MessageDeeds
+    from nexa_tui.screens.runbook_deeds import RunbookDeeds
     from nexa_tui.screens.user_actions import UserAction
 
 CLIPBOARD_MAX = 50_000
@@ -145,6 +146,7 @@ class Deeds:
             "alert-note": self._of_alert("note"),
             "alert-silence": self._of_alert("silence"),
             "alert-dismiss": self._of_alert("dismiss"),
+            "alert-runbook": self._of_alert("open", self._runbooks),
             "silence-expire": self._expire,
             "send": self._send,
             **access_doing(desk, self._confirm),
@@ -162,7 +164,10 @@ class Deeds:
         if not self._session.may(action):
             self._desk.tell(self._why_not(action), severity="warning")
         elif action.id in self._session.own:
-            self._do_own(action)
+            if self._session.read_only and not self._session.own[action.id].looks:
+                self._desk.tell(self._why_not(action), severity="warning")
+            else:
+                self._do_own(action)
         elif action.id in self._doing:
             self._doing[action.id](argument)
         else:
@@ -426,7 +431,15 @@ class Deeds:
 
         return AlertDeeds(self._desk, self._confirm)
 
-    def _of_alert(self, deed: str) -> Callable[[str], None]:
+    def _runbooks(self) -> "RunbookDeeds":
+        from nexa_tui.screens.runbook_deeds import RunbookDeeds
+
+        self._said = None  # its steps tell their own commands
+        return RunbookDeeds(self._desk, self._confirm, self.say)
+
+    def _of_alert(
+        self, deed: str, who: Callable[[], object] | None = None
+    ) -> Callable[[str], None]:
         """The deed, for the alert that is meant; says so if there is none."""
 
         def done(key: str) -> None:
@@ -435,7 +448,7 @@ class Deeds:
             if alert is None:
                 self._unknown("alert", wanted, "nexa alerts list")
             else:
-                getattr(self._alerts(), deed)(alert)
+                getattr((who or self._alerts)(), deed)(alert)
 
         return done
 

@@ -232,7 +232,7 @@ class MessagesView(ListView[Posted]):
         elif self._choice.filter or self._choice.problems:
             super()._say_when_empty()
         else:
-            topic = clean(self.topic, 60)
+            topic = "any topic" if self.topic == ">" else clean(self.topic, 60)
             self.table.say_when_empty(
                 f"Nothing was sent to {topic} yet; f follows other topics.",
                 MESSAGES.empty[1],

@@ -7,6 +7,7 @@ other way, and what is shown afterwards is the node's answer, never a hope.
 
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -127,7 +128,10 @@ class Session:
 
     def connect(self, target: Target) -> NodeClient:
         """A node to ask beside the one that is watched; whoever asks closes it."""
-        return self._doors.connect(target)
+        return self._doors.connect(self._guarded(target))
+
+    def _guarded(self, target: Target) -> Target:
+        return replace(target, read_only=True) if self.options.read_only else target
 
     def attach(self, target: Target) -> None:
         """Turn to a node; what was known of another is forgotten.
@@ -136,7 +140,7 @@ class Session:
         """
         self._leave()
         self.start_error = None
-        self.client = self._doors.connect(target)
+        self.client = self._doors.connect(self._guarded(target))
         self.state = ClusterState(link=Opening(target.url))
 
     def detach(self) -> None:

@@ -48,6 +48,8 @@ class UserAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Whether to ask before."""
     terminal: bool = False
     """Whether it gets the terminal until it ends."""
+    looks: bool = False
+    """Whether it changes nothing: only such a one runs in a console that is read-only."""
     timeout_s: float = 60.0
     """Then it is killed; not of one that has the terminal."""
 

@@ -70,8 +70,18 @@ def _record(state: ClusterState, place: Place, key: str) -> object | None:
     return cast("Mapping[str, object]", tables.get(place, {})).get(key)
 
 
-async def run_beside(words: Sequence[str], *, timeout_s: float) -> tuple[int, str]:
+async def run_beside(
+    words: Sequence[str],
+    *,
+    timeout_s: float,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Run a command without a shell and without a terminal.
+
+    Args:
+        words: The program and its arguments.
+        timeout_s: Then it is killed.
+        environ: Its environment; our own if not given.
 
     Returns:
         Its exit code and what it said on both streams, at most `OUTPUT_MAX` bytes.
@@ -87,6 +97,7 @@ async def run_beside(words: Sequence[str], *, timeout_s: float) -> tuple[int, st
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=environ,
         )
     except OSError as error:
         raise NexaError(

@@ -40,7 +40,7 @@ AUDIT: Listing[AuditRecord] = Listing(
         Column("outcome", "outcome", 10, _outcome,
                lambda r: mark("check", _MARKS[r.entry.outcome]).order),
         Column("who", "who", 12, lambda r, _: Cell(who(r), "strong"), who, grows=1),
-        Column("what", "what", 18, lambda r, _: Cell(clean(r.entry.event, 80)),
+        Column("what", "what", 20, lambda r, _: Cell(clean(r.entry.event, 80)),
                lambda r: r.entry.event, grows=2),
         Column("on", "on", 20,
                lambda r, _: Cell(clean(r.entry.resource, 200), "muted"),

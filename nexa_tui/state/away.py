@@ -1,10 +1,12 @@
 """What changed while nobody looked: what was remembered, held against what is known now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 
+from nexa_node.contract.alerts import Alert, urgency
+from nexa_node.contract.events import Event
 from nexa_tui.state.detail import Field, Heading, Line, Words
 from nexa_tui.state.events import is_problem
 from nexa_tui.state.formats import age, clock, date
@@ -13,6 +15,16 @@ from nexa_tui.state.store import ClusterState
 from nexa_tui.state.text import clean
 
 EVENTS_MAX = 40
+ALERTS_MAX = 30
+NAMES_MAX = 12
+COUNTED: tuple[tuple[str, str], ...] = (
+    ("new alert", "new alerts"),
+    ("alert fired and over, unseen", "alerts fired and over, unseen"),
+    ("node gone", "nodes gone"),
+    ("agent gone", "agents gone"),
+    ("event to look at", "events to look at"),
+)
+"""What the one sentence counts, in its order: one of it, and several."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -21,6 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
     time: datetime
     """By the node's clock."""
     nodes: tuple[str, ...] = ()
+    """Those that ran."""
     agents: tuple[str, ...] = ()
     """Those that were connected."""
     alerts: tuple[str, ...] = ()
@@ -29,74 +42,159 @@ class Seen(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
-def seen_now(state: ClusterState, now: datetime) -> Seen:
-    """What is known now."""
+class Changes(msgspec.Struct, frozen=True):
+    """The difference between then and now."""
+
+    fired: tuple[Alert, ...]
+    """On now and not then, what needs somebody first."""
+    unseen: tuple[Alert, ...]
+    """Fired since then and over by now, and nobody saw it."""
+    over: int
+    """On then and not now."""
+    nodes: tuple[tuple[str, ...], tuple[str, ...]]
+    """Gone, and come."""
+    agents: tuple[tuple[str, ...], tuple[str, ...]]
+    events: tuple[Event, ...]
+    """Those worth a look, the oldest first."""
+
+
+def seen_now(state: ClusterState, time: datetime) -> Seen:
+    """What is known now, at `time` by the node's clock."""
     nodes = state.cluster.nodes if state.cluster else ()
     return Seen(
-        now,
+        time,
         tuple(sorted(node.name for node in nodes if node.state == "running")),
         tuple(sorted(a.id for a in state.agents.values() if a.connected)),
-        tuple(sorted(a.fingerprint for a in state.alerts.values())),
+        tuple(sorted(a.fingerprint for a in state.alerts.values() if _is_on(a))),
         state.counts.completed,
         state.counts.failed,
     )
 
 
-def away_lines(
-    before: Seen, state: ClusterState, now: datetime, *, ascii_only: bool = False
-) -> Sequence[Line]:
-    """What changed since then, the worst first; sentences, no guesses."""
-    today = seen_now(state, now)
-    gone = (now - before.time).total_seconds()
-    lines: list[Line] = [
-        Field("since", f"{date(before.time)} {clock(before.time)}, {age(gone).strip()} ago"),
-        Field("tasks", f"{max(0, today.completed - before.completed):,} completed,"
-                       f" {max(0, today.failed - before.failed):,} failed"),
-    ]  # fmt: skip
-    fired = [one for one in state.alerts.values() if one.fingerprint not in before.alerts]
-    over = len(set(before.alerts) - set(today.alerts))
-    lines.append(Heading("alerts"))
-    lines += [
-        Words(f"new: {clean(one.name, 60)} ({clean(one.severity, 20)})", "warn")
-        for one in fired
-    ]
-    lines.append(Words(f"{len(fired)} new, {over} over", "muted"))
-    for title, old, new in (
-        ("nodes", before.nodes, today.nodes),
-        ("agents", before.agents, today.agents),
-    ):
-        left, came = sorted(set(old) - set(new)), sorted(set(new) - set(old))
-        if left or came:
-            lines.append(Heading(title))
-            lines += [Words(f"gone: {_names(left)}", "warn")] if left else []
-            lines += [Words(f"came: {_names(came)}", "ok")] if came else []
-    told = [one for one in state.events if one.time > before.time and is_problem(one)]
-    lines.append(Heading(f"events to look at: {len(told)}"))
-    for one in reversed(told[-EVENTS_MAX:]):
-        shown = mark("event", one.severity, ascii_only=ascii_only)
-        lines.append(Words(f"{clock(one.time)} {shown.glyph} {clean(one.message, 200)}", shown.style))
-    if len(told) > EVENTS_MAX:
-        lines.append(Words("older ones: nexa events", "muted"))
-    return lines
+def changes(before: Seen, state: ClusterState) -> Changes:
+    """Hold what was remembered against what is known."""
+    today = seen_now(state, before.time)
+    known = set(before.alerts)
+    alerts = sorted(state.alerts.values(), key=urgency)
+    return Changes(
+        fired=tuple(a for a in alerts if _is_on(a) and a.fingerprint not in known),
+        unseen=tuple(
+            a for a in alerts if a.unseen and a.fired and a.fired > before.time
+        ),
+        over=len(known - set(today.alerts)),
+        nodes=_difference(before.nodes, today.nodes),
+        agents=_difference(before.agents, today.agents),
+        events=tuple(e for e in state.events if e.time > before.time and is_problem(e)),
+    )
 
 
-def away_words(before: Seen, state: ClusterState, now: datetime) -> str | None:
-    """One sentence for a person who comes back; None if nothing is worth one."""
-    today = seen_now(state, now)
-    told = [one for one in state.events if one.time > before.time and is_problem(one)]
-    parts = [
-        (len(set(today.alerts) - set(before.alerts)), "new alert"),
-        (len(set(before.nodes) - set(today.nodes)), "node gone", "nodes gone"),
-        (len(set(before.agents) - set(today.agents)), "agent gone", "agents gone"),
-        (len(told), "event to look at", "events to look at"),
+def away_words(before: Seen, state: ClusterState, time: datetime) -> str | None:
+    """One sentence for a person who comes back; None if nothing is worth one.
+
+    Args:
+        before: What was known then.
+        state: What is known now.
+        time: Now, by the node's clock.
+    """
+    told = changes(before, state)
+    counts = (
+        len(told.fired), len(told.unseen), len(told.nodes[0]), len(told.agents[0]),
+        len(told.events),
+    )  # fmt: skip
+    words = [
+        f"{count:,} {one if count == 1 else several}"
+        for count, (one, several) in zip(counts, COUNTED, strict=True)
+        if count
     ]
-    words = [f"{p[0]} {p[1] if p[0] == 1 else p[-1] if len(p) > 2 else p[1] + 's'}" for p in parts if p[0]]  # noqa: E501,PLR2004
     if not words:
         return None
-    gone = age((now - before.time).total_seconds()).strip()
+    gone = age((time - before.time).total_seconds()).strip()
     return f"while you were away ({gone}): {', '.join(words)}; w tells"
 
 
+def away_lines(
+    before: Seen, state: ClusterState, time: datetime, *, ascii_only: bool = False
+) -> Sequence[Line]:
+    """What changed since then, the worst first; sentences, no guesses.
+
+    Args:
+        before: What was known then.
+        state: What is known now.
+        time: Now, by the node's clock.
+        ascii_only: Whether only ASCII may be drawn.
+    """
+    told = changes(before, state)
+    ago = age((time - before.time).total_seconds()).strip()
+    return [
+        Field("since", f"{date(before.time)} {clock(before.time)}, {ago} ago"),
+        _tasks(before, state),
+        *_alerts(told, ascii_only=ascii_only),
+        *_came_and_went("nodes", told.nodes),
+        *_came_and_went("agents", told.agents),
+        *_events(before, told, state, ascii_only=ascii_only),
+    ]
+
+
+def _tasks(before: Seen, state: ClusterState) -> Line:
+    completed = state.counts.completed - before.completed
+    failed = state.counts.failed - before.failed
+    if completed < 0 or failed < 0:
+        return Field("tasks", "counted anew since then: the node began again", "muted")
+    style = "warn" if failed else "text"
+    return Field("tasks", f"{completed:,} completed, {failed:,} failed", style)
+
+
+def _alerts(told: Changes, *, ascii_only: bool) -> Iterator[Line]:
+    yield Heading("alerts")
+    for word, alerts in (("fires", told.fired), ("was on, unseen", told.unseen)):
+        for one in alerts[:ALERTS_MAX]:
+            shown = mark("alert", one.severity, ascii_only=ascii_only)
+            when = clock(one.fired or one.since)
+            who = "" if one.ack is None else f", {clean(one.ack.by, 40)} has it"
+            said = f"{when} {shown.glyph} {clean(one.name, 60)} {word}{who}"
+            yield Words(said, "muted" if one.ack else shown.style)
+        if len(alerts) > ALERTS_MAX:
+            yield Words(f"and {len(alerts) - ALERTS_MAX} more: 6", "muted")
+    yield Words(f"{len(told.fired)} new, {told.over} over", "muted")
+
+
+def _came_and_went(
+    title: str, told: tuple[tuple[str, ...], tuple[str, ...]]
+) -> Iterator[Line]:
+    gone, come = told
+    if gone or come:
+        yield Heading(title)
+    if gone:
+        yield Words(f"gone: {_names(gone)}", "warn")
+    if come:
+        yield Words(f"came: {_names(come)}", "ok")
+
+
+def _events(
+    before: Seen, told: Changes, state: ClusterState, *, ascii_only: bool
+) -> Iterator[Line]:
+    yield Heading(f"events to look at: {len(told.events)}")
+    for one in reversed(told.events[-EVENTS_MAX:]):
+        shown = mark("event", one.severity, ascii_only=ascii_only)
+        said = f"{clock(one.time)} {shown.glyph} {clean(one.message, 200)}"
+        yield Words(said, shown.style)
+    whole = not state.events or state.events[0].time <= before.time
+    if not whole or len(told.events) > EVENTS_MAX:
+        yield Words("older ones: nexa events --severity warning", "muted")
+
+
+def _is_on(alert: Alert) -> bool:
+    return alert.state in ("firing", "recovering") and alert.severity != "none"
+
+
+def _difference(
+    before: tuple[str, ...], today: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    then, now = set(before), set(today)
+    return tuple(sorted(then - now)), tuple(sorted(now - then))
+
+
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(clean(one, 40) for one in names[:12])
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
+    shown = ", ".join(clean(one, 40) for one in names[:NAMES_MAX])
+    more = len(names) - NAMES_MAX
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -42,6 +42,26 @@ class ClusterRow(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(one for one in self.alerts if is_problem(one))
 
 
+def once_each(rows: Sequence[ClusterRow]) -> tuple[ClusterRow, ...]:
+    """Leave one row of this machine's nodes that are one cluster: the watched, or the first.
+
+    Contexts are left as they are: their names are an operator's own.
+    """
+    kept: list[ClusterRow] = []
+    seen: set[str] = set()
+    for row in sorted(rows, key=lambda one: not one.current):
+        ids = {node.id for node in row.cluster.nodes} if row.cluster else set[str]()
+        if row.key.startswith("node:"):
+            if seen & ids:
+                continue
+            seen |= ids
+            if row.cluster is not None and len(ids) > 1:
+                name = f"{row.cluster.name} › {row.name}"
+                row = msgspec.structs.replace(row, name=name)  # noqa: PLW2901
+        kept.append(row)
+    return tuple(kept)
+
+
 def _verdict(row: ClusterRow, look: Look) -> Cell:
     shown = mark("health", clean(row.verdict, 20), ascii_only=look.ascii_only)
     if row.error is not None:

@@ -122,7 +122,7 @@ class Terminal:
         """Give the terminal another size; the program is told by a signal."""
         self.take(0)
         self._size = (columns, rows)
-        self._screen = Screen(columns, rows)
+        self._screen.resize(columns, rows)
         self._tell_size(self._master)
 
     def send(self, number: int) -> None:

@@ -9,7 +9,7 @@ from tests.system.screen import Terminal
 
 PROMPT = "ready> "
 _KEPT = ("NEXA_HOME", "PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
-_MOUSE = re.compile(rb"\x1b\[\?(?:9|100[0-6]|1015|1016)h")
+_MOUSE = re.compile(rb"\x1b\[\?(?:9|100[012356]|101[56])h")
 
 
 def environment_of(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -29,14 +29,16 @@ def environment_of(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def ready(terminal: Terminal) -> None:
     """Wait until the shell asks."""
-    terminal.until(lambda text: text.endswith(PROMPT.strip()))
+    terminal.until(lambda text: text.rstrip().endswith(PROMPT.strip()))
 
 
 def say(terminal: Terminal, words: str) -> str:
     """Type a command; what it prints before the next prompt."""
     ready(terminal)
     terminal.press(f"clear; {words}; echo done\r")
-    text = terminal.until(lambda text: re.search(r"^done\n+ready>$", text, re.M))
+    text = terminal.until(
+        lambda text: re.search(r"^done\n+ready>\s*\Z", text, re.MULTILINE)
+    )
     return text.rpartition("done")[0].strip()
 
 

@@ -37,7 +37,10 @@ class LogRing(logging.Handler):
         self._count = 0
 
     def begin(self, path: Path, *, node: str) -> None:
-        """Start with the end of a file: what this node logged in its run before."""
+        """Start with the end of a file: what this node logged in its run before.
+
+        Nodes with one home write one file; each tells its own lines.
+        """
         self._lines.clear()
         try:
             with path.open("rb") as file:
@@ -48,7 +51,7 @@ class LogRing(logging.Handler):
             return
         lines = text.splitlines()
         for line in lines[1:] if size > TAIL_BYTES else lines:
-            self._take(line.decode(errors="replace"), node)
+            self._take(line.decode(errors="replace"), node, only=node)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line and wake who waits for it; called under the handler's lock."""
@@ -87,9 +90,9 @@ class LogRing(logging.Handler):
         finally:
             self.release()
 
-    def _take(self, text: str, node: str) -> None:
+    def _take(self, text: str, node: str, *, only: str | None = None) -> None:
         line = _line(text[:LINE_MAX], node, self.newest())
-        if line is not None:
+        if line is not None and only in {None, line.node}:
             self._lines.append(line)
 
 

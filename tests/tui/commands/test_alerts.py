@@ -296,3 +296,17 @@ def test_a_reload_tells_what_is_in_force_and_what_is_wrong(there: Port) -> None:
     assert "\x1b" not in err
     told, _ = listed(there, rules_list.reload_rules, "--json")
     assert msgspec.json.decode(told)["rules"] == 60
+
+
+def test_a_runbook_alone_and_that_there_is_none(there: Port, tell: Any) -> None:
+    said = tell("alerts", "runbook", KEY)
+
+    assert said.code == 0
+    assert "# " in said.out
+    whole = msgspec.json.decode(tell("alerts", "runbook", KEY, "--json").out)
+    assert whole["text"] == examples.DETAIL.runbook
+
+    there.answers[f"GET /v1/alerts/{KEY}"] = change(examples.DETAIL, runbook="")
+    said = tell("alerts", "runbook", KEY)
+    assert said.code != 0
+    assert "names no runbook" in said.err

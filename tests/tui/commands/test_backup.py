@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from nexa_node.adapters.asgi.plan_example import PLAN
 from nexa_node.contract.cluster import Growth
 from nexa_node.contract.errors import Conflict, Invalid, Unavailable
 from nexa_node.contract.nodes import NodeStatus
@@ -19,6 +20,8 @@ from tests import builders
 from tests.tui import clusters
 from tests.tui.archives import archive
 from tests.tui.served import Answer, Port, Said, Terminal, port, say
+
+DRY = "POST /v1/cluster/restore?dry_run=true"
 
 
 def run(number: int) -> NodeStatus:
@@ -40,6 +43,7 @@ def there(whole: bytes) -> Iterator[Port]:
             "GET /v1/cluster": clusters.ONE,
             "GET /v1/node": [run(1), Unavailable("it starts"), run(2)],
             "POST /v1/cluster/backup": Answer(*pieces),
+            DRY: PLAN,
             "POST /v1/cluster/restore": Answer(
                 b'{"action":"restore","phase":"restore","done":1,"total":3}\n',
                 b'{"action":"restore","phase":"done","done":3,"total":3}\n',
@@ -209,8 +213,9 @@ class TestRestore:
 
         assert "fill cluster prod" in said.err
         assert "with 3,480 messages in 3 streams" in said.err
+        assert PLAN.effects[0] in said.err
         assert said.code == 1
-        assert there.asked == []
+        assert there.asked == [(DRY, None)]
 
     def test_nobody_to_ask_is_a_no(
         self, there: Port, tell: Any, path: str, monkeypatch: pytest.MonkeyPatch
@@ -218,7 +223,29 @@ class TestRestore:
         monkeypatch.setattr("sys.stdin", io.StringIO())
 
         assert "--yes" in tell("restore", path).err
-        assert there.asked == []
+        assert there.asked == [(DRY, None)]
+
+    def test_a_dry_run_checks_the_archive_and_tells_the_plan(
+        self, there: Port, tell: Any, path: str
+    ) -> None:
+        said = tell("restore", path, "--dry-run")
+
+        assert said.code == 0
+        assert "is whole" in said.out
+        assert PLAN.id in said.out
+        assert there.asked == [(DRY, None)]
+
+    def test_a_dry_run_needs_no_node(self, tmp_path: Path, path: str) -> None:
+        said = say(tmp_path, "", "cluster", "restore", path, "--dry-run")
+
+        assert said.code == 0, said.err
+        assert "is whole" in said.out
+
+    def test_a_plan_is_carried_out_without_asking(
+        self, there: Port, tell: Any, path: str, whole: bytes
+    ) -> None:
+        assert tell("restore", path, "--plan", "plan-1").code == 0
+        assert there.asked == [("POST /v1/cluster/restore?plan=plan-1", whole)]
 
     def test_a_damaged_one_is_refused_before_the_node_hears_of_it(
         self, there: Port, tell: Any, path: str

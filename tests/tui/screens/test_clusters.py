@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from nexa_node.contract.errors import Unavailable
+from nexa_node.contract.nodes import Cluster
 from nexa_tui.client.contexts import Context, keep_context
-from nexa_tui.state.clusters import CLUSTERS, ClusterRow, cluster_lines
+from nexa_tui.state.clusters import CLUSTERS, ClusterRow, cluster_lines, once_each
 from nexa_tui.state.listing import Look
-from tests.builders import cluster
+from tests.builders import cluster, node
 from tests.tui import alarms
 from tests.tui.screens.pilot import SMALL, Stage
 
@@ -93,3 +94,29 @@ def test_what_does_not_answer_comes_first_and_what_is_healthy_last() -> None:
     assert int(CLUSTERS.words(rows[2], Look())["alerts"]) > 0
     assert [CLUSTERS.problem(one) for one in rows] == [False, True, True]
     assert len(cluster_lines(rows[1], Look())) == 4
+
+
+def test_nodes_of_one_cluster_on_this_machine_are_one_row() -> None:
+    both = cluster(nodes=(node(id="1", name="alpha"), node(id="2", name="beta")))
+    other = cluster(nodes=(node(id="3", name="lone"),))
+
+    def row(key: str, picture: Cluster | None, *, current: bool = False) -> ClusterRow:
+        name = key.partition(":")[2]
+        return ClusterRow(key=key, name=name, url="u", current=current, cluster=picture)
+
+    shown = once_each(
+        [
+            row("node:alpha", both),
+            row("node:beta", both, current=True),
+            row("node:lone", other),
+            row("node:gone", None),
+            row("context:mine", both),
+        ]
+    )
+
+    assert {one.key: one.name for one in shown} == {
+        "node:beta": f"{both.name} › beta",
+        "node:lone": "lone",
+        "node:gone": "gone",
+        "context:mine": "mine",
+    }

@@ -214,6 +214,16 @@ def test_what_is_no_json_is_told_as_it_stands() -> None:
     assert second.fields == {"cut": True}
 
 
+def test_nodes_that_share_a_file_each_tell_their_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "node.jsonl"
+    lines = [{"event": f"of {name}", "node": name} for name in ("alpha", "beta")]
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    ring = LogRing()
+    ring.begin(path, node="beta")
+
+    assert [line.event for line in ring.since(0)] == ["of beta"]
+
+
 def test_a_restarted_node_still_has_what_it_logged_before(tmp_path: Path) -> None:
     path, root = tmp_path / "node.jsonl", logging.getLogger()
     before, level = root.handlers[:], root.level
