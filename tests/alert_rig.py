@@ -197,7 +197,7 @@ class AlertNode:
             is_controller=lambda: town.controller == name and self.door.available,
             living=lambda: set(town.nodes),
         )
-        minding = Minding(self.silences, town.inhibits)
+        minding = Minding(self.silences, town.inhibits, resting=lambda: town.resting)
         self.engine = Engine(
             rulebook=self.rulebook,
             samples=self.samples,
@@ -352,6 +352,8 @@ class AlertTown:
         self.handlers: dict[tuple[str, str], Handler] = {}
         self.entropy = CountingEntropy()
         self.controller: str | None = None
+        self.resting: set[str] = set()
+        """Nodes in maintenance."""
 
     def node(self, name: str) -> Any:
         """A node that runs while its context is open; the first is the controller."""

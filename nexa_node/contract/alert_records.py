@@ -19,6 +19,9 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The node whose own rules it is of; empty: the cluster's."""
     clear_since: datetime | None = None
     """Of a recovering one: since when its expression does not give it any more."""
+    seen: datetime | None = None
+    """Of a pending one: when its expression gave it last, to a minute. By it the next
+    evaluator knows for how long nobody looked."""
     flips: tuple[datetime, ...] = ()
     """When it went on or off in the last half hour, the oldest first."""
     ack_after_s: float | None = None

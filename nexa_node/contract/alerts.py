@@ -52,7 +52,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     ack: Ack | None = None
     notes: tuple[Note, ...] = ()
     silenced_by: tuple[str, ...] = ()
-    """Ids of silences."""
+    """Ids of silences; and `maintenance:<node>` while its node is in maintenance."""
     inhibited_by: tuple[str, ...] = ()
     """Fingerprints of alerts that explain it."""
     flapping: bool = False
@@ -87,6 +87,10 @@ def urgency(alert: Alert) -> tuple[int, int, int, datetime]:
 
 
 MatcherKind = Literal["=", "!=", "=~", "!~"]
+
+
+MAINTENANCE = "maintenance:"
+"""Before a node's name in `Alert.silenced_by`: nobody is told while it is worked on."""
 
 
 class LabelMatcher(msgspec.Struct, frozen=True, kw_only=True):

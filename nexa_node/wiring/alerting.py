@@ -102,7 +102,9 @@ class Alerting:
             ),
             living=fellowship.members.living,
         )
-        minding = Minding(self.silences, settings.inhibits)
+        minding = Minding(
+            self.silences, settings.inhibits, resting=fellowship.members.resting
+        )
         self.engine = Engine(
             rulebook=self.rulebook,
             samples=samples,

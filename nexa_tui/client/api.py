@@ -5,7 +5,7 @@ recording). The feed never raises: a connection that is lost or refused is news.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -31,6 +31,7 @@ from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.logs import LogLine
 from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
 from nexa_node.contract.nodes import Cluster, NodeStatus
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -89,6 +90,10 @@ class Refused(msgspec.Struct, frozen=True):
 FeedNews = Connecting | Received | Lost | Refused
 
 
+Deed = Literal["drain", "disconnect", "revoke_token"]
+"""What can be planned beside what answers its own dry run."""
+
+
 class NodeClient(Protocol):
     """One node, as the console sees it.
 
@@ -124,23 +129,29 @@ class NodeClient(Protocol):
         """Call a task off."""
         ...
 
-    async def disconnect(self, agent_id: AgentId) -> None:
-        """Close an agent's connection."""
+    async def plan(self, deed: Deed, key: str) -> Plan:
+        """What a dangerous deed would do now; its id is given to the deed itself."""
+        ...
+
+    async def disconnect(self, agent_id: AgentId, *, plan: str | None = None) -> None:
+        """Close an agent's connection; with a plan, only if all is as it was then."""
         ...
 
     async def drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
         """Have an agent get no new tasks, or get them again."""
         ...
 
-    async def drain(self, node_id: str) -> None:
-        """Let a node end gracefully."""
+    async def drain(self, node_id: str, *, plan: str | None = None) -> None:
+        """Let a node end gracefully; with a plan, only if all is as it was then."""
         ...
 
     async def maintain(self, node_id: str, *, on: bool) -> None:
         """Have a node take nothing new, or take it again."""
         ...
 
-    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+    async def remove(
+        self, node_id: str, *, dry_run: bool, plan: str | None = None
+    ) -> ClusterChange:
         """Strike a dead node off, or say what that would do."""
         ...
 
@@ -220,8 +231,8 @@ class NodeClient(Protocol):
         """Give a token a new secret: it is told this once."""
         ...
 
-    async def revoke_token(self, token_id: str) -> None:
-        """End a token."""
+    async def revoke_token(self, token_id: str, *, plan: str | None = None) -> None:
+        """End a token; with a plan, only if all is as it was then."""
         ...
 
     async def logs(

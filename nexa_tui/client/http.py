@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -40,6 +40,7 @@ from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.logs import LogLine
 from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
 from nexa_node.contract.nodes import Cluster, NodeStatus
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.rest import PAGE_MAX, Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -50,7 +51,7 @@ from nexa_node.contract.tasks import (
     Task,
     TaskSummary,
 )
-from nexa_tui.client.api import FeedNews, Glance
+from nexa_tui.client.api import Deed, FeedNews, Glance
 from nexa_tui.client.clock import Clock
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.feed import Feed, Resolve
@@ -67,6 +68,11 @@ T = TypeVar("T")
 CONNECT_S = 3.0
 ANSWER_S = 15.0
 SELFTEST_S = 60.0
+_DEEDS: Mapping[Deed, tuple[str, str]] = {
+    "drain": ("POST", "/v1/nodes/{}/drain"),
+    "disconnect": ("POST", "/v1/agents/{}/disconnect"),
+    "revoke_token": ("DELETE", "/v1/tokens/{}"),
+}
 _NDJSON = {"Accept": "application/x-ndjson"}
 
 
@@ -132,27 +138,35 @@ class HttpNode:
         path = f"/v1/tasks/{quote(task_id, safe='')}/cancel"
         return await self._call("POST", path, Task)
 
-    async def disconnect(self, agent_id: AgentId) -> None:
+    async def plan(self, deed: Deed, key: str) -> Plan:
+        """Ask what a dangerous deed would do."""
+        method, path = _DEEDS[deed]
+        where = f"{_path(path, key, None)}?dry_run=true"
+        return await self._call(method, where, Plan)
+
+    async def disconnect(self, agent_id: AgentId, *, plan: str | None = None) -> None:
         """Disconnect an agent."""
-        await self._send(f"/v1/agents/{quote(agent_id, safe='')}/disconnect")
+        await self._send(_DEEDS["disconnect"][1], agent_id, plan)
 
     async def drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
         """Drain an agent, or end that."""
         what = "drain" if on else "resume"
         await self._ask("POST", f"/v1/agents/{quote(agent_id, safe='')}/{what}")
 
-    async def drain(self, node_id: str) -> None:
+    async def drain(self, node_id: str, *, plan: str | None = None) -> None:
         """Drain a node."""
-        await self._send(f"/v1/nodes/{quote(node_id, safe='')}/drain")
+        await self._send(_DEEDS["drain"][1], node_id, plan)
 
     async def maintain(self, node_id: str, *, on: bool) -> None:
         """Begin or end maintenance."""
         path = f"/v1/nodes/{quote(node_id, safe='')}/maintenance"
         await self._ask("POST", path, body=Maintenance(on=on))
 
-    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+    async def remove(
+        self, node_id: str, *, dry_run: bool, plan: str | None = None
+    ) -> ClusterChange:
         """Strike a node off, or plan it."""
-        path = f"/v1/nodes/{quote(node_id, safe='')}/remove"
+        path = _path("/v1/nodes/{}/remove", node_id, plan)
         query = "?dry_run=true" if dry_run else ""
         return await self._call("POST", path + query, ClusterChange)
 
@@ -237,9 +251,10 @@ class HttpNode:
         body = RotateToken(overlap_s=overlap_s)
         return await self._call("POST", path, TokenCreated, body=body)
 
-    async def revoke_token(self, token_id: str) -> None:
+    async def revoke_token(self, token_id: str, *, plan: str | None = None) -> None:
         """Revoke a token."""
-        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
+        path = _path(_DEEDS["revoke_token"][1], token_id, plan)
+        await self._ask("DELETE", path)
 
     async def logs(
         self, *, after: str | None, before: int | None = None, wait_s: float = 0.0
@@ -324,8 +339,8 @@ class HttpNode:
             http, self._http = self._http, None
             await http.aclose()
 
-    async def _send(self, path: str) -> None:
-        await self._ask("POST", path)
+    async def _send(self, path: str, key: str, plan: str | None) -> None:
+        await self._ask("POST", _path(path, key, plan))
 
     async def _page(self, path: str, kind: type[T]) -> Sequence[T]:
         page = await self._call("GET", path, Page[kind])
@@ -376,6 +391,11 @@ class HttpNode:
             f"no node answers at {self.target.url}: {why}",
             remedy="nexa node start" if self.target.pid else "nexa node status",
         )
+
+
+def _path(path: str, key: str, plan: str | None) -> str:
+    where = path.format(quote(key, safe=""))
+    return where if plan is None else f"{where}?{urlencode({'plan': plan})}"
 
 
 def _alert(fingerprint: str, verb: str = "") -> str:

@@ -34,6 +34,7 @@ from nexa_node.contract.events import Snapshot
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.logs import LogLine
 from nexa_node.contract.messages import NewMessage, Posted, Sent, Shelf
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -44,7 +45,7 @@ from nexa_node.contract.tasks import (
     Task,
     TaskSummary,
 )
-from nexa_tui.client.api import FeedNews, Glance, Received
+from nexa_tui.client.api import Deed, FeedNews, Glance, Received
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.prometheus import Row
 
@@ -168,7 +169,20 @@ class Replay:
         self._change("cancel", task_id)
         return await self.task(task_id)
 
-    async def disconnect(self, agent_id: AgentId) -> None:
+    async def plan(self, deed: Deed, key: str) -> Plan:
+        """A plan of which the figures are made up; it is not remembered."""
+        if self.refusal is not None:
+            raise self.refusal
+        return Plan(
+            id=f"plan-{deed}",
+            action=deed,
+            target=key,
+            what="",
+            counts={"agents": 1, "tasks": 2},
+            expires=_NEVER,
+        )
+
+    async def disconnect(self, agent_id: AgentId, *, plan: str | None = None) -> None:
         """Remember a disconnection."""
         self._change("disconnect", agent_id)
 
@@ -176,7 +190,7 @@ class Replay:
         """Remember a drain of an agent."""
         self._change("drain agent" if on else "resume agent", agent_id)
 
-    async def drain(self, node_id: str) -> None:
+    async def drain(self, node_id: str, *, plan: str | None = None) -> None:
         """Remember a drain."""
         self._change("drain", node_id)
 
@@ -184,7 +198,9 @@ class Replay:
         """Remember a maintenance."""
         self._change("maintain" if on else "end maintenance", node_id)
 
-    async def remove(self, node_id: str, *, dry_run: bool) -> ClusterChange:
+    async def remove(
+        self, node_id: str, *, dry_run: bool, plan: str | None = None
+    ) -> ClusterChange:
         """Remember a removal; a dry run is answered alike and not remembered."""
         if not dry_run or self.refusal is not None:
             self._change("remove", node_id)
@@ -321,7 +337,7 @@ class Replay:
         self._change("rotate_token", token_id)
         return _made(token_id, "operator", "")
 
-    async def revoke_token(self, token_id: str) -> None:
+    async def revoke_token(self, token_id: str, *, plan: str | None = None) -> None:
         """Remember that one was revoked."""
         self._change("revoke_token", token_id)
 

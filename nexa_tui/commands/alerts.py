@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from nexa_node.contract.alerts import (
+    MAINTENANCE,
     SEVERITIES,
     Alert,
     AlertChange,
@@ -116,7 +117,8 @@ def handling(alert: Alert) -> str:
     if alert.ack is not None:
         return alert.ack.by
     if alert.silenced_by:
-        return "silenced"
+        rests = all(one.startswith(MAINTENANCE) for one in alert.silenced_by)
+        return "maintenance" if rests else "silenced"
     if alert.inhibited_by:
         return "inhibited"
     if alert.escalated is not None:

@@ -66,6 +66,8 @@ def run(arguments: list[str], call: Call) -> int:
     if options.plain or not can_draw(call):
         from nexa_tui.commands.plain import report
 
+        if not options.plain:
+            _say_why(call)
         return report(call, context=options.context, attach=options.attach)
     from nexa_tui.app import ConsoleOptions, run_console
 
@@ -102,6 +104,18 @@ def can_draw(call: Call) -> bool:
     """Say whether this is a terminal that can be drawn on. Textual draws on stderr."""
     if "TEXTUAL_DRIVER" in call.environ:
         return True  # a browser's terminal, behind `nexa web`
-    if call.environ.get("TERM", "dumb") in {"", "dumb"}:
-        return False
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return not _dumb(call) and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _dumb(call: Call) -> bool:
+    return call.environ.get("TERM", "dumb") in {"", "dumb"}
+
+
+def _say_why(call: Call) -> None:
+    """Tell a person at a terminal why it is a report; a pipe is told nothing."""
+    if _dumb(call) and sys.stdin.isatty() and sys.stderr.isatty():
+        named = call.environ.get("TERM") or "not set"
+        call.note(
+            f"TERM is {named}: a plain report. TERM=vt100 nexa draws with the least a"
+            " terminal can; nexa --screen-reader answers line by line"
+        )

@@ -6,6 +6,7 @@ from nexa_node.contract.access import ROLES, NewToken, Scope, TokenCreated, Toke
 from nexa_node.contract.errors import NexaError
 from nexa_tui.screens.cluster_deeds import Confirm, Office
 from nexa_tui.screens.form import Answers, Blank, Form
+from nexa_tui.screens.planned import confirm_planned
 from nexa_tui.state.access import revoke_token, rotate_token
 from nexa_tui.state.detail import Field, Heading, Line, Words
 from nexa_tui.state.text import clean
@@ -24,13 +25,21 @@ class AccessDeeds:
     def revoke(self, token: TokenView) -> None:
         """End a token, after the person has said so."""
 
-        async def call() -> None:
+        async def call(plan: str) -> None:
             client = self._office.session.client
             if client is not None:
-                await client.revoke_token(token.id)
+                await client.revoke_token(token.id, plan=plan)
                 self._office.tell(f"{clean(token.id, 60)} is revoked")
 
-        self._confirm(revoke_token(token), call)
+        async def ask() -> None:
+            session, effect = self._office.session, revoke_token(token)
+            deed = ("revoke_token", token.id)
+            try:
+                await confirm_planned(session, effect, deed, call, self._confirm)
+            except NexaError as error:
+                self._refused(error)
+
+        self._office.begin(ask, group="deed")
 
     def rotate(self, token: TokenView) -> None:
         """Give a token a new secret, after the person has said so; show it once."""

@@ -75,7 +75,8 @@ class ClusterDeeds:
             self._refused(error)
             return
         effect = remove_node(node, planned)
-        self._confirm(effect, partial(self._call_remove, str(node.id)))
+        plan = None if planned.plan is None else planned.plan.id
+        self._confirm(effect, partial(self._call_remove, str(node.id), plan))
 
     async def _call_maintain(self, node_id: str, name: str, on: bool) -> None:
         client = self._office.session.client
@@ -84,10 +85,10 @@ class ClusterDeeds:
             state = "goes into maintenance" if on else "takes work again"
             self._office.tell(f"{clean(name, 40)} {state}")
 
-    async def _call_remove(self, node_id: str) -> None:
+    async def _call_remove(self, node_id: str, plan: str | None) -> None:
         client = self._office.session.client
         if client is not None:
-            told: ClusterChange = await client.remove(node_id, dry_run=False)
+            told: ClusterChange = await client.remove(node_id, dry_run=False, plan=plan)
             self._office.tell(clean(told.what, 300))
 
     async def _issue(self) -> None:

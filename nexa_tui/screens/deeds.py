@@ -16,10 +16,12 @@ from nexa_node.contract.messages import Posted
 from nexa_node.contract.nodes import Node
 from nexa_node.contract.tasks import TaskSummary
 from nexa_tui.actions import Action, Place, find
+from nexa_tui.client.api import Deed
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.places import base_folders
 from nexa_tui.screens.access_doing import access_doing
 from nexa_tui.screens.cluster_deeds import ClusterDeeds
+from nexa_tui.screens.planned import confirm_planned
 from nexa_tui.screens.session import Session
 from nexa_tui.state.effects import (
     Effect,
@@ -396,8 +398,11 @@ class Deeds:
         if agent is None:
             self._unknown("agent", agent_id, "nexa agents list")
             return
-        effect = disconnect_agent(agent)
-        self._confirm(effect, lambda: self._call_disconnect(agent_id))
+        self._confirm_planned(
+            disconnect_agent(agent),
+            ("disconnect", agent_id),
+            partial(self._call_disconnect, agent_id),
+        )
 
     def _drain_agent(self, key: str) -> None:
         agent_id = AgentId(key or self._key_of("agents"))
@@ -412,8 +417,12 @@ class Deeds:
     def _drain(self, key: str) -> None:
         node = self._node(key)
         if node is not None:
-            effect = drain_node(self._session.state, node)
-            self._confirm(effect, partial(self._call_drain, str(node.id)))
+            node_id = str(node.id)
+            self._confirm_planned(
+                drain_node(self._session.state, node),
+                ("drain", node_id),
+                partial(self._call_drain, node_id),
+            )
 
     def _maintain(self, key: str) -> None:
         node = self._node(key)
@@ -556,6 +565,17 @@ class Deeds:
 
         self._desk.ask(dialog, answered)
 
+    def _confirm_planned(
+        self, effect: Effect, deed: tuple[Deed, str], call: Callable[[str], Any]
+    ) -> None:
+        """Ask with the node's own figures; what the person saw is what is done."""
+        if effect.refused is None:
+            work = partial(confirm_planned, self._session, effect, deed, call)
+            ask = partial(work, self._confirm)
+            self._desk.begin(partial(self._call, ask), group="deed")
+        else:
+            self._confirm(effect, _nothing)
+
     def _as_command(self) -> tuple[str, ...]:
         """The command line that would do the same, as a sentence."""
         if self._said is None or self._said[0].words is None:
@@ -577,10 +597,10 @@ class Deeds:
             task = await client.cancel(task_id)
             self._desk.tell(f"task {clean(task_id)} is {task.status}")
 
-    async def _call_disconnect(self, agent_id: AgentId) -> None:
+    async def _call_disconnect(self, agent_id: AgentId, plan: str) -> None:
         client = self._session.client
         if client is not None:
-            await client.disconnect(agent_id)
+            await client.disconnect(agent_id, plan=plan)
             self._desk.tell(f"agent {clean(agent_id)} is disconnected")
 
     async def _call_drain_agent(self, agent_id: AgentId, *, on: bool) -> None:
@@ -590,10 +610,10 @@ class Deeds:
             told = "gets no new tasks" if on else "gets tasks again"
             self._desk.tell(f"agent {clean(agent_id)} {told}")
 
-    async def _call_drain(self, node_id: str) -> None:
+    async def _call_drain(self, node_id: str, plan: str) -> None:
         client = self._session.client
         if client is not None:
-            await client.drain(node_id)
+            await client.drain(node_id, plan=plan)
             self._desk.tell("the node drains; its end is shown here")
 
     def _key_of(self, place: Place) -> str:
@@ -605,6 +625,10 @@ class Deeds:
         choose = f"choose {article} {noun} first"
         told = f"no {noun} {clean(key, 60)}" if key else choose
         self._desk.tell(f"{told}; {command}", severity="warning")
+
+
+async def _nothing() -> None:
+    """There is nothing to do."""
 
 
 def _sentence(error: NexaError) -> str:

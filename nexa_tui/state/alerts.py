@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from nexa_node.contract.alerts import SEVERITIES, Alert, urgency
+from nexa_node.contract.alerts import MAINTENANCE, SEVERITIES, Alert, urgency
 from nexa_tui.state.formats import age
 from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, how_old, since
 from nexa_tui.state.severity import StyleKey, mark
@@ -41,7 +41,7 @@ def handling(alert: Alert, look: Look) -> tuple[str, StyleKey]:
     """Who minds it, or why nobody has to; the word `open` if somebody should."""
     dots = "..." if look.ascii_only else "…"
     if alert.silenced_by:
-        return "silenced", "muted"
+        return quiet_word(alert), "muted"
     if alert.inhibited_by:
         return "explained", "muted"
     if alert.severity == "none":
@@ -57,6 +57,12 @@ def handling(alert: Alert, look: Look) -> tuple[str, StyleKey]:
     if alert.escalated is not None:
         return "escalated", "crit"
     return ("flapping" + dots if alert.flapping else "open"), "warn"
+
+
+def quiet_word(alert: Alert) -> str:
+    """Why nobody is told of a silenced one: `maintenance` of its node, or `silenced`."""
+    rests = all(one.startswith(MAINTENANCE) for one in alert.silenced_by)
+    return "maintenance" if rests else "silenced"
 
 
 def says(alert: Alert) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.cluster import ClusterChange
 from nexa_node.contract.nodes import Node
+from nexa_node.contract.plans import Plan
 from nexa_node.contract.tasks import FINISHED, TaskSummary
 from nexa_tui.state.formats import age
 from nexa_tui.state.listing import since
@@ -140,6 +141,21 @@ def remove_node(node: Node, planned: ClusterChange) -> Effect:
         "Strike it off",
         type_name=node.name,
     )
+
+
+def planned(effect: Effect, plan: Plan) -> Effect:
+    """The same with the node's own figures, which it holds the deed against."""
+    figures = ", ".join(_count(number, noun) for noun, number in _nouns(plan))
+    until = f"{plan.expires:%H:%M:%S}"
+    line = f"The node plans: {figures or 'nothing else'}; good until {until} UTC."
+    return msgspec.structs.replace(effect, lines=(*effect.lines, line))
+
+
+def _nouns(plan: Plan) -> list[tuple[str, int]]:
+    return [
+        (clean(name, 20).removesuffix("s"), number)
+        for name, number in plan.counts.items()
+    ]
 
 
 def _quorum(state: ClusterState, node: Node, lines: list[str]) -> bool:

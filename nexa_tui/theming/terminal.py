@@ -11,6 +11,9 @@ NO_COLOUR_THEME = "ansi-16"
 
 Colours: TypeAlias = Literal["none", "16", "256", "true"]
 _FORCED: Mapping[str, Colours] = {"standard": "16", "256": "256", "truecolor": "true"}
+_NO_COLOURS = ("-m", "-mono")
+_OLD = "vt"
+"""Types of Digital's terminals: neither colours nor more characters than ASCII."""
 _MANY_COLOURS = ("-256color", "-direct", "kitty", "alacritty")
 
 
@@ -47,14 +50,20 @@ def terminal(environ: Mapping[str, str], *, ascii_only: bool = False) -> Termina
         colours=_colours(environ),
         ascii_only=ascii_only
         or environ.get("TERM") == "linux"  # its font has neither marks nor braille
+        or environ.get("TERM", "").startswith(_OLD)
         or not _speaks_unicode(environ),
     )
 
 
 def tidy_environment(environ: MutableMapping[str, str]) -> None:
-    """Forget an empty NO_COLOR, which by its standard is not set, before Textual looks."""
+    """Have NO_COLOR say what is the case, before Textual looks.
+
+    An empty one is by its standard not set; a terminal without colours is as if it were.
+    """
     if environ.get("NO_COLOR") == "":
         del environ["NO_COLOR"]
+    if _colours(environ) == "none":
+        environ["NO_COLOR"] = environ.get("NO_COLOR") or "1"
 
 
 def _colours(environ: Mapping[str, str]) -> Colours:
@@ -65,7 +74,10 @@ def _colours(environ: Mapping[str, str]) -> Colours:
         return forced
     if environ.get("COLORTERM", "").strip().lower() in {"truecolor", "24bit"}:
         return "true"
-    return "256" if environ.get("TERM", "").endswith(_MANY_COLOURS) else "16"
+    kind = environ.get("TERM", "")
+    if kind.startswith(_OLD) or kind.endswith(_NO_COLOURS):
+        return "none"
+    return "256" if kind.endswith(_MANY_COLOURS) else "16"
 
 
 def _speaks_unicode(environ: Mapping[str, str]) -> bool:

@@ -428,6 +428,10 @@ SCENES: Mapping[str, Scene] = {
     "rules": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "left_square_bracket")),
     "rule": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("6", "left_square_bracket", "enter")),
     "audit": Scene(heard(picture()), keys=("9",)),
+    "tokens": Scene(heard(picture()), keys=("9", "right_square_bracket")),
+    "roles": Scene(heard(picture()), keys=("9", *("right_square_bracket",) * 2)),
+    "settings": Scene(heard(picture()), keys=("f2",)),
+    "clusters-none": Scene(heard(picture()), keys=("0",)),
     "metrics": Scene(heard(picture(alerts=alarms.ALERTS)), keys=("7",)),
     "metrics-hair": Scene(
         heard(picture(alerts=alarms.ALERTS)), keys=("7", "j", "j", "z", *("left",) * 30)
@@ -471,6 +475,8 @@ def console(
                 silences=alarms.SILENCES,
                 rules=alarms.RULES,
                 audit=alarms.AUDIT,
+                tokens=alarms.TOKENS,
+                roles=alarms.ROLES,
                 logs=traffic.LOGS,
                 posted=traffic.POSTED,
                 dead=traffic.DEAD,

@@ -70,6 +70,7 @@ def taken(
         expression=origin.expression,
         node=origin.node,
         clear_since=_when(active.clear_since),
+        seen=now if alert.state == "pending" else None,
         flips=flips,
         ack_after_s=origin.ack_after_s,
         silenced_while=while_covered,
@@ -220,7 +221,7 @@ def merged(mine: AlertRecord, theirs: AlertRecord | None) -> AlertRecord:
 
 def _lasting(record: AlertRecord) -> AlertRecord:
     alert = _change(record.alert, value=None, annotations={}, changes=0)
-    return _change(record, alert=alert, flips=())
+    return _change(record, alert=alert, flips=(), seen=None)
 
 
 def _fires(alert: Alert) -> bool:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from nexa_node.core.alerting.keeping import Origin
+from nexa_node.core.alerting.life import ACK_TIMEOUT
 from nexa_node.core.alerting.rules import Group, Rule
 from nexa_node.core.promql.durations import duration_s
 
 LOCAL = "nexa_local"
 """The annotation of a rule that every node evaluates for itself, without the cluster."""
-ACK_TIMEOUT = "nexa_ack_timeout"
-"""The annotation that says when an alert is escalated; `0` or `off`: never."""
 ACK_AFTER_S: Mapping[str, float] = {"critical": 900.0, "error": 1800.0}
 """By severity, where the annotation is missing; others are never escalated."""
 ALERTS_MAX = 500

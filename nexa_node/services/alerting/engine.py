@@ -18,6 +18,7 @@ from nexa_node.contract.alerts import Alert
 from nexa_node.contract.errors import NexaError
 from nexa_node.core.alerting.keeping import Origin
 from nexa_node.core.alerting.life import Active
+from nexa_node.core.alerting.resuming import resumed
 from nexa_node.ports import Clock, ForeignRules
 from nexa_node.services.alerting import faulting
 from nexa_node.services.alerting.board import Board, of_node
@@ -189,27 +190,42 @@ class Engine:
             except NexaError:
                 pass  # the next tick tries again; until then nothing is said
             else:
-                await self._restore(records, self._cluster, node="")
+                await self._restore(records, self._cluster, node="", now=at_ms / 1000)
                 self._cluster_restored = True
         if not self._own_restored:
-            await self._restore(self._board.records(), self._own, node=self._role.node)
+            mine = self._board.records()
+            node = self._role.node
+            await self._restore(mine, self._own, node=node, now=at_ms / 1000)
             self._own_restored = self._board.caught_up
             if not self._own_restored and not self._remembered:
                 await self._remember(at_ms / 1000)
             self._remembered = True
 
     async def _restore(
-        self, records: Sequence[AlertRecord], evaluator: Evaluator, *, node: str
+        self,
+        records: Sequence[AlertRecord],
+        evaluator: Evaluator,
+        *,
+        node: str,
+        now: float,
     ) -> None:
         mine = of_node(records, node)
-        known = {
-            key
+        spans = {
+            key: (rule.for_s, part.group.interval_s)
             for part in self._rulebook.book.parts
             if part.local is bool(node)
-            for key in part.keys
+            for rule, key in zip(part.group.rules, part.keys, strict=True)
         }
-        known |= {faulting.RULE} if node else set()
-        evaluator.restore(mine)
+        known = {*spans, faulting.RULE} if node else {*spans}
+
+        def resume(record: AlertRecord, active: Active) -> Active | None:
+            for_s, every_s = spans.get(record.rule, (0.0, 0.0))
+            return resumed(
+                active, for_s=for_s, interval_s=every_s, seen=record.seen, now=now
+            )
+
+        for record in evaluator.restore(mine, resume):
+            await self._keeper.end(record)
         if self._foreign is not None and not node:
             return
         evaluator.keep(known)

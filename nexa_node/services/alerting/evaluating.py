@@ -5,7 +5,7 @@ or a node that takes over, goes on where the last evaluation stopped.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ BOUNDS = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 Actives = dict[str, Mapping[str, Active]]
 """By the rule's name: its alerts by fingerprint."""
+Resume = Callable[[AlertRecord, Active], Active | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +95,29 @@ class Evaluator:
         self.statuses: dict[str, Status] = {}
         """By the rule's name."""
 
-    def restore(self, records: Iterable[AlertRecord]) -> None:
-        """Go on from what is on the board, and from nothing else."""
+    def restore(
+        self, records: Iterable[AlertRecord], resume: Resume
+    ) -> tuple[AlertRecord, ...]:
+        """Go on from what is on the board, and from nothing else.
+
+        Args:
+            records: This evaluator's.
+            resume: Says what the time did to it in which nobody evaluated.
+
+        Returns:
+            Those that are too old to be gone on with.
+        """
         found: dict[str, dict[str, Active]] = {}
+        forgotten: list[AlertRecord] = []
         for record in records:
-            active = gone_on(record)
+            before = gone_on(record)
+            active = None if before is None else resume(record, before)
             if active is not None:
                 found.setdefault(record.rule, {})[active.fingerprint] = active
+            elif before is not None:
+                forgotten.append(record)
         self._active = {**found}
+        return tuple(forgotten)
 
     def clear(self) -> None:
         """Forget everything: another node goes on."""

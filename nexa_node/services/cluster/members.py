@@ -140,6 +140,12 @@ class Members:
         """Names of all living nodes but this one."""
         return self.living() - {self.name}
 
+    def resting(self) -> frozenset[str]:
+        """Names of the nodes that were taken out of service: they are in maintenance."""
+        told = {entry.name for entry in self._known.values() if entry.maintenance}
+        mine = self._myself.state() == "maintenance"
+        return frozenset(told | {self.name} if mine else told)
+
     def opinions(self) -> tuple[Opinion, ...]:
         """What all nodes that are heard think of each other."""
         if self.is_alone:

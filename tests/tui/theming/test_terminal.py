@@ -15,6 +15,9 @@ from nexa_tui.theming import Terminal, terminal, tidy_environment
         ({"TERM": "xterm-kitty"}, "256"),
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
         ({"TERM": "xterm-256color", "NO_COLOR": ""}, "256"),
+        ({"TERM": "vt100"}, "none"),
+        ({"TERM": "vt220", "COLORTERM": "truecolor"}, "true"),
+        ({"TERM": "xterm-mono"}, "none"),
         ({"TERM": "xterm", "TEXTUAL_COLOR_SYSTEM": "truecolor"}, "true"),
     ],
 )
@@ -33,6 +36,7 @@ def test_colours_are_judged_by_the_environment(
         ({"LANG": "de_DE.UTF-8", "LC_ALL": "POSIX"}, True),
         ({}, False),
         ({"TERM": "linux", "LANG": "en_US.UTF-8"}, True),
+        ({"TERM": "vt100", "LANG": "en_US.UTF-8"}, True),
     ],
 )
 def test_the_locale_says_what_can_be_drawn(
@@ -63,3 +67,13 @@ def test_an_empty_no_color_is_not_set() -> None:
     environ = {"NO_COLOR": "1"}
     tidy_environment(environ)
     assert environ == {"NO_COLOR": "1"}
+
+
+def test_a_terminal_without_colours_is_as_if_it_were_said() -> None:
+    environ = {"TERM": "vt100"}
+    tidy_environment(environ)
+    assert environ["NO_COLOR"]
+
+    environ = {"TERM": "xterm"}
+    tidy_environment(environ)
+    assert environ == {"TERM": "xterm"}

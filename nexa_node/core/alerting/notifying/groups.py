@@ -5,6 +5,7 @@ than that; then it is looked at every `group_interval` for as long as it has ale
 of it is worth telling is decided elsewhere (`tracks`).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from nexa_node.contract.alerts import Alert
+from nexa_node.core.alerting.life import ACK_TIMEOUT
 from nexa_node.core.alerting.notifying.notices import Notice, notice_of, ordered
 from nexa_node.core.alerting.notifying.routes import Route, group_key, routed
 
@@ -183,7 +185,7 @@ class Groups:
             alert.state == "firing"
             and alert.ack is None
             and not (alert.silenced_by or alert.inhibited_by)
-            and (now - notice.starts).total_seconds() >= level.after_s
+            and (now - notice.starts).total_seconds() >= _patience_s(alert, level)
         )
 
     def _touch(self, fingerprint: str, ways: Iterable[Route], tick: float) -> None:
@@ -201,3 +203,20 @@ class Groups:
                     member.notice = msgspec.structs.replace(
                         member.notice, ends=now, flapping=False
                     )
+
+
+def _patience_s(alert: Alert, level: Route) -> float:
+    """How long an alert may fire unacknowledged before this level is told.
+
+    What its own rule says goes before what the route says for all of them.
+    """
+    own = alert.annotations.get(ACK_TIMEOUT, "")
+    if not own:
+        return level.after_s
+    from nexa_node.core.promql.durations import duration_s
+
+    try:
+        span_s = 0.0 if own == "off" else duration_s(own)
+    except ValueError:  # a slip of the pen, told when the rule was loaded
+        return level.after_s
+    return level.level * span_s if span_s else math.inf

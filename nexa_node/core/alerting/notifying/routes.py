@@ -37,6 +37,8 @@ class Route:
     """Somebody wrote it down. If not, it takes no alerts of severity none."""
     after_s: float = 0.0
     """Of an escalation: how long nobody acknowledged the alert."""
+    level: int = 0
+    """Of an escalation: the how many-th it is, from 1."""
     escalates: tuple["Route", ...] = ()
 
     def group_of(self, labels: Labels) -> dict[str, str]:
@@ -146,11 +148,14 @@ def _route(policy: RoutePolicy, root: str, *, explicit: bool = True) -> Route:
     first = made(key, policy.receivers)
     after_s = policy.escalate_after_minutes * _MINUTE
     levels = tuple(
-        made(
-            f'{key}/{{nexa_escalation="{level}"}}',
-            (receiver,),
-            wait_s=0.0,
-            after_s=level * after_s,
+        replace(
+            made(
+                f'{key}/{{nexa_escalation="{level}"}}',
+                (receiver,),
+                wait_s=0.0,
+                after_s=level * after_s,
+            ),
+            level=level,
         )
         for level, receiver in enumerate(policy.escalate_to, start=1)
     )

@@ -237,6 +237,26 @@ async def test_an_alert_that_another_one_explains_is_inhibited_while_that_is_on(
         assert alpha.alert("Backlog").inhibited_by == ()
 
 
+async def test_what_a_node_in_maintenance_says_is_nobodys_to_hear() -> None:
+    town = AlertTown(
+        DEPTH_ONLY.replace(
+            "expr: depth", 'expr: label_replace(depth, "instance", "beta", "", "")'
+        )
+    )
+    town.resting.add("beta")
+    async with town.node("alpha") as alpha:
+        await town.tick(2, depth=7)
+        assert alpha.alert("Backlog").silenced_by == ("maintenance:beta",)
+        await town.tick(100, depth=7)
+        assert alpha.alert("Backlog").escalated is None
+
+        town.resting.clear()
+        await town.tick(2, depth=7)
+        assert alpha.alert("Backlog").silenced_by == ()
+        said = [line.text for line in town.store.alert_log.lines]
+        assert "by maintenance:beta" in said
+
+
 async def test_nobody_acknowledges_so_it_is_escalated_once() -> None:
     town = AlertTown(DEPTH_ONLY)
     async with town.node("alpha") as alpha:

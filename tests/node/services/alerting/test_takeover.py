@@ -219,3 +219,36 @@ async def test_a_deposed_controller_ends_what_it_recorded() -> None:
         town.controller = "beta"
         await town.tick(1, depth=7)
         assert not any(alpha.samples.recorded.values())
+
+
+LONG = RULES.replace("for: 40s", "for: 20m")
+
+
+async def test_after_an_outage_for_neither_begins_anew_nor_is_over_at_once() -> None:
+    town = AlertTown(LONG)
+    async with town.node("beta") as beta:
+        town.controller = "alpha"
+        async with town.node("alpha"):
+            await town.tick(8, depth=7)
+        town.controller = None
+        await town.pass_time(1800)
+        town.controller = "beta"
+        await town.tick(1, depth=7)
+        left = town.clock.now() - beta.alert("Backlog").since
+        assert beta.states() == {"Backlog": "pending"}
+        assert 0 < left.total_seconds() <= 80  # the minute and more that it was seen
+
+
+async def test_what_pended_before_a_long_outage_is_forgotten() -> None:
+    town = AlertTown(LONG)
+    async with town.node("beta") as beta:
+        town.controller = "alpha"
+        async with town.node("alpha"):
+            await town.tick(8, depth=7)
+        town.controller = None
+        await town.pass_time(2 * 3600)
+        town.controller = "beta"
+        await town.tick(1, depth=1)
+        assert beta.states() == {}
+        await town.tick(1, depth=7)
+        assert beta.alert("Backlog").since == town.clock.now()

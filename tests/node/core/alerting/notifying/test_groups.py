@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from nexa_node.core.alerting.notifying.groups import RESOLVE_S, Groups
 from nexa_node.core.alerting.notifying.routes import routes_of
 from nexa_node.core.policies import RoutePolicy
@@ -162,6 +164,26 @@ def test_nobody_acknowledged_it_so_it_escalates() -> None:
 
     assert [one.route.receivers for one in escalated] == [("boss",)]
     assert [one.name for one in escalated[0].notices] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "second"),
+    [("30s", 30, 60), ("off", None, None), ("0", None, None), ("soon", 60, 120)],
+)
+def test_what_a_rule_says_of_escalation_goes_before_the_route(
+    own: str, first: int | None, second: int | None
+) -> None:
+    made = groups(
+        group_wait_ms=0, escalate_to=("boss", "chief"), escalate_after_minutes=1
+    )
+    one = alert("A", annotations={"nexa_ack_timeout": own})
+    heard: dict[str, int] = {}
+    for after in range(0, 200, 10):
+        told(made, one, after=after)
+        for flush in made.due(TICK + after):
+            heard.setdefault(flush.route.receivers[0], after)
+
+    assert (heard.get("boss"), heard.get("chief")) == (first, second)
 
 
 def test_once_escalated_it_stays_so_until_it_is_over() -> None:
