@@ -327,7 +327,8 @@ class Inboxes(Protocol):
     ) -> tuple[int, bool]:
         """Store a message; its position, and whether its id was there already.
 
-        It is kept as long as inboxes are, or for `ttl_s` if that is less.
+        Of one to a capability the id is looked for in all inboxes of the namespace: said
+        again it is stored once, whoever was chosen. It is kept as long as inboxes are, or for `ttl_s` if that is less.
         """
         ...
 

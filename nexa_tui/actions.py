@@ -205,7 +205,7 @@ ACTIONS: tuple[Action, ...] = (
            "The list before.", ("alerts", "silences", "alert-history", "rules",
             "messages", "dead-letters", "logs", "events", "audit", "tokens", "roles")),
     Action("handover", ("h",), "handover", "What this shift tells the next.",
-           ("alerts",), words="alerts handover", rank=9),
+           ("alerts",), words="alerts handover", takes="SPAN", rank=9),
     # Access.
     Action("view-tokens", (), "Tokens", "Tokens: who has one, used when, until when.",
            words="token list"),

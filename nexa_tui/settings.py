@@ -8,6 +8,7 @@ ascii = false             # draw with ASCII alone
 mouse = false             # off over SSH whatever it says
 refresh_s = 1.0           # how often live data is repainted
 slow_link = true          # every 5 s at most, without a mouse
+bell = false              # an alert that is new is said, and does not ring
 [keys]
 filter = "/"              # action = "key" or "key,key"; names: ? in the console
 [columns]
@@ -53,6 +54,8 @@ class ConsoleSettings(
     """How often live data is repainted."""
     slow_link: bool = False
     """Whether to repaint every `SLOW_REFRESH_S` at most, and to leave the mouse alone."""
+    bell: bool = True
+    """Whether an alert that begins to need somebody rings, if it is an error or worse."""
     keys: dict[str, str] = {}
     """Actions' ids to keys, separated by commas."""
     columns: dict[str, list[str]] = {}
@@ -84,6 +87,8 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Of a replay."""
     slow_link: bool = False
     """Write as little as can be: see `ConsoleSettings.slow_link`."""
+    remembers: bool = True
+    """Keep what was seen last, to tell what changed until the next time."""
     announced: deque[str] = msgspec.field(default_factory=deque[str])
     """What somebody beside the console, a demo's crew, wants shown for a moment."""
 

@@ -632,7 +632,10 @@ class MemoryInboxes:
         await self._door.enter("inboxes.append")
         lives_s = inbox_ttl_s(self._retention, ttl_s)
         stored = InboxMessage(namespace, agent, self._last + 1, message)
-        return self._store(stored, (namespace, agent, message.id), lives_s, "append")
+        known_as: tuple[str, ...] = (namespace, agent, message.id)
+        if message.to.capability is not None:
+            known_as = ("capability", namespace, message.to.capability, message.id)
+        return self._store(stored, known_as, lives_s, "append")
 
     async def publish(
         self,

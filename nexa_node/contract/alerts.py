@@ -93,6 +93,21 @@ MAINTENANCE = "maintenance:"
 """Before a node's name in `Alert.silenced_by`: nobody is told while it is worked on."""
 
 
+def resting(silenced_by: tuple[str, ...]) -> str:
+    """The nodes in maintenance among what silences an alert; empty if there are none."""
+    nodes = [one.removeprefix(MAINTENANCE) for one in silenced_by if _rests(one)]
+    return ", ".join(nodes)
+
+
+def only_resting(silenced_by: tuple[str, ...]) -> bool:
+    """Whether it is maintenance alone that silences an alert."""
+    return bool(silenced_by) and all(_rests(one) for one in silenced_by)
+
+
+def _rests(one: str) -> bool:
+    return one.startswith(MAINTENANCE)
+
+
 class LabelMatcher(msgspec.Struct, frozen=True, kw_only=True):
     """A condition on one label; a regular expression must match all of it."""
 

@@ -18,6 +18,11 @@ from nexa_node.contract.tasks import Json, TaskSummary
 
 Severity = Literal["debug", "info", "warning", "critical"]
 
+SNAPSHOT_TASKS = 500
+"""The most tasks of a `Snapshot`."""
+SNAPSHOT_EVENTS = 200
+"""The most events of a `Snapshot`."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened. Kept three days in the store."""

@@ -21,6 +21,15 @@ PATIENCE_S = 1.0
 RETRY_MS = 1000
 RETRY_FULL_MS = 5000
 
+LIMITS = (
+    "connections",
+    "connections_per_identity",
+    "connections_per_address",
+    "waiting",
+    "waiting_per_address",
+)
+"""The settings by which connections are refused."""
+
 
 @dataclass(slots=True, eq=False)
 class Guest:
@@ -47,8 +56,9 @@ class Crowd(Generic[W]):
         self._by_address: Counter[str] = Counter()
         self.seated = 0
         """Agents' connections."""
-        self.refused: Counter[str] = Counter()
-        """Refusals and dismissals since the start, by the setting that caused them."""
+        self.refused: Counter[str] = Counter(dict.fromkeys(LIMITS, 0))
+        """Refusals and dismissals since the start, by the setting that caused them. All
+        are there from the start: a rule is blind to a counter that does not exist yet."""
 
     @property
     def strangers(self) -> int:

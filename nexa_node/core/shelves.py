@@ -1,7 +1,7 @@
 """What a node knows of agents and events, arranged to be listed."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from nexa_node.contract.agents import Agent
@@ -136,10 +136,13 @@ class EventShelf:
             del self._events[oldest[1]]
         return event.id in self._events
 
-    def newest(self, limit: int) -> tuple[Event, ...]:
-        """The newest, newest last."""
-        keys = list(islice(self._order.newest_first(), limit))
-        return tuple(self._events[event_id] for _, event_id in reversed(keys))
+    def newest(
+        self, limit: int, sees: Callable[[Event], bool] | None = None
+    ) -> tuple[Event, ...]:
+        """The newest, newest last; only those for which `sees` says yes."""
+        keys = self._order.newest_first()
+        events = filter(sees, (self._events[event_id] for _, event_id in keys))
+        return tuple(islice(events, limit))[::-1]
 
     def page(
         self,

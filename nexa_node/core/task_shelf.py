@@ -5,7 +5,7 @@ page walks the smallest index that covers its filter. Nothing is sorted per call
 100,000 tasks list as fast as a hundred.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
@@ -150,16 +150,19 @@ class TaskShelf:
             if type in (None, task.type) and namespace in (None, task.namespace)
         ]
 
-    def newest(self, limit: int) -> tuple[TaskSummary, ...]:
+    def newest(
+        self, limit: int, sees: Callable[[TaskSummary], bool] | None = None
+    ) -> tuple[TaskSummary, ...]:
         """Unfinished tasks and the newest finished ones, newest first, up to `limit`.
 
-        Where there is not room for all, running ones stay and finished ones go.
+        Where there is not room for all, running ones stay and finished ones go. With
+        `sees`, only those for which it says yes, as if there were no others.
         """
         found: list[TaskSummary] = []
         for status in _OPEN:
             keys = self._index("status", status).newest_first()
-            found += islice(self._at(keys), limit - len(found))
-        finished = self._at(self._finished.newest_first())
+            found += islice(filter(sees, self._at(keys)), limit - len(found))
+        finished = filter(sees, self._at(self._finished.newest_first()))
         found += islice(finished, limit - len(found))
         return tuple(sorted(found, key=_key, reverse=True))
 

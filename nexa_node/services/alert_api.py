@@ -29,6 +29,8 @@ class AlertFilter:
     state: AlertState | None = None
     severity: AlertSeverity | None = None
     name: str | None = None
+    match: str | None = None
+    """Conditions on its labels, as `contract.matchers` reads them."""
     limit: int = 100
     cursor: str | None = None
 

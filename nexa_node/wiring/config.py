@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from nexa_node import private_files
 from nexa_node.adapters.files.config import Loaded, load_settings
 from nexa_node.adapters.files.config_store import SECRETS
 from nexa_node.adapters.files.config_text import example, listing
 from nexa_node.adapters.files.places import base_folders
-from nexa_node.adapters.files.private import make_private_folder, write_private
 from nexa_node.adapters.probes.secret import Exposed, read_secret
 from nexa_node.contract import places
 from nexa_node.contract.errors import Conflict, Invalid, NexaError
@@ -45,8 +45,8 @@ def _do(verb: str, path: Path, *, as_json: bool) -> int:
             raise Conflict(
                 f"{path} is there already", remedy=f"edit it: $EDITOR {path}"
             )
-        make_private_folder(path.parent)
-        write_private(path, example().encode())
+        private_files.make_folder(path.parent)
+        private_files.write(path, example().encode())
         _say({"path": str(path)} if as_json else f"wrote {path}")
         return 0
     loaded = load_settings(path, environ=os.environ)

@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 import structlog
 
+from nexa_node import private_files
 from nexa_node.adapters.asgi.server import bind, url_of
 from nexa_node.adapters.files.config import Loaded, load_settings
 from nexa_node.adapters.files.logs import set_up_logs
 from nexa_node.adapters.files.node_folder import NodeFolder, process_started
 from nexa_node.adapters.files.places import base_folders
-from nexa_node.adapters.files.private import read_private
 from nexa_node.adapters.files.startup_log import StartupLog
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.contract import places
@@ -159,7 +159,7 @@ def _token(path: str) -> str:
     """Read a join token."""
     if path == "-":
         return sys.stdin.readline(TOKEN_MAX)
-    content = read_private(Path(path))
+    content = private_files.read(Path(path))
     if content is None:
         raise NotFound(f"there is no file {path}", remedy="nexa cluster join-token")
     return content[:TOKEN_MAX].decode(errors="replace")

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from textual import events
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from nexa_node.contract import places
 from nexa_node.contract.errors import NexaError
+from nexa_tui.actions import BY_ID
 from nexa_tui.app.crash import last_words, write_crash
 from nexa_tui.app.desk import DeskApp
 from nexa_tui.client.discovery import discover
 from nexa_tui.client.places import base_folders
 from nexa_tui.client.threads import beside
 from nexa_tui.screens.keys import chosen
+from nexa_tui.screens.ringing import Ringing
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
 from nexa_tui.settings import SLOW_REFRESH_S, ConsoleSettings
@@ -42,7 +44,12 @@ class Console(DeskApp):
         cast("Path", DressedApp.CSS_PATH),
         Path(__file__).parents[1] / "screens.tcss",
     ]
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            ",".join(BY_ID["leave"].keys), "leave", show=False, priority=True, id="leave"
+        )
+    ]
+    """From anywhere: out of a dialog and a field, too."""
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
         (0, "-narrow"),
         (80, "-normal"),
@@ -76,6 +83,7 @@ class Console(DeskApp):
         wanted = session.options.theme or settings.theme or DEFAULT_THEME
         super().__init__(session, themes=themes, theme=wanted, terminal=terminal)
         self.settings = settings
+        self._ringing = Ringing(session, self.tell, self._ring)
         self._problem = problem
         self.failed: BaseException | None = None
         self._crash: Path | None = None
@@ -150,6 +158,7 @@ class Console(DeskApp):
     def _beat(self) -> None:
         self._weigh()
         self.returning.look()
+        self._ringing.look()
         announced = self.session.options.announced
         while announced:
             self.tell(announced.popleft(), severity="warning")
@@ -180,6 +189,10 @@ class Console(DeskApp):
             self.screen.refresh_view()
         elif self._dashboard is not None:
             self._dashboard.refresh_view()
+
+    def _ring(self) -> None:
+        if self.settings.bell:
+            self.bell()
 
     async def on_event(self, event: events.Event) -> None:
         """A key or a click: somebody is here."""

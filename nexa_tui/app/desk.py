@@ -221,6 +221,11 @@ class DeskApp(DressedApp[str]):
         """Do what the registry calls so."""
         self._deeds.do(action_id)
 
+    def action_leave(self) -> None:
+        """Ask whether to leave, once."""
+        if "quit" not in self.screen.classes:
+            self._deeds.do("leave")
+
     def action_go(self, name: str) -> None:
         """Turn to a view."""
         self.go(name)

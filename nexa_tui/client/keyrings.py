@@ -1,12 +1,13 @@
-"""The system's keyring, for contexts' tokens, when there is one (`pip install nexa[keyring]`).
+"""The system's keyring, for contexts' tokens, where Python's `keyring` package is installed.
 
 Only used for tokens that people log in with; where there is none that is safe and opens
 without a screen, they are kept in files of mode 0600 instead, and the login says which.
 """
 
+import importlib
 import importlib.util
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from nexa_node.contract.errors import Invalid
 
@@ -22,9 +23,7 @@ def keyring_of(environ: Mapping[str, str]) -> Any | None:
         return None
     if importlib.util.find_spec("keyring") is None:
         return None
-    import keyring  # pyright: ignore[reportMissingImports]  # an optional extra
-
-    found: Any = keyring.get_keyring()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found: Any = cast("Any", importlib.import_module("keyring")).get_keyring()
     words = f"{type(found).__module__}.{type(found).__name__}".lower()
     chained = [one for one in getattr(found, "backends", ()) if not _is_unsafe(one)]
     if "chainer" in words and chained:
@@ -50,12 +49,13 @@ def read(ring: Any | None, account: str, *, context: str) -> str | None:
     remedy = f"unlock it, or log in again: nexa login URL --name {context}"
     if ring is None:
         raise Invalid(
-            f"the token of {context} is in a keyring that is not here", remedy
+            f"the token of {context} is in a keyring that is not here",
+            remedy=remedy,
         )
     try:
         found: str | None = ring.get_password(SERVICE, account)
     except Exception as error:
-        raise Invalid(f"the keyring can't be read: {error}", remedy) from error
+        raise Invalid(f"the keyring can't be read: {error}", remedy=remedy) from error
     return found
 
 

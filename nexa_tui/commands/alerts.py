@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from nexa_node.contract.alerts import (
-    MAINTENANCE,
     SEVERITIES,
     Alert,
     AlertChange,
@@ -15,6 +14,7 @@ from nexa_node.contract.alerts import (
     Handover,
     NewAck,
     NewNote,
+    only_resting,
 )
 from nexa_node.contract.errors import Conflict, NotFound
 from nexa_node.contract.rest import Page
@@ -65,11 +65,14 @@ def _list(arguments: list[str], call: Call) -> int:
     parser.add_argument("--state", choices=get_args(AlertState))
     parser.add_argument("--severity", choices=SEVERITIES)
     parser.add_argument("--name", metavar="NAME")
+    parser.add_argument(
+        "--match", metavar="MATCHERS", help="conditions on labels: 'team=~\"a|b\"'"
+    )
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--cursor", metavar="CURSOR")
     add_target_options(parser)
     options = parser.parse_args(arguments)
-    names = ("state", "severity", "name", "limit", "cursor")
+    names = ("state", "severity", "name", "match", "limit", "cursor")
     with reach(options, call) as node:
         page = node.get(
             "/v1/alerts",
@@ -117,8 +120,7 @@ def handling(alert: Alert) -> str:
     if alert.ack is not None:
         return alert.ack.by
     if alert.silenced_by:
-        rests = all(one.startswith(MAINTENANCE) for one in alert.silenced_by)
-        return "maintenance" if rests else "silenced"
+        return "maintenance" if only_resting(alert.silenced_by) else "silenced"
     if alert.inhibited_by:
         return "inhibited"
     if alert.escalated is not None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from nexa_node.contract.alerts import NewSilence, Silence, SilencePreview
-from nexa_node.contract.matchers import parse_matcher, written
+from nexa_node.contract.matchers import read_matchers, written
 from nexa_node.contract.rest import Page
 from nexa_tui.commands.arguments import Parser, choose_verb, seconds
 from nexa_tui.commands.output import Call, Cell, clean
@@ -61,7 +61,8 @@ def _add(arguments: list[str], call: Call) -> int:
     parser = Parser(
         "silences add",
         "Silence alerts whose labels meet all conditions.",
-        epilog="conditions: alertname=NexaQueueBacklog queue=~'wc|sum' team!=web",
+        epilog="conditions: alertname=NexaQueueBacklog queue=~'wc|sum' team!=web,"
+        " or as PromQL has them: '{alertname=\"NexaQueueBacklog\"}'",
     )
     parser.add_argument("matchers", nargs="+", metavar="MATCHER")
     parser.add_argument("--duration", type=seconds, required=True, metavar="SPAN")
@@ -72,7 +73,7 @@ def _add(arguments: list[str], call: Call) -> int:
     add_target_options(parser)
     options = parser.parse_args(arguments)
     wanted = NewSilence(
-        matchers=tuple(parse_matcher(text) for text in options.matchers),
+        matchers=read_matchers(options.matchers),
         comment=options.comment,
         duration_s=int(options.duration),
     )

@@ -1,6 +1,5 @@
 """Minding alerts: acknowledge, write down, silence with a preview, hand over."""
 
-import re
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from nexa_node.contract.alerts import (
     SilencePreview,
 )
 from nexa_node.contract.errors import Invalid, NexaError
-from nexa_node.contract.matchers import parse_matcher, written
+from nexa_node.contract.matchers import parse_matchers, written
 from nexa_tui.screens.cluster_deeds import Confirm, Office
 from nexa_tui.screens.form import Answers, Blank, Form
 from nexa_tui.state.alerts import subject
@@ -27,7 +26,6 @@ _SHIFT_S = 8 * 3600
 _PAGE = 10
 _TELLING = frozenset(("alertname", "instance", "node"))
 """Labels by which a silence is offered: this alert, and this place."""
-_WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 
 
 class AlertDeeds:
@@ -97,9 +95,14 @@ class AlertDeeds:
         )
         self._confirm(effect, partial(self._call_expire, silence_id))
 
-    def hand_over(self) -> None:
-        """Show what this shift tells the next."""
-        self._office.begin(self._handover, group="deed")
+    def hand_over(self, span: str = "") -> None:
+        """Show what this shift tells the next; `span` is how long it was."""
+        try:
+            since_s = round(seconds_of(span)) if span else _SHIFT_S
+        except ValueError as error:
+            self._office.tell(str(error), severity="warning")
+        else:
+            self._office.begin(partial(self._handover, since_s), group="deed")
 
     def _acknowledged(self, alert: Alert, answers: Answers | None) -> None:
         if answers is None:
@@ -157,8 +160,8 @@ class AlertDeeds:
             await client.expire(silence_id)
             self._office.tell("the silence is over")
 
-    async def _handover(self) -> None:
-        from nexa_tui.screens.dialogs import Reading
+    async def _handover(self, since_s: int) -> None:
+        from nexa_tui.screens.dialogs import Document
         from nexa_tui.state.detail import Line, Words
         from nexa_tui.state.text import clean_lines
 
@@ -166,7 +169,7 @@ class AlertDeeds:
         if client is None:
             return
         try:
-            report = await client.handover(_SHIFT_S)
+            report = await client.handover(since_s)
         except NexaError as error:
             self._refused(error)
             return
@@ -174,7 +177,26 @@ class AlertDeeds:
             Words(line.lstrip("# "), "strong" if line.startswith("#") else "text")
             for line in clean_lines(report.text, 500, 500)
         ]
-        self._office.ask(Reading("Handover of the last 8 hours", lines), lambda _: None)
+        title = f"Handover of the last {_span_words(since_s)}"
+        document = Document(title, lines, text=report.text, keep=self._keep_handover)
+        self._office.ask(document, lambda _: None)
+
+    def _keep_handover(self, text: str) -> None:
+        from nexa_tui.client.exports import write_export
+
+        session = self._office.session
+        try:
+            path = write_export(
+                session.options.environ,
+                "nexa-handover",
+                "md",
+                text,
+                now=session.clock.utc(),
+            )
+        except NexaError as error:
+            self._refused(error)
+        else:
+            self._office.tell(f"written to {path}; as a command: nexa alerts handover")
 
     def _begin(
         self, call: Callable[[Any], Coroutine[Any, Any, Alert]], told: str
@@ -210,6 +232,12 @@ def preview_lines(found: SilencePreview) -> tuple[str, ...]:
     )
 
 
+def _span_words(seconds: int) -> str:
+    hours, minutes = divmod(seconds // 60, 60)
+    told = [f"{hours} hours"] if hours else []
+    return " ".join([*told, f"{minutes} minutes"] if minutes or not hours else told)
+
+
 def _named(alert: Alert) -> str:
     return f"{alert.name} {subject(alert.labels)}".strip()
 
@@ -223,12 +251,12 @@ def _matchers_of(alert: Alert) -> str:
 
 
 def _parsed(words: str) -> tuple[LabelMatcher, ...]:
-    """Conditions between blanks; a value with blanks stands in double quotes.
+    """Conditions, as a silence needs them: at least one.
 
     Raises:
         Invalid: One is none, or there is none at all.
     """
-    found = tuple(parse_matcher(word) for word in _WORD.findall(words))
+    found = parse_matchers(words)
     if not found:
         raise Invalid("say at least one condition", remedy="alertname=NodeDown")
     return found

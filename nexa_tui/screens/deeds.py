@@ -156,7 +156,7 @@ class Deeds:
             "purge": self._of_dead_letter("purge"),
             "export": self._export,
             "columns": self._columns,
-            "handover": lambda _: self._alerts().hand_over(),
+            "handover": lambda span: self._alerts().hand_over(span),
         }
 
     def do(self, action_id: str, argument: str = "") -> None:

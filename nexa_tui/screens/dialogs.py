@@ -19,9 +19,10 @@ from nexa_tui.actions import Action, Keymap, Place, key_name
 from nexa_tui.client.discovery import Target
 from nexa_tui.screens.sheet import Sheet
 from nexa_tui.state.detail import Field, Heading, Line
-from nexa_tui.state.text import clean
+from nexa_tui.state.text import clean, clean_lines
 from nexa_tui.widgets.columns import Column
 from nexa_tui.widgets.confirm import Choice
+from nexa_tui.widgets.ink import app_of
 from nexa_tui.widgets.lines import LineView
 from nexa_tui.widgets.panel import Panel
 from nexa_tui.widgets.table import Row, Table
@@ -30,6 +31,8 @@ from nexa_tui.widgets.untrusted import untrusted
 _BOX_MAX = 96
 _BOX_MIN = 6
 _FRAME = 2
+_TEXT_MAX = 50_000
+"""Characters that are copied: terminals take about 74,000 encoded ones."""
 _CLOSE: list[BindingType] = [
     Binding("escape,q", "close", "Close", show=False, id="dialog.close")
 ]
@@ -68,6 +71,44 @@ class Reading(ModalScreen[None]):
     def action_close(self) -> None:
         """Close."""
         self.dismiss()
+
+
+class Document(Reading):
+    """Something to read that may be taken along: copied, or written to a file."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy", "Copy", show=False, id="document.copy"),
+        Binding("e", "keep", "Export", show=False, id="document.keep"),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        lines: Sequence[Line],
+        *,
+        text: str,
+        keep: Callable[[str], None],
+    ) -> None:
+        """Show `lines`, clean ones; `text` is all of it, and `keep` writes it."""
+        super().__init__(title, lines)
+        self._text, self._keep = text, keep
+
+    def on_mount(self) -> None:
+        """Show them, and say what can be done with them."""
+        super().on_mount()
+        told = ("y copies", "e writes a file", "Esc closes")
+        self.query_one(Panel).say(info=[(one, "muted") for one in told])
+
+    def action_copy(self) -> None:
+        """Give the whole text to the terminal's clipboard (OSC 52)."""
+        told = "\n".join(clean_lines(self._text, _TEXT_MAX, _TEXT_MAX))
+        app = app_of(self)
+        app.copy_to_clipboard(told[:_TEXT_MAX])
+        app.notify("copied", markup=False, timeout=4)
+
+    def action_keep(self) -> None:
+        """Write the whole text to a file."""
+        self._keep(self._text)
 
 
 def _inner_width(screen: int) -> int:
@@ -129,7 +170,7 @@ class Quit(ModalScreen[str]):
             started: The nodes that this console started and that still run.
             demo: What is shown ends with the console.
         """
-        super().__init__(classes="dialog")
+        super().__init__(classes="dialog quit")
         self._started = started
         self._demo = demo
 

@@ -16,6 +16,8 @@ from nexa_tui.state.store import ClusterState, Live
 
 IDLE_S = 600.0
 """Without a key for so long, somebody was away."""
+BRIEF_S = 60.0
+"""Who is back so soon is told nothing unasked."""
 KEEP_S = 60.0
 """How often what is seen is written down, while somebody works."""
 
@@ -58,7 +60,7 @@ class Returning:
 
     def keep(self) -> None:
         """Write down what was seen last; nothing of a replay."""
-        if self._looked is None or not self._unwritten or self._is_replay:
+        if self._looked is None or not self._unwritten or not self._remembers:
             return
         keep_seen(self._environ, self._cluster, seen_now(*self._looked))
         self._unwritten, self._kept_at = False, self._session.now
@@ -74,7 +76,7 @@ class Returning:
     def _turned_to(self, name: str) -> None:
         self.keep()
         self._cluster, self._before, self._looked = name, None, None
-        kept = None if self._is_replay else read_seen(self._environ, name, Seen)
+        kept = read_seen(self._environ, name, Seen) if self._remembers else None
         if kept is not None:
             self._came_back(kept)
         time = self._session.state.node_time(self._session.now)
@@ -86,7 +88,9 @@ class Returning:
         self._before = before
         state = self._session.state
         time = state.node_time(self._session.now)
-        words = None if time is None else away_words(before, state, time)
+        if time is None or (time - before.time).total_seconds() < BRIEF_S:
+            return
+        words = away_words(before, state, time)
         if words is not None:
             self._tell(words)
 
@@ -95,5 +99,7 @@ class Returning:
         return dict(self._session.options.environ)
 
     @property
-    def _is_replay(self) -> bool:
-        return self._session.options.replay is not None
+    def _remembers(self) -> bool:
+        """Not what a recording shows: that was long ago."""
+        options = self._session.options
+        return options.remembers and options.replay is None

@@ -33,6 +33,10 @@ class Office(Protocol):
         ...
 
 
+SWITCHES = ("ascii", "mouse", "slow_link", "bell")
+"""Settings that are yes or no."""
+
+
 def ask_settings(
     office: Office,
     environ: Mapping[str, str],
@@ -48,6 +52,7 @@ def ask_settings(
             Blank("ascii", "ASCII", _word(settings.ascii), hint="as the locale says"),
             Blank("mouse", "mouse", _word(settings.mouse), hint="not over SSH"),
             Blank("refresh_s", "every", f"{settings.refresh_s:g}", hint="1"),
+            Blank("bell", "bell", _word(settings.bell), hint="yes"),
             Blank("slow_link", "slow", _word(settings.slow_link), hint="no"),
         ),
         verb="Keep",
@@ -62,7 +67,7 @@ def _fault(answers: Answers, *, themes: Sequence[str]) -> str | None:
         return (
             f"There is no theme {answers['theme']!a}; there are: {', '.join(themes)}."
         )
-    for name in ("ascii", "mouse", "slow_link"):
+    for name in SWITCHES:
         if answers[name] not in {"", _YES, _NO}:
             return f"{name} is yes, no or nothing, not {answers[name]!a}."
     try:
@@ -77,8 +82,7 @@ def _fault(answers: Answers, *, themes: Sequence[str]) -> str | None:
 def read_answers(answers: Answers) -> dict[str, object]:
     """What the answers mean, by setting; None for its default."""
     wished: dict[str, object] = {
-        name: None if not answers[name] else answers[name] == _YES
-        for name in ("ascii", "mouse", "slow_link")
+        name: None if not answers[name] else answers[name] == _YES for name in SWITCHES
     }
     wished["theme"] = answers["theme"] or None
     refresh = answers["refresh_s"]

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator
 
-from nexa_node.contract.alerts import Alert, AlertChange, AlertDetail, Evidence
-from nexa_tui.state.alerts import handling, quiet_word, says, subject
+from nexa_node.contract.alerts import (
+    MAINTENANCE,
+    Alert,
+    AlertChange,
+    AlertDetail,
+    Evidence,
+)
+from nexa_tui.state.alerts import handling, says, subject
 from nexa_tui.state.charts import Glyphs, sparkline
 from nexa_tui.state.detail import Field, Heading, Line, Words, moment
 from nexa_tui.state.formats import clock
@@ -60,7 +66,10 @@ def _minded(alert: Alert, look: Look) -> Iterator[Line]:
         if alert.ack.note:
             yield Field("", clean(alert.ack.note, 500))
     if alert.silenced_by:
-        yield Field(quiet_word(alert), clean(" ".join(alert.silenced_by), 200), "muted")
+        told = [
+            one.replace(MAINTENANCE, "maintenance of ", 1) for one in alert.silenced_by
+        ]
+        yield Field("silenced by", clean(", ".join(told), 200), "muted")
     if alert.inhibited_by:
         yield Field("explained by", clean(" ".join(alert.inhibited_by), 200), "muted")
     if alert.flapping:

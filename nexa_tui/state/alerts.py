@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from nexa_node.contract.alerts import MAINTENANCE, SEVERITIES, Alert, urgency
+from nexa_node.contract.alerts import SEVERITIES, Alert, only_resting, urgency
 from nexa_tui.state.formats import age
 from nexa_tui.state.listing import Cell, Column, Listing, Look, Order, how_old, since
 from nexa_tui.state.severity import StyleKey, mark
@@ -61,8 +61,7 @@ def handling(alert: Alert, look: Look) -> tuple[str, StyleKey]:
 
 def quiet_word(alert: Alert) -> str:
     """Why nobody is told of a silenced one: `maintenance` of its node, or `silenced`."""
-    rests = all(one.startswith(MAINTENANCE) for one in alert.silenced_by)
-    return "maintenance" if rests else "silenced"
+    return "maintenance" if only_resting(alert.silenced_by) else "silenced"
 
 
 def says(alert: Alert) -> str:

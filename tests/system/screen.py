@@ -54,6 +54,8 @@ class Terminal:
         self._size = (columns, rows)
         self.raw = b""
         """All that the program sent."""
+        self.chunks: list[tuple[float, bytes]] = []
+        """The same, with the time at which it came."""
 
     def __enter__(self) -> Self:
         """Start the program, in a session of its own that this terminal controls."""
@@ -163,6 +165,7 @@ class Terminal:
             if not data:
                 return False
             self.raw += data
+            self.chunks.append((time.monotonic(), data))
             self._screen.feed(data)
         return self.child.poll() is None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.system.screen import Terminal
 
 PROMPT = "ready> "
-_KEPT = ("NEXA_HOME", "PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
+_KEPT = ("NEXA_HOME", "PATH", "HOME", "LANG", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
 _MOUSE = re.compile(rb"\x1b\[\?(?:9|100[012356]|101[56])h")
 
 

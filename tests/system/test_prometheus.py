@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nexa_tui.client.discovery import Target, local_nodes
+from tests.deploy.dashboards import asked, boards
 from tests.node.services.metrics.moving import CONSTANT, MOVES, names
 from tests.system.conftest import Shell, until
 from tests.system.prometheus import Api, installed, promtool, scraping, with_token
@@ -82,6 +83,42 @@ def test_an_operator_asks_a_node(shared: Shell, there: Target) -> None:
     assert [one["name"] for one in top["nodes"]] == ["shared"]
     assert "shared" in shown.out
     assert not shared("metrics", "nothing_of_the_kind").out
+
+
+IDLE = {
+    "alerts: Certificates",
+    "alerts: Dead man's switch",
+    "alerts: Fired, by name",
+    "alerts: Watchdogs outside",
+    "cluster: Behind the leader",
+    "cluster: Copies missing",
+    "cluster: Whole copies",
+    "overview: Tasks that wait",
+    "tasks: Age of the oldest",
+    "tasks: Dead letters",
+    "tasks: Duration, p50 and p95",
+    "tasks: Handed out",
+    "tasks: Tasks that wait",
+    "tasks: Wait for an agent, p95",
+    *(f"{board}: Alerts that fire" for board in boards()),
+}
+"""Panels with nothing to show of a node that is alone, by HTTP, and has no work."""
+
+
+def test_a_node_answers_every_panel_of_the_dashboards(there: Target) -> None:
+    api = Api(there.url, there.token)
+    left = {one.id: one for one in asked()}
+    assert IDLE <= left.keys()
+
+    def shown() -> bool:
+        """Ask what had nothing to show yet: rates want a second tick, rules a first."""
+        span = {"start": int(time.time()) - 60, "end": int(time.time()), "step": 10}
+        for name, one in list(left.items()):
+            if api("query_range", query=one.expression(), **span)["result"]:
+                del left[name]
+        return left.keys() <= IDLE
+
+    until(shown, "every panel shows something", 60)
 
 
 def test_promtool_without_a_token_is_refused(there: Target) -> None:

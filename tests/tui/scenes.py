@@ -486,6 +486,7 @@ def console(
         check_here,
     )
     options = ConsoleOptions(
+        remembers=False,
         environ={"NEXA_HOME": scene.home},
         theme=theme,
         no_splash=not scene.splash,

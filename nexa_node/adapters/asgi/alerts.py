@@ -33,6 +33,16 @@ class AlertQuery(PageQuery, frozen=True, kw_only=True):
     state: AlertState | None = None
     severity: AlertSeverity | None = None
     name: Name | None = None
+    match: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=4000,
+                description='Conditions on labels: `{team=~"a|b", instance!="alpha"}`.',
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ChangeQuery(PageQuery, frozen=True, kw_only=True):
@@ -63,6 +73,7 @@ async def list_alerts(call: Call[AlertQuery, None]) -> Page[Alert]:
             state=query.state,
             severity=query.severity,
             name=query.name,
+            match=query.match,
             limit=query.limit,
             cursor=query.cursor,
         ),

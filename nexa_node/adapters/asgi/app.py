@@ -170,11 +170,13 @@ class _Resource:
             if_none_match=header_of(scope, b"if-none-match"),
         )
         do = functools.partial(planned, operation, call, operation.handler)
-        if key is None or operation.idempotent or not _may(call, operation):
+        if key is None or not _may(call, operation):
             return await do()
         seen = f"{call.if_match}\n{call.if_none_match}"
         where = scope["path"], scope["query_string"]
         asked = digest(operation.method, *where, body, seen)
+        if operation.idempotent and getattr(body, "durable", True):
+            return await self._repeats.apart(call.identity, key, asked, do)
         return await self._repeats.once(call.identity, key, asked, do)
 
 

@@ -28,6 +28,7 @@ from nexa_node.services.access.login_audit import LoginAudit
 from nexa_node.services.api import NodeApi
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\[\]:@/,\\]+))(?::[0-9]{1,5})?")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 WEBSOCKET = "WEBSOCKET"
 """What stands for the method of an upgrade."""
@@ -97,11 +98,12 @@ def _password(encoded: str) -> str:
 
 
 def host_name(host: str) -> str:
-    """The name in a `Host` header or an authority, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).lower()
+    """The name in a `Host` header or an authority, without port and brackets.
+
+    Empty of what is no authority: nobody is called so.
+    """
+    found = _AUTHORITY.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower()
 
 
 def host_is_ours(host: str, *, names: Collection[str], local: str | None) -> bool:

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same write again is answered as before, and done once.
 
-Tasks and messages take the key into the store, so any node knows it, also after a
+Tasks and durable messages take the key into the store, so any node knows it, also after a
 restart. For all other writes the node that did them remembers its answer for a while, in
 memory. Only what was done is remembered: after an error nothing was, and the same key
 may try again. Two at once: the second waits for the first one's answer.
@@ -20,10 +20,11 @@ from nexa_node.contract.access import Identity
 from nexa_node.contract.errors import Duplicate, RateLimited
 
 KEPT_S = 600.0
-KEPT_MAX = 2000
-"""Answers that a node remembers."""
-KEPT_PER_IDENTITY = 200
-"""Of them, by one caller: who sends more loses his own oldest ones."""
+KEPT_PER_CALLER = 200
+"""Calls of one caller that are remembered: who makes more loses his own oldest ones."""
+CALLERS_MAX = 100
+KEPT_BYTES = 8 * 1024 * 1024
+"""Of all answers together."""
 
 
 @dataclass(slots=True)
@@ -34,6 +35,12 @@ class _Known:
     """Digest of what was asked."""
     done: "asyncio.Future[Returned]"
     at: float
+    size: int = 0
+    """Of the answer, as JSON."""
+
+
+_Book = OrderedDict[str, _Known]
+"""One caller's calls by their keys, the oldest first."""
 
 
 class Repeats:
@@ -42,11 +49,12 @@ class Repeats:
     def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
         """Know of nothing."""
         self._now = now
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._books: OrderedDict[str, _Book] = OrderedDict()
+        self._bytes = 0
 
     def __len__(self) -> int:
         """How many calls are remembered."""
-        return len(self._known)
+        return sum(len(book) for book in self._books.values())
 
     async def once(
         self,
@@ -60,7 +68,7 @@ class Repeats:
         Args:
             caller: Whose key it is: another's same key is another key.
             key: Of the header.
-            request: What is asked, as bytes: `digest` makes them.
+            request: What is asked: `digest` makes it.
             do: Does it.
 
         Raises:
@@ -68,78 +76,113 @@ class Repeats:
             RateLimited: Too many calls with keys are on their way.
             NexaError: What `do` raises; then nothing is remembered.
         """
-        name = caller.id, key
-        while (known := self._find(name)) is not None:
-            if known.request != request:
-                raise Duplicate(
-                    "the Idempotency-Key was used for another call",
-                    remedy="give each call a key of its own",
-                    details={"field": "Idempotency-Key"},
-                )
+        while (known := self._find(caller.id, key, request)) is not None:
             try:
                 return await asyncio.shield(known.done)
             except asyncio.CancelledError:
                 if not known.done.cancelled():
                     raise  # it is this call that was called off
             # The first one failed: this one is the first now.
-        return await self._first(name, request, do)
-
-    async def _first(
-        self,
-        name: tuple[str, str],
-        request: bytes,
-        do: Callable[[], Awaitable[Returned]],
-    ) -> Returned:
-        self._make_room(name[0])
-        loop = asyncio.get_running_loop()
-        mine = _Known(request, loop.create_future(), self._now())
-        self._known[name] = mine
+        mine = self._begin(caller.id, key, request)
         try:
             returned = await do()
         except BaseException:
+            self._forget(caller.id, key, mine)
             mine.done.cancel()
-            if self._known.get(name) is mine:
-                del self._known[name]
             raise
         mine.done.set_result(returned)
-        if isinstance(returned, Lines | Stream | Document):
-            del self._known[name]  # told once: it can't be told again
+        if isinstance(returned, Lines | Stream):
+            self._forget(caller.id, key, mine)  # it can't be told again
+        elif self._books.get(caller.id, _Book()).get(key) is mine:
+            mine.size = _size(returned)
+            self._bytes += mine.size
+            self._make_room()
         return returned
 
-    def _find(self, name: tuple[str, str]) -> _Known | None:
-        known = self._known.get(name)
+    async def apart(
+        self,
+        caller: Identity,
+        key: str,
+        request: bytes,
+        do: Callable[[], Awaitable[Returned]],
+    ) -> Returned:
+        """Do it each time: the store knows the key. Another call by it is refused.
+
+        Raises:
+            Duplicate: The key was used for another call, as far as this node knows.
+            NexaError: What `do` raises.
+        """
+        if self._find(caller.id, key, request) is not None:
+            return await do()
+        mine = self._begin(caller.id, key, request)
+        try:
+            return await do()
+        except BaseException:
+            self._forget(caller.id, key, mine)
+            raise
+        finally:
+            mine.done.cancel()  # nobody waits for it
+
+    def _find(self, caller: str, key: str, request: bytes) -> _Known | None:
+        """The call that was made with this key; Duplicate if it was another one."""
+        known = self._books.get(caller, _Book()).get(key)
         if known is None:
             return None
         if known.done.done() and self._now() - known.at > KEPT_S:
-            del self._known[name]
+            self._forget(caller, key, known)
             return None
+        if known.request != request:
+            raise Duplicate(
+                "the Idempotency-Key was used for another call",
+                remedy="give each call a key of its own",
+                details={"field": "Idempotency-Key"},
+            )
         return known
 
-    def _make_room(self, caller: str) -> None:
-        """Forget what is old, then the caller's own oldest, then anybody's."""
-        for name, known in list(self._known.items()):
-            if self._now() - known.at <= KEPT_S:
-                break
-            if known.done.done():
-                del self._known[name]
-        mine = [name for name in self._known if name[0] == caller]
-        over = len(mine) - KEPT_PER_IDENTITY + 1
-        if over > 0:
-            self._forget(mine, over)
-        over = len(self._known) - KEPT_MAX + 1
-        if over > 0:
-            self._forget(list(self._known), over)
+    def _begin(self, caller: str, key: str, request: bytes) -> _Known:
+        book = self._books.setdefault(caller, _Book())
+        self._books.move_to_end(caller)
+        if len(book) >= KEPT_PER_CALLER:
+            oldest = next(iter(book))
+            if not book[oldest].done.done():
+                raise RateLimited(
+                    "too many calls with an Idempotency-Key are on their way",
+                    remedy="wait for their answers",
+                    retry_after_ms=1000,
+                )
+            self._forget(caller, oldest, book[oldest])
+        done: asyncio.Future[Returned] = asyncio.get_running_loop().create_future()
+        mine = self._books.setdefault(caller, book)[key] = _Known(
+            request, done, self._now()
+        )
+        self._make_room()
+        return mine
 
-    def _forget(self, names: list[tuple[str, str]], number: int) -> None:
-        done = [name for name in names if self._known[name].done.done()]
-        if len(done) < number:
-            raise RateLimited(
-                "too many calls with an Idempotency-Key are on their way",
-                remedy="wait for their answers",
-                retry_after_ms=1000,
-            )
-        for name in done[:number]:
-            del self._known[name]
+    def _forget(self, caller: str, key: str, known: _Known) -> None:
+        book = self._books.get(caller)
+        if book is None or book.get(key) is not known:
+            return
+        del book[key]
+        self._bytes -= known.size
+        if not book:
+            del self._books[caller]
+
+    def _make_room(self) -> None:
+        """Forget what is old; where that is not enough, who was silent longest."""
+        for caller, book in list(self._books.items())[:2]:
+            for key, known in list(book.items())[:2]:
+                if known.done.done() and self._now() - known.at > KEPT_S:
+                    self._forget(caller, key, known)
+        while len(self._books) > CALLERS_MAX or self._bytes > KEPT_BYTES:
+            caller, book = next(iter(self._books.items()))
+            for key, known in list(book.items()):
+                self._forget(caller, key, known)
+
+
+def _size(returned: Returned) -> int:
+    if isinstance(returned, Document):
+        return len(returned.content)
+    return 0 if returned is None else len(msgspec.json.encode(returned))
 
 
 def digest(method: str, path: str, query: bytes, body: object, seen: str) -> bytes:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from nexa_node.adapters.files.private import make_private_folder
+from nexa_node import private_files
 from nexa_node.contract.errors import Invalid, Unavailable
 from nexa_node.core import backups
 from nexa_node.core.backups import DAMAGED, Manifest, Piece
@@ -96,7 +96,7 @@ def open_spool(folder: Path) -> Spool:
     """
     path = folder / f".spool-{secrets.token_hex(6)}"
     _alive.add(path)
-    return Spool(make_private_folder(path))
+    return Spool(private_files.make_folder(path))
 
 
 def sweep_spools(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from nexa_node.adapters.files.private import make_private_folder
+from nexa_node import private_files
 from nexa_node.contract.audit import (
     AuditEntry,
     AuditRecord,
@@ -170,7 +170,7 @@ class AuditFiles:
 
     def _open(self, new_chain: str) -> AuditTail:
         self.close()
-        make_private_folder(self._folder)
+        private_files.make_folder(self._folder)
         segments = self._segments()
         try:
             if not segments:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nexa_node.adapters.files.private import read_private, write_private
+from nexa_node import private_files
 from nexa_node.contract.errors import Unavailable
 
 
@@ -28,10 +28,10 @@ class AuditKey:
     def _key(self):
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        kept = read_private(self._path)
+        kept = private_files.read(self._path)
         if kept is None:
             made = Ed25519PrivateKey.generate()
-            write_private(self._path, made.private_bytes_raw())
+            private_files.write(self._path, made.private_bytes_raw())
             return made
         try:
             return Ed25519PrivateKey.from_private_bytes(kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from nexa_node.adapters.files.private import read_private, write_private
+from nexa_node import private_files
 from nexa_node.contract.errors import Conflict, NexaError, Unavailable
 from nexa_node.contract.notifications import Delivery
 from nexa_node.core.alerting.notifying.tracks import Track, is_old
@@ -82,7 +82,7 @@ class FileDeliveries:
 
     def _read(self) -> _Kept:
         try:
-            content = read_private(self._path)
+            content = private_files.read(self._path)
             return msgspec.json.decode(content, type=_Kept) if content else _Kept()
         except (NexaError, msgspec.DecodeError) as error:
             # Better to tell somebody twice than to tell nobody.
@@ -101,6 +101,6 @@ class FileDeliveries:
             tracks = {key: one.value for key, one in (self._tracks or {}).items()}
             content = msgspec.json.encode(_Kept(tracks, tuple(self._entries)))
             try:
-                await asyncio.to_thread(write_private, self._path, content)
+                await asyncio.to_thread(private_files.write, self._path, content)
             except Unavailable as error:
                 _log.warning("what was told was not noted", cause=error.message)

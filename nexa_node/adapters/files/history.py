@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nexa_node.adapters.files.private import write_private
+from nexa_node import private_files
 
 NAME = "history.bin"
 BYTES_MAX = 256 * 1024**2
@@ -32,7 +32,7 @@ class HistoryInFile:
         Raises:
             Unavailable: The disk is full, or the folder isn't writable.
         """
-        write_private(self._path, content)
+        private_files.write(self._path, content)
 
     def set_aside(self) -> str:
         """Put away what can't be read; its path. The one before it is gone then."""

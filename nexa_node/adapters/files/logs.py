@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from nexa_node import private_files
 from nexa_node.adapters.files.log_ring import LogRing
-from nexa_node.adapters.files.private import make_private_folder
 from nexa_node.core.policies import LogPolicy
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -60,7 +60,7 @@ def set_up_logs(policy: LogPolicy, path: Path, *, node: str, foreground: bool) -
         node: The node's name, on every line.
         foreground: Write the same lines to standard error too.
     """
-    make_private_folder(path.parent)
+    private_files.make_folder(path.parent)
     RING.begin(path, node=node)
     handlers: list[logging.Handler] = [
         _PrivateRotation(path, maxBytes=policy.max_bytes, backupCount=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from nexa_node.adapters.files.private import read_private, write_private
+from nexa_node import private_files
 from nexa_node.contract.errors import Invalid
 
 NAME = "cluster.json"
@@ -51,7 +51,7 @@ def read(folder: Path) -> ClusterFile | None:
             taken for missing: started alone, the node would not find its data.
     """
     path = folder / NAME
-    content = read_private(path)
+    content = private_files.read(path)
     if content is None:
         return None
     try:
@@ -75,7 +75,7 @@ def write(folder: Path, place: ClusterFile) -> None:
     Raises:
         Unavailable: The disk is full or the folder isn't writable.
     """
-    write_private(folder / NAME, msgspec.json.encode(place))
+    private_files.write(folder / NAME, msgspec.json.encode(place))
     _sync(folder)
 
 

@@ -15,11 +15,7 @@ from typing import Self
 import msgspec
 import psutil
 
-from nexa_node.adapters.files.private import (
-    make_private_folder,
-    read_private,
-    write_private,
-)
+from nexa_node import private_files
 from nexa_node.contract.errors import Conflict
 from nexa_node.contract.nodes import NodeFile
 
@@ -50,7 +46,7 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
             Conflict: Another node works in it; says which process.
             Unavailable: It can't be made or written.
         """
-        make_private_folder(self.path)
+        private_files.make_folder(self.path)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         if not _locked_within(descriptor, _DYING_S):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
@@ -78,26 +74,26 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
     def identity(self, *, name: str, new_id: str) -> Identity:
         """Read who this node is; on its first start it becomes `new_id`."""
         path = self.path / "identity"
-        kept = read_private(path)
+        kept = private_files.read(path)
         if kept is not None:
             return msgspec.json.decode(kept, type=Identity)
         identity = Identity(id=new_id, name=name)
-        write_private(path, msgspec.json.encode(identity))
+        private_files.write(path, msgspec.json.encode(identity))
         return identity
 
     def admin_token(self) -> str | None:
         """Read the first credential; None before the first start."""
-        kept = read_private(self.path / "admin.token")
+        kept = private_files.read(self.path / "admin.token")
         return None if kept is None else kept.decode().strip()
 
     def keep_admin_token(self, token: str) -> None:
         """Write the first credential where the console on this machine reads it."""
-        write_private(self.path / "admin.token", token.encode() + b"\n")
+        private_files.write(self.path / "admin.token", token.encode() + b"\n")
         (self.path / "admin.used").unlink(missing_ok=True)
 
     def drop_admin_token(self) -> None:
         """The first credential was used up: no file, and none made at the next start."""
-        write_private(self.path / "admin.used", b"")
+        private_files.write(self.path / "admin.used", b"")
         (self.path / "admin.token").unlink(missing_ok=True)
 
     def is_admin_token_used(self) -> bool:
@@ -106,7 +102,7 @@ class NodeFolder(AbstractContextManager["NodeFolder"]):
 
     def announce(self, told: NodeFile) -> None:
         """Tell programs on this machine where the node is and how it is."""
-        write_private(self.path / "node.json", msgspec.json.encode(told))
+        private_files.write(self.path / "node.json", msgspec.json.encode(told))
 
     def withdraw(self) -> None:
         """Take the announcement back, if it is this process's own."""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from nexa_node.adapters.files.private import read_private
+from nexa_node import private_files
 from nexa_node.contract.errors import Invalid
 
 MAGIC = b"nexa-sealed-1\n"
@@ -34,7 +34,7 @@ def read_key(path: Path) -> bytes:
     Raises:
         Invalid: There is none, others may read it, or it is too short to be a key.
     """
-    content = read_private(path)
+    content = private_files.read(path)
     if content is None:
         raise Invalid(
             f"there is no key file {path}",

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from nexa_node import private_files
 from nexa_node.adapters.files.archive import (
     Spool,
     cannot_write,
@@ -15,7 +16,6 @@ from nexa_node.adapters.files.archive import (
     sweep_spools,
     write_archive,
 )
-from nexa_node.adapters.files.private import make_private_folder
 from nexa_node.adapters.files.sealing import seal, unseal
 from nexa_node.core.backups import Manifest
 
@@ -71,7 +71,7 @@ class Shelf:
         if self._key is not None:
             chunks = seal(chunks, self._key)
         try:
-            await asyncio.to_thread(make_private_folder, self._folder)
+            await asyncio.to_thread(private_files.make_folder, self._folder)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             file = os.fdopen(
                 await asyncio.to_thread(os.open, beside, flags, 0o600), "wb"

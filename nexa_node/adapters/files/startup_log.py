@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from nexa_node.adapters.files.private import make_private_folder
+from nexa_node import private_files
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import Unavailable
 
@@ -57,7 +57,7 @@ class StartupLog:
             for record in records
         )
         try:
-            make_private_folder(self._path.parent)
+            private_files.make_folder(self._path.parent)
             self._rotate()
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             descriptor = os.open(self._path, flags, 0o600)

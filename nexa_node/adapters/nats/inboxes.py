@@ -65,6 +65,9 @@ class NatsInboxes:
         where = _inbox(namespace, agent)
         lives_s = inbox_ttl_s(self._retention, ttl_s)
         known_as = f"{namespace}.{agent}.{message.id}"
+        if message.to.capability is not None:
+            # Said again it may be somebody else's turn: it is stored once all the same.
+            known_as = f"*{namespace}.{message.to.capability}:{message.id}"
         return await self._store(where, message, known_as, lives_s)
 
     async def publish(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from nexa_node.adapters.tls import authority, certificates, private
+from nexa_node import private_files
+from nexa_node.adapters.tls import authority, certificates
 from nexa_node.adapters.tls.authority import Authority, Purpose
 from nexa_node.adapters.tls.certificates import Facts, Key
 from nexa_node.contract.errors import Invalid
@@ -68,10 +69,10 @@ class TlsFolder:
         Raises:
             Invalid: Damaged, without its key, or others may read it.
         """
-        pem = private.read(self.trusted(purpose))
+        pem = private_files.read(self.trusted(purpose))
         if pem is None:
             return None
-        key = private.read(self.signing_key(purpose))
+        key = private_files.read(self.signing_key(purpose))
         if key is None:
             raise Invalid(
                 f"{self.signing_key(purpose)} is missing",
@@ -81,7 +82,7 @@ class TlsFolder:
 
     def authorities(self, purpose: Purpose) -> list[x509.Certificate]:
         """All that are trusted, the signing one first; none before there is one."""
-        pem = private.read(self.trusted(purpose))
+        pem = private_files.read(self.trusted(purpose))
         found = [] if pem is None else certificates.from_pem(pem)
         signing = self.authority(purpose)
         if signing is None:
@@ -95,7 +96,7 @@ class TlsFolder:
         Raises:
             Invalid: Others may read the key.
         """
-        pem, key = private.read(self.node_certificate), private.read(self.node_key)
+        pem, key = private_files.read(self.node_certificate), private_files.read(self.node_key)
         if pem is None or key is None:
             return None
         try:
@@ -138,7 +139,7 @@ class TlsFolder:
             Invalid: An authority is there and can't be used; it is never replaced.
             Unavailable: The folder can't be written.
         """
-        private.make_folder(self.path)
+        private_files.make_folder(self.path)
         for purpose in _FILES:
             if self.authority(purpose) is None:
                 self._create(authority.make(purpose, cluster=bearer.cluster, now=now))
@@ -153,7 +154,7 @@ class TlsFolder:
         Asked again it is for the same key: so a node that was admitted and did not hear
         of it may ask once more.
         """
-        private.make_folder(self.path)
+        private_files.make_folder(self.path)
         return certificates.request_for(self._key())
 
     def keep(self, admitted: Admitted, *, ca_sha256: bytes, now: datetime) -> None:
@@ -184,10 +185,10 @@ class TlsFolder:
                 "the certificate in the answer is not valid now",
                 remedy="set the clock of this machine, then join again",
             )
-        private.make_folder(self.path)
+        private_files.make_folder(self.path)
         self._write(nodes, trusted)
         self._write(clients, admitted.client_ca.encode())
-        private.write(self.node_certificate, certificates.to_pem(found))
+        private_files.write(self.node_certificate, certificates.to_pem(found))
 
     # -- changing the authority --------------------------------------------------
 
@@ -198,11 +199,11 @@ class TlsFolder:
     def trust(self, successor: Authority) -> None:
         """Trust another authority besides, and have its key ready."""
         purpose = successor.purpose
-        private.write(self._next_key(purpose), certificates.key_to_pem(successor.key))
+        private_files.write(self._next_key(purpose), certificates.key_to_pem(successor.key))
         held = self.authorities(purpose)
         if successor.certificate not in held:
             both = certificates.to_pem(*held, successor.certificate)
-            private.write(self.trusted(purpose), both)
+            private_files.write(self.trusted(purpose), both)
 
     def promote(self, purpose: Purpose, bearer: Bearer, *, now: datetime) -> bool:
         """Have the successor sign from now on; only when every member trusts it.
@@ -215,10 +216,10 @@ class TlsFolder:
         Raises:
             Invalid: There is no trusted successor.
         """
-        key = private.read(self._next_key(purpose))
+        key = private_files.read(self._next_key(purpose))
         if key is not None:
-            authority.load(purpose, private.read(self.trusted(purpose)) or b"", key)
-            private.write(self.signing_key(purpose), key)
+            authority.load(purpose, private_files.read(self.trusted(purpose)) or b"", key)
+            private_files.write(self.signing_key(purpose), key)
             self._next_key(purpose).unlink(missing_ok=True)
         elif len(self.authorities(purpose)) < 2:
             raise Invalid(
@@ -248,7 +249,7 @@ class TlsFolder:
                 remedy="promote its successor on this node first",
             )
         kept = self.authorities(purpose)[: 1 + keep]
-        private.write(self.trusted(purpose), certificates.to_pem(*kept))
+        private_files.write(self.trusted(purpose), certificates.to_pem(*kept))
 
     def _is_due(self, bearer: Bearer, now: datetime) -> bool:
         found, signing = self.own(), self.authority("nodes")
@@ -269,18 +270,18 @@ class TlsFolder:
             now=now,
             length=self.node_life,
         )
-        private.write(self.node_certificate, certificates.to_pem(made))
+        private_files.write(self.node_certificate, certificates.to_pem(made))
 
     def _key(self) -> Key:
         """The node's key, made if there is none that can be read."""
-        pem = private.read(self.node_key)
+        pem = private_files.read(self.node_key)
         if pem is not None:
             try:
                 return certificates.key_from_pem(pem)
             except Invalid:
                 pass
         key = certificates.new_key()
-        private.write(self.node_key, certificates.key_to_pem(key))
+        private_files.write(self.node_key, certificates.key_to_pem(key))
         return key
 
     def _create(self, made: Authority) -> None:
@@ -290,8 +291,8 @@ class TlsFolder:
         """The key first: a key without a certificate is nobody's, and made anew."""
         self.trusted(made.purpose).unlink(missing_ok=True)
         key = certificates.key_to_pem(made.key)
-        private.write(self.signing_key(made.purpose), key)
-        private.write(self.trusted(made.purpose), trusted)
+        private_files.write(self.signing_key(made.purpose), key)
+        private_files.write(self.trusted(made.purpose), trusted)
 
     def _next_key(self, purpose: Purpose) -> Path:
         return self.path / f"{_FILES[purpose]}-next.key"

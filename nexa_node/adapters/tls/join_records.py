@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from nexa_node.adapters.tls import private
+from nexa_node import private_files
 from nexa_node.contract.errors import Conflict, Invalid
 from nexa_node.core.join_tokens import JoinRecord
 from nexa_node.ports import Versioned
@@ -67,16 +67,16 @@ class FileJoinRecords:
 
     async def _read(self) -> _Kept:
         if self._kept is None:
-            found = await asyncio.to_thread(private.read, self._path)
+            found = await asyncio.to_thread(private_files.read, self._path)
             self._kept = _Kept() if found is None else _decoded(self._path, found)
         return self._kept
 
     async def _write(self, kept: _Kept) -> None:
         """On disk first: what was told to be used stays so after a crash."""
         content = msgspec.json.encode(kept)
-        await asyncio.to_thread(private.make_folder, self._path.parent)
+        await asyncio.to_thread(private_files.make_folder, self._path.parent)
         writing = asyncio.ensure_future(
-            asyncio.to_thread(private.write, self._path, content)
+            asyncio.to_thread(private_files.write, self._path, content)
         )
         try:
             await asyncio.shield(writing)

@@ -13,6 +13,8 @@ import msgspec
 from nexa_node.contract.access import Identity
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.events import (
+    SNAPSHOT_EVENTS,
+    SNAPSHOT_TASKS,
     AgentChanged,
     AgentGone,
     AlertChanged,
@@ -29,9 +31,10 @@ from nexa_node.contract.events import (
 )
 from nexa_node.contract.ids import TaskId
 from nexa_node.contract.nodes import Cluster, HostSample, NodeStatus, TaskCounts
-from nexa_node.contract.rest import Page
+from nexa_node.contract.rest import PAGE_MAX, Page
 from nexa_node.contract.tasks import Task, TaskSummary
 from nexa_node.core.authorization import authorize
+from nexa_node.core.cursors import page_size
 
 T = TypeVar("T")
 
@@ -66,6 +69,18 @@ class Known(Protocol):
 
     def task_places(self) -> Iterator[tuple[str, str, str]]:
         """Namespace, type and status of every task."""
+        ...
+
+    def newest_tasks(
+        self, limit: int, sees: Callable[[TaskSummary], bool]
+    ) -> tuple[TaskSummary, ...]:
+        """The newest tasks that somebody sees."""
+        ...
+
+    def newest_events(
+        self, limit: int, sees: Callable[[Event], bool]
+    ) -> tuple[Event, ...]:
+        """The newest events that somebody sees."""
         ...
 
 
@@ -114,20 +129,29 @@ class View:
     def page(
         self, ask: Callable[[P], Page[T]], query: P, sees: Callable[[T], bool]
     ) -> Page[T]:
-        """The page of what he sees: as long as without what is hidden, in its order."""
+        """The page of what he sees, as if nothing else were there.
+
+        It is as long, and ends as soon, as without what is hidden: not even that there
+        is something behind it is told.
+        """
         if self.whole:
             return ask(query)
         found: list[T] = []
-        cursor = query.cursor
+        most = page_size(query.limit)
+        cursor, end = query.cursor, None
         while True:
-            asked: P = replace(
-                cast("Any", query), limit=query.limit - len(found), cursor=cursor
-            )
-            page = ask(asked)
-            found += [item for item in page.items if sees(item)]
+            page = ask(_asked(query, PAGE_MAX, cursor))
+            for at, item in enumerate(page.items, start=1):
+                if not sees(item):
+                    continue
+                if len(found) == most:
+                    return Page(items=tuple(found), next_cursor=end)
+                found.append(item)
+                if len(found) == most:
+                    end = ask(_asked(query, at, cursor)).next_cursor
             cursor = page.next_cursor
-            if cursor is None or len(found) >= query.limit:
-                return Page(items=tuple(found), next_cursor=cursor)
+            if cursor is None:
+                return Page(items=tuple(found), next_cursor=None)
 
     def counts(self) -> TaskCounts:
         """How many tasks he sees are in each state."""
@@ -172,9 +196,9 @@ class View:
             node=self.status(snapshot.node),
             cluster=self.cluster(snapshot.cluster),
             agents=tuple(each for each in snapshot.agents if self.agent(each)),
-            tasks=tuple(each for each in snapshot.tasks if self.task(each)),
+            tasks=self.known.newest_tasks(SNAPSHOT_TASKS, self.task),
             counts=self.counts(),
-            events=tuple(each for each in snapshot.events if self.event(each)),
+            events=self.known.newest_events(SNAPSHOT_EVENTS, self.event),
             history=(),
             selftest=snapshot.selftest if tested else None,
             alerts=snapshot.alerts if alerts else (),
@@ -223,6 +247,10 @@ class View:
         if kind == "queue":
             return name.partition(".")[0]
         return None
+
+
+def _asked(query: P, limit: int, cursor: str | None) -> P:
+    return replace(cast("Any", query), limit=limit, cursor=cursor)
 
 
 def _bare(sample: HostSample) -> HostSample:

@@ -51,16 +51,18 @@ class AlertDesk:
         """List alerts, in the order of triage.
 
         Raises:
-            Invalid: The cursor is none of ours.
+            Invalid: The cursor is none of ours, or `match` no condition on labels.
         """
         after = decode_cursor(query.cursor)
         start = "" if after is None else after[1]
+        fits = _fitting(query.match)
         found = [
             alert
             for alert in sorted(self.board.alerts(), key=_place)
             if query.state in (None, alert.state)
             and query.severity in (None, alert.severity)
             and query.name in (None, alert.name)
+            and fits(alert)
             and _place(alert) > start
         ]
         limit = page_size(query.limit)
@@ -187,6 +189,17 @@ class AlertDesk:
             return unsaved
         known = {one.id for one in unsaved}
         return [*unsaved, *(one for one in stored if one.id not in known)]
+
+
+def _fitting(match: str | None) -> Callable[[Alert], bool]:
+    """Whether an alert meets conditions; regular expressions are RE2, which never run away."""
+    if not match:
+        return lambda _: True
+    from nexa_node.contract.matchers import parse_matchers
+    from nexa_node.core.alerting.silences import compiled, silences
+
+    conditions = compiled(parse_matchers(match))
+    return lambda alert: silences(conditions, alert.labels)
 
 
 def _place(alert: Alert) -> str:

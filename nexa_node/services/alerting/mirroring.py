@@ -6,7 +6,7 @@ over are pushed for five minutes more, since one push may be lost.
 
 An acknowledgement has no counterpart there. It becomes a silence of this one alert,
 because nothing else makes an Alertmanager stop repeating: short, extended for as long as
-it holds, ended when it is taken back. Its comment begins as karma's and kthxbye's do
+it holds, ended when it is taken back. So does maintenance of the node an alert is about. Its comment begins as karma's and kthxbye's do
 (`ACK!`), and ends with a mark by which we know it again.
 """
 
@@ -16,7 +16,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from nexa_node.contract.alerts import Alert, LabelMatcher, NewSilence, Silence
+from nexa_node.contract.alerts import (
+    Alert,
+    LabelMatcher,
+    NewSilence,
+    Silence,
+    resting,
+)
 from nexa_node.contract.errors import NexaError
 from nexa_node.core.alerting.notifying.texts import line
 from nexa_node.ports import AlertmanagerServer
@@ -148,7 +154,8 @@ class Mirror:
         wanted = {
             fingerprint: alert
             for fingerprint, alert in self._alerts.items()
-            if alert.ack is not None and alert.state != "resolved"
+            if alert.state != "resolved"
+            and (alert.ack is not None or resting(alert.silenced_by))
         }
         found: dict[str, Silence] = {}
         for silence in there:
@@ -163,8 +170,8 @@ class Mirror:
             await self._keep(alert, found.get(fingerprint), now)
 
     async def _keep(self, alert: Alert, there: Silence | None, now: datetime) -> None:
-        assert alert.ack is not None
-        ends = min(alert.ack.until or now + ACK_FOR, now + ACK_FOR)
+        until = None if alert.ack is None else alert.ack.until
+        ends = min(until or now + ACK_FOR, now + ACK_FOR)
         if ends <= now:
             return
         if there is None:
@@ -174,8 +181,11 @@ class Mirror:
             await self._server.put_silence(msgspec.structs.replace(there, ends=ends))
 
     def _silence(self, alert: Alert, now: datetime, ends: datetime) -> Silence:
-        assert alert.ack is not None
-        note = line(alert.ack.note, NOTE_MAX) or "acknowledged in nexa"
+        ack = alert.ack
+        if ack is None:
+            by, note = "nexa", f"maintenance of {resting(alert.silenced_by)}"
+        else:
+            by, note = ack.by, ack.note or "acknowledged in nexa"
         return Silence(
             id="",
             matchers=tuple(
@@ -185,8 +195,8 @@ class Mirror:
             ),
             starts=now,
             ends=ends,
-            by=alert.ack.by,
-            comment=f"ACK! {note} nexa:v1 scope={self._scope} fp={alert.fingerprint}",
+            by=by,
+            comment=f"ACK! {line(note, NOTE_MAX)} nexa:v1 scope={self._scope} fp={alert.fingerprint}",
             created=now,
         )
 

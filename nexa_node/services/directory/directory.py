@@ -233,9 +233,11 @@ class Directory:
             task = known.value
             yield task.namespace, task.type, task.status
 
-    def newest_tasks(self, limit: int) -> tuple[TaskSummary, ...]:
-        """Unfinished tasks and the newest finished ones, newest first."""
-        return self._tasks.newest(limit)
+    def newest_tasks(
+        self, limit: int, sees: Callable[[TaskSummary], bool] | None = None
+    ) -> tuple[TaskSummary, ...]:
+        """Unfinished tasks and the newest finished ones, newest first; those he sees."""
+        return self._tasks.newest(limit, sees)
 
     def events(self, query: EventFilter) -> Page[Event]:
         """List events, newest first.
@@ -250,9 +252,11 @@ class Directory:
             cursor=query.cursor,
         )
 
-    def newest_events(self, limit: int) -> tuple[Event, ...]:
-        """The newest events, newest last."""
-        return self._events.newest(limit)
+    def newest_events(
+        self, limit: int, sees: Callable[[Event], bool] | None = None
+    ) -> tuple[Event, ...]:
+        """The newest events, newest last; those he sees."""
+        return self._events.newest(limit, sees)
 
     # Being told
 

@@ -13,6 +13,8 @@ from nexa_node.contract.access import Identity
 from nexa_node.contract.alerts import Alert
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.events import (
+    SNAPSHOT_EVENTS,
+    SNAPSHOT_TASKS,
     Change,
     ClusterChanged,
     Sampled,
@@ -34,8 +36,6 @@ from nexa_node.services.directory.directory import Directory
 from nexa_node.services.health.sampler import Sampler
 from nexa_node.services.parts import NodeCard, SelfTestDesk, SessionDesk
 
-SNAPSHOT_TASKS = 500
-SNAPSHOT_EVENTS = 200
 _SEVERITY = {
     "healthy": "info",
     "unknown": "info",

@@ -28,7 +28,7 @@ from nexa_node.contract.events import (
     TaskChanged,
     TaskGone,
 )
-from nexa_node.contract.nodes import TaskCounts
+from nexa_node.contract.nodes import Cluster, TaskCounts
 from nexa_node.core.authorization import authorize
 from nexa_node.services.access.view import View
 
@@ -51,6 +51,8 @@ class Subscriber:
         self.ended: NexaError | None = None
         self.shown: set[str] | None = None
         """Ids of the tasks it was told of; None of one from whom nothing is hidden."""
+        self.cluster: Cluster | None = None
+        """As it was told last, if something is hidden from it."""
 
     def tell(self, topic: Topic, change: Change) -> None:
         """Queue a change, in place of an older one about the same.
@@ -189,6 +191,7 @@ class Feed:
             return snapshot
         told = view.snapshot(snapshot)
         subscriber.shown = {task.id for task in told.tasks}
+        subscriber.cluster = told.cluster
         return told
 
     def _seen(self, subscriber: Subscriber, change: Change) -> Change | None:
@@ -206,6 +209,10 @@ class Feed:
         told = view.change(change)
         if isinstance(told, TaskChanged):
             shown.add(told.task.id)
+        if isinstance(told, ClusterChanged):
+            if told.cluster == subscriber.cluster:
+                return None  # what changed is hidden: that it did is no news, either
+            subscriber.cluster = told.cluster
         return told
 
     def _narrow(self, subscriber: Subscriber) -> View | None:
@@ -236,8 +243,8 @@ def _topic(change: Change) -> Topic:
     match change:
         case AgentChanged(agent=agent):
             topic = "agent", f"{agent.namespace}.{agent.id}"
-        case AgentGone(id=key):
-            topic = "agent", f"gone.{key}"
+        case AgentGone(id=key, namespace=namespace):
+            topic = "agent", f"gone.{namespace}.{key}"
         case TaskChanged(task=task):
             topic = "task", task.id
         case TaskGone(id=key):

@@ -120,6 +120,64 @@ async def test_a_note_and_the_handover(tmp_path: Path) -> None:
         await hand.until_seen("Handover of the last 8 hours", "NexaNodeDown")
 
 
+async def test_a_handover_of_any_shift_is_copied_and_written(tmp_path: Path) -> None:
+    async with on(tmp_path).open() as hand:
+        await hand.press("6", ":", *"alerts handover 90m", "enter")
+        await hand.until_seen("Handover of the last 1 hours 30 minutes")
+
+        await hand.press("y")
+        await hand.until_told("copied")
+        assert "NexaNodeDown" in hand.app.clipboard
+        await hand.press("e")
+        await hand.until_told("as a command: nexa alerts handover")
+        (path,) = tmp_path.rglob("nexa-handover-*.md")
+        assert "NexaNodeDown" in path.read_text()
+
+        await hand.press("escape", ":", *"alerts handover soon", "enter")
+        await hand.until_told("is no number of seconds")
+
+
+async def test_a_new_alert_rings_on_every_screen_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = on(tmp_path)
+    rung: list[int] = []
+    monkeypatch.setattr(stage.console, "bell", lambda: rung.append(1))
+    new = msgspec.structs.replace(FIRING, fingerprint="00000000000000aa", name="New")
+    async with stage.open() as hand:
+        await hand.press("4")
+        assert not hand.told()
+
+        mild = msgspec.structs.replace(new, severity="warning", labels={"a": "b"})
+        stage.tell(AlertChanged(seq=2, time=NOW, alert=mild))
+        await hand.until_told("New: gamma is gone: no word for 41 s; 6 shows it")
+        assert not rung
+
+        more = msgspec.structs.replace(new, fingerprint="00000000000000ab")
+        quiet = msgspec.structs.replace(
+            new, fingerprint="00000000000000ac", silenced_by=("maintenance:gamma",)
+        )
+        for one in (more, quiet):
+            stage.tell(AlertChanged(seq=3, time=NOW, alert=one))
+        await hand.until(lambda: rung)
+        told = len(hand.told())
+        stage.tell(AlertChanged(seq=4, time=NOW, alert=mild))
+        await hand.press("3", "4")
+        assert (len(hand.told()), rung) == (told, [1])
+
+
+async def test_maintenance_is_said_where_an_alert_is_silenced_by_it(
+    tmp_path: Path,
+) -> None:
+    rests = msgspec.structs.replace(FIRING, silenced_by=("maintenance:gamma",))
+    stage = Stage(Received(picture(alerts=(rests,)), AT), home=tmp_path)
+    async with stage.open() as hand:
+        await hand.press("6")
+        await hand.until_seen("maintenance")
+        await hand.press("enter")
+        await hand.until_seen("maintenance of gamma")
+
+
 async def test_a_viewer_may_look_and_is_told_why_not(tmp_path: Path) -> None:
     async with on(tmp_path, read_only=True).open() as hand:
         await hand.press("6", "a")

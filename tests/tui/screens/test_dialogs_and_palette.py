@@ -377,6 +377,21 @@ async def test_leaving_asks_and_detaches_by_default(
     assert stage.console.return_value == returned
 
 
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
+@pytest.mark.parametrize("before", ["colon", "question_mark", "slash"])
+async def test_leaving_is_asked_out_of_a_dialog_and_a_field_and_once(
+    tmp_path: Path, key: str, before: str
+) -> None:
+    stage = Stage(home=tmp_path)
+    async with stage.open() as hand:
+        await hand.press("4", before)
+        under = hand.top
+        await hand.press(key, key)
+        assert hand.top == "Quit"
+        await hand.press("escape")
+        assert hand.top == under
+
+
 async def test_stop_is_offered_only_for_nodes_that_were_started_here(
     tmp_path: Path,
 ) -> None:

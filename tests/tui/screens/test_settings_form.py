@@ -41,7 +41,7 @@ async def test_a_setting_is_changed_and_comments_stay(tmp_path: Path) -> None:
         await hand.until_seen("Settings", "nexa-light", "every")
         await fill(hand, "refresh_s", "5")
         await fill(hand, "mouse", "no")
-        for _ in range(5):
+        for _ in range(6):
             await hand.press("enter")
         await hand.until_told("mouse, refresh_s from the next start")
 
@@ -57,13 +57,13 @@ async def test_a_theme_is_worn_at_once_and_taken_out_again(tmp_path: Path) -> No
     async with stage.open() as hand:
         await hand.press("f2")
         await fill(hand, "theme", "dune")
-        for _ in range(5):
+        for _ in range(6):
             await hand.press("enter")
         await hand.until(lambda: hand.app.theme == "dune")
         assert 'theme = "dune"   # by day' in path.read_text()
         await hand.press("f2")
         await fill(hand, "theme", "")
-        for _ in range(5):
+        for _ in range(6):
             await hand.press("enter")
         await hand.until(lambda: "theme" not in path.read_text())
     assert stage.read().keys == {"filter": "f"}

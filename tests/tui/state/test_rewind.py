@@ -3,11 +3,14 @@
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from nexa_node.contract.ids import AgentId
 from nexa_tui.state.rewind import EVERY_S, PICTURES_MAX, ROWS_MAX, SPAN_S, Past
 from nexa_tui.state.store import ClusterState
 from tests.builders import agent
+
+STILL = [agent(f"a-{n}") for n in range(3000)]
 
 
 def test_the_picture_of_that_time_is_found_and_the_oldest_for_earlier_ones() -> None:
@@ -42,13 +45,44 @@ def test_there_are_never_too_many_and_they_reach_as_far_back_as_before() -> None
     assert oldest.at <= 4 * EVERY_S
     for n in range(PICTURES_MAX * 3, PICTURES_MAX * 20):
         past.keep(ClusterState(version=n), n * EVERY_S)
+    now = PICTURES_MAX * 20 * EVERY_S
+    for ago in (10, 60, 300, 900, 1800, 3000):
+        found = past.find(now - ago)
+        assert found is not None
+        assert 0 <= now - ago - found.at <= max(2 * EVERY_S, ago / 8)
     oldest = past.find(-1)
     assert oldest is not None
-    assert oldest.at >= PICTURES_MAX * 20 * EVERY_S - SPAN_S - 16 * EVERY_S
+    assert now - SPAN_S <= oldest.at <= now - SPAN_S * 0.8
+
+
+def test_the_last_minute_of_a_busy_cluster_can_be_gone_through_step_by_step() -> None:
+    past = Past()
+    for n in range(250):
+        whole = {AgentId(f"a-{m}"): STILL[m] for m in range(3000)}
+        whole |= {AgentId(f"b-{m}"): agent(f"b-{m}") for m in range(n % 7)}
+        past.keep(ClusterState(agents=MappingProxyType(whole)), n * EVERY_S)
+
+    assert len(past) < 2 * ROWS_MAX / 3000
+    for ago in range(0, 30, 2):
+        found = past.find(249 * EVERY_S - ago)
+        assert found is not None
+        assert found.at == 249 * EVERY_S - ago
+
+
+def test_records_that_change_weigh_more_than_those_that_do_not() -> None:
+    moved, still = Past(), Past()
+    for n in range(PICTURES_MAX - 1):
+        new = {AgentId(f"a-{m}"): replace(STILL[m]) for m in range(400)}
+        old = {AgentId(f"a-{m}"): STILL[m] for m in range(400)}
+        moved.keep(ClusterState(agents=MappingProxyType(new)), n * EVERY_S)
+        still.keep(ClusterState(agents=MappingProxyType(old)), n * EVERY_S)
+
+    assert len(still) == PICTURES_MAX - 1
+    assert len(moved) <= ROWS_MAX / 400 / 8
 
 
 def test_many_rows_that_change_keep_fewer_pictures_than_those_that_do_not() -> None:
-    whole = {AgentId(f"a-{n}"): agent(f"a-{n}") for n in range(2000)}
+    whole = {AgentId(f"a-{n}"): STILL[n] for n in range(2000)}
     quiet, busy = Past(), Past()
     still = ClusterState(agents=MappingProxyType(whole))
     for n in range(PICTURES_MAX):

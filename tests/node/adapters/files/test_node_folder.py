@@ -9,12 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from nexa_node import private_files
 from nexa_node.adapters.files.node_folder import NodeFolder, process_started
-from nexa_node.adapters.files.private import (
-    make_private_folder,
-    read_private,
-    write_private,
-)
 from nexa_node.contract.errors import Conflict, Invalid, Unavailable
 from nexa_node.contract.ids import NodeId
 from nexa_node.contract.nodes import NodeFile
@@ -91,33 +87,33 @@ def test_another_nodes_announcement_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_secret_others_can_read_is_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    write_private(path, b"x")
+    private_files.write(path, b"x")
     path.chmod(0o640)
 
     with pytest.raises(Invalid, match="other users may read it"):
-        read_private(path)
+        private_files.read(path)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    write_private(tmp_path / "target", b"x")
+    private_files.write(tmp_path / "target", b"x")
     (tmp_path / "link").symlink_to(tmp_path / "target")
 
     with pytest.raises(Invalid):
-        read_private(tmp_path / "link")
+        private_files.read(tmp_path / "link")
 
 
 def test_a_folder_under_a_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(Unavailable) as refused:
-        make_private_folder(tmp_path / "file" / "n")
+        private_files.make_folder(tmp_path / "file" / "n")
     assert "NEXA_HOME" in str(refused.value.remedy)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    write_private(tmp_path / "s", b"old")
+    private_files.write(tmp_path / "s", b"old")
 
     with pytest.raises(Unavailable):
-        write_private(tmp_path / "s" / "below", b"new")
-    assert read_private(tmp_path / "s") == b"old"
+        private_files.write(tmp_path / "s" / "below", b"new")
+    assert private_files.read(tmp_path / "s") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

@@ -5,7 +5,13 @@ from hypothesis import given, strategies as st
 
 from nexa_node.contract.alerts import LabelMatcher
 from nexa_node.contract.errors import Invalid
-from nexa_node.contract.matchers import parse_matcher, written
+from nexa_node.contract.matchers import (
+    MANY,
+    parse_matcher,
+    parse_matchers,
+    read_matchers,
+    written,
+)
 from nexa_node.core.alerting.inhibition import BUILTIN, compile_one, compiled
 from nexa_node.core.alerting.rules import load
 from nexa_node.core.policies import InhibitPolicy
@@ -39,16 +45,56 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
         parse_matcher(text)
 
 
-@given(
-    st.builds(
-        LabelMatcher,
-        name=st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True),
-        kind=st.sampled_from(["=", "!=", "=~", "!~"]),
-        value=st.text(max_size=40),
-    )
+MATCHERS = st.builds(
+    LabelMatcher,
+    name=st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True),
+    kind=st.sampled_from(["=", "!=", "=~", "!~"]),
+    value=st.text(max_size=40),
 )
+
+
+@given(MATCHERS)
 def test_what_is_written_is_read_as_the_same(matcher: LabelMatcher) -> None:
     assert parse_matcher(written(matcher)) == matcher
+
+
+@given(st.lists(MATCHERS, max_size=5), st.sampled_from([" ", ",", ", "]), st.booleans())
+def test_several_are_read_with_commas_or_blanks_with_braces_or_without(
+    some: list[LabelMatcher], between: str, braces: bool
+) -> None:
+    text = between.join(written(one) for one in some)
+    assert parse_matchers(f"{{{text}}}" if braces else text) == tuple(some)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", []),
+        ("{}", []),
+        ("a=b c!=d", ["b", "d"]),
+        ('{a="x, y",b=~"c|d",}', ["x, y", "c|d"]),
+        ('  a = "b" , c="}"  ', ["b", "}"]),
+        ("a=,b=c", ["", "c"]),
+    ],
+)
+def test_several_as_people_write_them(text: str, values: list[str]) -> None:
+    assert [one.value for one in parse_matchers(text)] == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{a=b", "nothing", 'a="b"c="d"', "a=b,,c=d", 'a="b', "a=b" + ",a=b" * MANY, ","],
+)
+def test_what_is_not_only_conditions_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        parse_matchers(text)
+
+
+def test_words_of_a_command_line_are_one_condition_each_or_several_in_braces() -> None:
+    found = read_matchers(["a=b c", '{d="e",f=~"g"}'])
+    assert [(one.name, one.value) for one in found] == [
+        ("a", "b c"), ("d", "e"), ("f", "g"),
+    ]  # fmt: skip
 
 
 def test_nexas_own_inhibitions_are_all_understood() -> None:

@@ -8,6 +8,7 @@ import pytest
 from nexa_node.contract.alerts import LabelMatcher, NewAck, NewNote, NewSilence
 from nexa_node.contract.errors import Conflict, Invalid, NotFound
 from nexa_node.core.policies import InhibitPolicy
+from nexa_node.services.alert_api import AlertFilter
 from tests.alert_rig import AlertTown
 
 RULES = """
@@ -255,6 +256,23 @@ async def test_what_a_node_in_maintenance_says_is_nobodys_to_hear() -> None:
         assert alpha.alert("Backlog").silenced_by == ()
         said = [line.text for line in town.store.alert_log.lines]
         assert "by maintenance:beta" in said
+
+
+async def test_the_board_is_narrowed_by_conditions_on_labels() -> None:
+    town = AlertTown(DEPTH_ONLY)
+    async with town.node("alpha") as alpha:
+        await town.tick(2, depth=7, down=1)
+        for match, names in (
+            ('{alertname=~"Back.*"}', ["Backlog"]),
+            ("severity!=warning", ["Down"]),
+            ("team=x", []),
+            (None, ["Down", "Backlog"]),
+        ):
+            page = alpha.desk.page(AlertFilter(match=match))
+            assert [one.name for one in page.items] == names
+        for wrong in ("x", "a=~("):
+            with pytest.raises(Invalid):
+                alpha.desk.page(AlertFilter(match=wrong))
 
 
 async def test_nobody_acknowledges_so_it_is_escalated_once() -> None:

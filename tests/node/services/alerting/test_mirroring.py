@@ -127,6 +127,19 @@ async def test_an_acknowledgement_becomes_a_silence_of_this_one_alert() -> None:
         }  # fmt: skip
 
 
+async def test_maintenance_of_a_node_becomes_a_silence_until_it_is_back() -> None:
+    async with running() as it:
+        labels = {"instance": "a"}
+        await it.told(alert("A", labels=labels, silenced_by=("maintenance:a",)))
+        (made,) = it.server.kept.values()
+        assert made.comment.startswith("ACK! maintenance of a nexa:v1 scope=cluster")
+        assert made.by == "nexa"
+
+        await it.told(alert("A", labels=labels), then=20)
+        (made,) = it.server.kept.values()
+        assert made.ends <= it.clock.now()
+
+
 async def test_it_is_extended_while_it_holds_and_ended_when_it_is_taken_back() -> None:
     async with running() as it:
         for _ in range(80):

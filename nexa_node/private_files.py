@@ -11,9 +11,11 @@ from pathlib import Path
 from nexa_node.contract.errors import Invalid, Unavailable
 
 _OTHERS = 0o077
+_FULL = frozenset((28, 122))
+"""ENOSPC and EDQUOT."""
 
 
-def make_private_folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
     """Make `path` and its missing parents, for this user alone.
 
     Raises:
@@ -27,7 +29,7 @@ def make_private_folder(path: Path) -> Path:
         if path.stat().st_uid == os.getuid():
             path.chmod(0o700)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise Unavailable(
             f"the folder {path} is not writable for this user",
@@ -36,7 +38,7 @@ def make_private_folder(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Replace `path` by a file with `content`, mode 0600, durably.
 
     Raises:
@@ -56,11 +58,11 @@ def write_private(path: Path, content: bytes) -> None:
             beside.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
-def read_private(path: Path) -> bytes | None:
-    """Read a secret file; None if there is none.
+def read(path: Path) -> bytes | None:
+    """Read a secret file, not following a link; None if there is none.
 
     Raises:
         Invalid: Others may read it, so it is a secret no more; or it is a link.
@@ -77,17 +79,18 @@ def read_private(path: Path) -> bytes | None:
         if os.fstat(file.fileno()).st_mode & _OTHERS:
             raise Invalid(
                 f"{path} holds a secret and other users may read it",
-                remedy=f"chmod 600 {path}, and make a new token if others had access",
+                remedy=f"chmod 600 {path}, and make a new one if others had access",
             )
         return file.read()
 
 
-def _refused(path: Path, error: OSError) -> Unavailable:
+def refused(path: Path, error: OSError) -> Unavailable:
+    """Say why `path` can't be written, and what mends it."""
     return Unavailable(
         f"{path} can't be written: {error.strerror}",
         remedy=(
             f"free space on the file system of {path.parent}"
-            if error.errno in {28, 122}
+            if error.errno in _FULL
             else f"make {path.parent} writable, or set NEXA_HOME to another folder"
         ),
     )
