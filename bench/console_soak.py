@@ -31,11 +31,11 @@ from nexa_node.agent import Agent, Job
 CAPABILITY, STEADY, COMING = "echo", 4, "guest"
 STEP_S = 1.0
 """From one key to the next."""
-WARM_UP = 0.2
+WARM_UP = 1 / 3
 """This part of the time is not judged: lists and histories fill until they are full."""
 WINDOW = 0.15
 """The first and the last part of what is judged: their medians are compared."""
-GROWTH_MB, GROWTH = 3.0, 0.05
+GROWTH_MB, GROWTH = 5.0, 0.05
 """May be more at the end: so much, or this part of it."""
 SIZES = ((120, 40), (80, 24), (200, 60), (40, 12), (120, 40))
 WALK = (
@@ -135,17 +135,16 @@ def _sample(terminal: Terminal, at_s: float, count: int) -> Sample:
     )
 
 
-def judged(samples: list[Sample], seconds: float) -> dict[str, object]:
-    """Compare the last part with the first after the warm-up; `faults` says what is wrong."""
+def judged(
+    samples: list[Sample], seconds: float
+) -> tuple[dict[str, object], list[str]]:
+    """Compare the last part with the first after the warm-up; and what is wrong with it."""
     warm = [one for one in samples if one.at_s >= WARM_UP * seconds]
     part = max(3, round(len(warm) * WINDOW))
     first, last = warm[:part], warm[-part:]
 
     def both(name: str) -> tuple[float, float]:
-        return tuple(  # type: ignore[return-value]  # of two
-            statistics.median(getattr(one, name) for one in some)
-            for some in (first, last)
-        )
+        return _median(first, name), _median(last, name)
 
     memory, files, threads = both("uss_mb"), both("files"), both("threads")
     allowed = max(GROWTH_MB, GROWTH * memory[0])
@@ -157,7 +156,7 @@ def judged(samples: list[Sample], seconds: float) -> dict[str, object]:
     if threads[1] > threads[0] + 2:
         faults.append(f"threads grew from {threads[0]:g} to {threads[1]:g}")
     took = warm[-1].at_s - warm[0].at_s
-    return {
+    told: dict[str, object] = {
         "minutes": round(seconds / 60, 1),
         "uss_mb": {
             "at_start": samples[0].uss_mb,
@@ -169,8 +168,12 @@ def judged(samples: list[Sample], seconds: float) -> dict[str, object]:
         "threads": threads,
         "cpu_percent": round(100 * (warm[-1].cpu_s - warm[0].cpu_s) / took, 1),
         "bytes_per_s": round((warm[-1].bytes - warm[0].bytes) / took),
-        "faults": faults,
     }
+    return told, faults
+
+
+def _median(samples: list[Sample], name: str) -> float:
+    return statistics.median(float(getattr(one, name)) for one in samples)
 
 
 def consoles(node: Node) -> list[int]:
@@ -206,7 +209,7 @@ def ends(node: Node, command: list[str]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=20.0, help="tasks per second")
     parser.add_argument("--json", type=Path, metavar="FILE", help="samples, too")
@@ -225,8 +228,7 @@ def main() -> int:
             with suppress(NotComplete):  # that it ends is what we wait for
                 terminal.watch(10.0)
             code = terminal.child.wait(10)
-        told = judged(samples, seconds)
-        faults = list(told["faults"])  # type: ignore[call-overload]  # a list of ours
+        told, faults = judged(samples, seconds)
         if code != 0:
             faults.append(f"detach ended with {code}")
         faults += ends(node, command)

@@ -23,6 +23,7 @@ from series import Goal, Series, report
 from throwaway import Node, running_node
 
 from nexa_node.agent import Agent, Deliver
+from nexa_node.contract.errors import NoAgentAvailable
 
 PLAIN, TLS = "plain", "TLS 1.3"
 PACE = {"sessions_messages_per_s": 1e6, "sessions_messages_burst": 1_000_000}
@@ -102,10 +103,22 @@ async def pair(node: Node) -> AsyncIterator[tuple[Agent, asyncio.Semaphore]]:
         yield asker, heard
 
 
+async def heard_of(asker: Agent) -> None:
+    """Wait until the node knows both ends: it learns of agents from its store."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await asker.request("hearer", "question", "x" * 200)
+            except NoAgentAvailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
 async def messages(node: Node, who: str, calls: int, series: Series) -> None:
     """Questions without durability one by one; durable messages, some at once."""
     async with pair(node) as (asker, heard):
-        await asker.request("hearer", "question", "x" * 200)
+        await heard_of(asker)
         took: list[float] = []
         with Spent(node) as spent:
             for _ in range(calls):

@@ -105,6 +105,7 @@ class Town:
             living=self._living(),
             witness=self.witnesses[name],
             kept_since=lambda: self.clock.now() - timedelta(days=400),
+            remembered=writer.remembered,
         )
         desk.serve()
         return writer, desk

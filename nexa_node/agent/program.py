@@ -191,6 +191,9 @@ def failure(name: str, ended: child.Ended) -> dict[str, Any]:
         how = f"{name} ended with exit code {ended.code}"
     else:
         how = f"{name} was killed by {_signal_name(-ended.code)}"
+    last = next(reversed(ended.complaint.rstrip().split("\n")), "").strip()
+    if last:
+        how = f"{how}: {last[:_ERROR_SHOWN]}"
     return {"message": how, "exit_code": ended.code, "stderr": ended.complaint}
 
 

@@ -12,10 +12,12 @@ mapped to, too. Resources are dotted names that begin with their namespace:
 asked for, and then each of its items is asked about by name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
 
-from nexa_node.contract.access import Identity, Permission
+from nexa_node.contract.access import BuiltInRole, Identity, Permission, Scope
 from nexa_node.contract.errors import Forbidden
 from nexa_node.core.access import ACTIONS, PUBLIC, ROLE_GRANTS
 
@@ -49,6 +51,18 @@ OF_ALL = frozenset(("cluster:read", "node:read", "selftest:read", "watchdog:call
 """Permissions over the cluster itself that a token confined to namespaces keeps, since
 nothing of any namespace is told by them. All others reach over every namespace."""
 
+_FOUND: dict[
+    tuple[int, str], tuple[tuple[Permission, ...], tuple[Permission, ...]]
+] = {}
+_FOUND_MAX = 4096
+_LIMITS: Mapping[str, Callable[[Scope], tuple[str, ...] | None]] = {
+    "messages:send": lambda scope: scope.may_send,
+    "messages:receive": lambda scope: scope.may_receive,
+    "messages:read": lambda scope: scope.may_receive,
+    "tasks:work": lambda scope: scope.may_receive,
+    "tasks:submit": lambda scope: scope.may_submit,
+}
+"""What a token's scope may narrow, by permission."""
 _KNOWN = tuple(sorted(frozenset(ACTIONS.values()) - {PUBLIC}))
 
 
@@ -95,13 +109,7 @@ def demand(identity: Identity, action: str, resource: str = ANY) -> None:
     if decision.allowed:
         return
     permission = action if ":" in action else ACTIONS.get(action, "")
-    role = least_role(permission)
-    remedy = (
-        f"use a token of the role {role}: an admin makes one with"
-        f" nexa token create --role {role}"
-        if role
-        else None
-    )
+    remedy = _remedy(identity, permission, resource)
     raise Forbidden(f"{identity.id} may not {action}: {decision.rule}", remedy=remedy)
 
 
@@ -109,10 +117,7 @@ def permissions_of(identity: Identity) -> tuple[Permission, ...]:
     """What the caller's role may do, before the token's scope narrows it."""
     if identity.permissions is not None:
         return identity.permissions
-    for role, grants in ROLE_GRANTS.items():
-        if role == identity.role:
-            return grants
-    return ()
+    return ROLE_GRANTS.get(cast("BuiltInRole", identity.role), ())
 
 
 def sees_namespace(identity: Identity, namespace: str) -> bool:
@@ -139,6 +144,7 @@ def exceeds(wanted: Iterable[Permission], identity: Identity) -> Permission | No
     return None
 
 
+@lru_cache(maxsize=1024)
 def covers(pattern: str, other: str) -> bool:
     """Say whether all that `other` matches, `pattern` matches, too.
 
@@ -164,16 +170,43 @@ def least_role(permission: str) -> str | None:
     return None
 
 
+def _remedy(identity: Identity, permission: str, resource: str) -> str | None:
+    """Which token to ask for: of another role, or with a wider scope."""
+    if _granting(identity, permission, resource) is not None:
+        return "the role may: use a token whose scope does not shut it out"
+    role = least_role(permission)
+    if role is None:
+        return None
+    return (
+        f"use a token of the role {role}: an admin makes one with"
+        f" nexa token create --role {role}"
+    )
+
+
 def _granting(identity: Identity, permission: str, resource: str) -> Permission | None:
-    for grant in permissions_of(identity):
-        if not _names(grant.allow, permission):
-            continue
+    for grant in _naming(permissions_of(identity), permission):
         if resource == ANY:
             if grant.on == ">" or permission in WITHIN:
                 return grant
-        elif covers(grant.on, resource):
+        elif grant.on == ">" or covers(grant.on, resource):
             return grant
     return None
+
+
+def _naming(grants: tuple[Permission, ...], permission: str) -> tuple[Permission, ...]:
+    """Those of a role's grants that name the permission: looked for once.
+
+    A role's grants are one tuple for all its holders, so it is known by its identity; it
+    is kept with what was found, so that no other can get its place in memory.
+    """
+    known = _FOUND.get((id(grants), permission))
+    if known is not None:
+        return known[1]
+    if len(_FOUND) >= _FOUND_MAX:
+        _FOUND.clear()
+    found = tuple(grant for grant in grants if _names(grant.allow, permission))
+    _FOUND[id(grants), permission] = grants, found
+    return found
 
 
 def _outside(identity: Identity, permission: str, resource: str) -> str | None:
@@ -189,20 +222,15 @@ def _outside(identity: Identity, permission: str, resource: str) -> str | None:
     namespace, _, rest = resource.partition(".")
     if not sees_namespace(identity, namespace):
         return f"the token is not for the namespace {namespace}"
-    lists = {
-        "messages:send": scope.may_send,
-        "messages:receive": scope.may_receive,
-        "messages:read": scope.may_receive,
-        "tasks:work": scope.may_receive,
-        "tasks:submit": scope.may_submit,
-    }
-    allowed = lists.get(permission)
+    limits = _LIMITS.get(permission)
+    allowed = None if limits is None else limits(scope)
     if allowed is None:
         return None
     if permission in ("tasks:submit", "tasks:work"):
         rest = f"capability.{rest}"
-    if any(covers(one.replace(":", ".", 1), rest) for one in allowed):
-        return None
+    for one in allowed:
+        if covers(one.replace(":", ".", 1), rest):
+            return None
     named = ", ".join(allowed) or "nothing"
     return f"the token's scope has {permission} on {named} only"
 

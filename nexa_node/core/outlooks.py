@@ -141,11 +141,12 @@ def of_disconnect(agent: Agent) -> Outlook:
     if not agent.connected:
         raise Conflict(f"agent {agent.id} is not connected", remedy="nexa agents list")
     since = "" if agent.since is None else agent.since.isoformat()
+    spent = ("each spends one attempt",) if agent.inflight else ()
     return Outlook(
         what=f"the connection of {agent.id} to {agent.node} would be closed",
         effects=(
             f"{_count(agent.inflight, 'task')} in hand back to the queue",
-            "each spends one attempt",
+            *spent,
             "it may connect again by itself: to keep it away, revoke its token",
         ),
         counts={"agents": 1, "tasks": agent.inflight},

@@ -59,6 +59,7 @@ class Auditing:
             living=fellowship.members.living,
             witness=self._witness,
             kept_since=self._kept_since,
+            remembered=self.writer.remembered,
         )
         self.desk.serve()
 

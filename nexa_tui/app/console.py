@@ -23,6 +23,7 @@ from nexa_tui.client.discovery import discover
 from nexa_tui.client.places import base_folders
 from nexa_tui.client.threads import beside
 from nexa_tui.screens.keys import chosen
+from nexa_tui.screens.narrow import Narrow, too_small
 from nexa_tui.screens.ringing import Ringing
 from nexa_tui.screens.session import Session
 from nexa_tui.screens.splash import Splash
@@ -46,7 +47,11 @@ class Console(DeskApp):
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            ",".join(BY_ID["leave"].keys), "leave", show=False, priority=True, id="leave"
+            ",".join(BY_ID["leave"].keys),
+            "leave",
+            show=False,
+            priority=True,
+            id="leave",
         )
     ]
     """From anywhere: out of a dialog and a field, too."""
@@ -199,6 +204,11 @@ class Console(DeskApp):
         if isinstance(event, events.Key | events.MouseDown):
             self.returning.touched()
         await super().on_event(event)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A terminal in which no panel fits gets a few words instead."""
+        if too_small(event.size) and not isinstance(self.screen, Narrow):
+            self.push_screen(Narrow(self.session))
 
     def on_unmount(self) -> None:
         """What was seen is kept, for the next time."""

@@ -222,8 +222,10 @@ class DeskApp(DressedApp[str]):
         self._deeds.do(action_id)
 
     def action_leave(self) -> None:
-        """Ask whether to leave, once."""
-        if "quit" not in self.screen.classes:
+        """Ask whether to leave, once; at once where there is no room for a question."""
+        if "narrow" in self.screen.classes:
+            self.leave("detach")
+        elif "quit" not in self.screen.classes:
             self._deeds.do("leave")
 
     def action_go(self, name: str) -> None:

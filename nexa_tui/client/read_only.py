@@ -43,7 +43,8 @@ def refuse(what: str, why: str) -> ReadOnly:
     """
     return ReadOnly(
         f"{what}: refused, read-only: {why}",
-        remedy=f"without --read-only, {VARIABLE} and a read-only context; or --dry-run",
+        remedy=f"leave out {OPTION}, unset {VARIABLE}, or use another context; where"
+        " there is one, --dry-run only looks",
     )
 
 

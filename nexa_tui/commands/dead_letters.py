@@ -14,10 +14,12 @@ from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.output import EXIT_FAILED, Call, age
 from nexa_tui.commands.planning import add_plan_options, check_options, tell_how
 from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.state.tasks import says
 
 _VERBS = ("list", "redrive", "purge")
 _IDS_MAX = 10_000
 """Ids that one call may name."""
+_WHY_MAX = 80
 _DONE = {"redrive": "back in the queue", "purge": "forgotten"}
 
 
@@ -55,7 +57,7 @@ def _list(arguments: list[str], call: Call) -> int:
                 str(task.attempts),
                 task.agent or "-",
                 age(task.finished or task.submitted, now),
-                (task.summary or "")[:60],
+                says(task)[:_WHY_MAX],
             )
             for task in page.items
         ],

@@ -10,7 +10,7 @@ from nexa_node.contract.access import NewToken, TokenCreated
 from nexa_node.contract.errors import Invalid, NotFound
 from nexa_node.contract.ids import slugify
 from nexa_node.contract.nodes import NodeStatus
-from nexa_tui.client.contexts import Context, keep_context
+from nexa_tui.client.contexts import Context, keep_context, kept_in
 from nexa_tui.client.discovery import Target, discover, local_nodes, normalize
 from nexa_tui.client.rest import Rest
 from nexa_tui.client.trust import Trust
@@ -87,6 +87,8 @@ def run(arguments: list[str], call: Call) -> int:
         )
     else:
         call.line(f"kept as context {name}: {status.role} on {status.name} at {url}")
+        if token is not None:
+            call.note(f"its token is in {kept_in(call.environ, name)}")
     return 0
 
 
@@ -135,6 +137,7 @@ def _local(options: argparse.Namespace, call: Call) -> int:
         call.json({"name": name, "url": target.url, "whoami": made.id, "role": "admin"})
     else:
         call.line(f"kept as context {name}: {who} is admin of {status.name}")
+        call.note(f"your token is in {kept_in(call.environ, name)}")
         call.note("the node's first token is used up; rotate yours before it ends")
     return 0
 

@@ -102,7 +102,10 @@ def tell_plan(
     call.line(clean(plan.what, 300), "bold")
     for effect in plan.effects:
         call.line(f"  {clean(effect, 300)}")
-    figures = ", ".join(f"{number:,} {name}" for name, number in plan.counts.items())
+    figures = ", ".join(
+        f"{number:,} {name.removesuffix('s') if number == 1 else name}"
+        for name, number in plan.counts.items()
+    )
     if figures:
         call.line(f"  touches {clean(figures, 200)}")
     tell_how(plan, options, call, command)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from nexa_node.contract import places
 from nexa_node.contract.errors import NexaError
 from nexa_node.contract.ids import AgentId, TaskId
-from nexa_node.contract.messages import Posted
 from nexa_node.contract.nodes import Node
-from nexa_node.contract.tasks import TaskSummary
 from nexa_tui.actions import Action, Place, find
 from nexa_tui.client.api import Deed
 from nexa_tui.client.discovery import Target
 from nexa_tui.client.places import base_folders
 from nexa_tui.screens.access_doing import access_doing
+from nexa_tui.screens.alert_doing import alert_doing
 from nexa_tui.screens.cluster_deeds import ClusterDeeds
+from nexa_tui.screens.message_doing import message_doing
 from nexa_tui.screens.planned import confirm_planned
 from nexa_tui.screens.session import Session
 from nexa_tui.state.effects import (
@@ -35,9 +35,6 @@ from nexa_tui.state.store import Live
 from nexa_tui.state.text import clean
 
 if TYPE_CHECKING:
-    from nexa_tui.screens.alert_deeds import AlertDeeds
-    from nexa_tui.screens.message_deeds import MessageDeeds
-    from nexa_tui.screens.runbook_deeds import RunbookDeeds
     from nexa_tui.screens.user_actions import UserAction
 
 CLIPBOARD_MAX = 50_000
@@ -143,20 +140,11 @@ class Deeds:
             "node-maintenance": self._maintain,
             "node-remove": self._remove,
             "join-token": lambda _: self._cluster.join_token(),
-            "alert-ack": self._of_alert("acknowledge"),
-            "alert-unack": self._of_alert("unacknowledge"),
-            "alert-note": self._of_alert("note"),
-            "alert-silence": self._of_alert("silence"),
-            "alert-dismiss": self._of_alert("dismiss"),
-            "alert-runbook": self._of_alert("open", self._runbooks),
-            "silence-expire": self._expire,
-            "send": self._send,
+            **alert_doing(desk, self._confirm, self.say),
+            **message_doing(desk, self._confirm),
             **access_doing(desk, self._confirm),
-            "redrive": self._of_dead_letter("redrive"),
-            "purge": self._of_dead_letter("purge"),
             "export": self._export,
             "columns": self._columns,
-            "handover": lambda span: self._alerts().hand_over(span),
         }
 
     def do(self, action_id: str, argument: str = "") -> None:
@@ -434,68 +422,6 @@ class Deeds:
         if node is not None:
             self._cluster.remove(node)
 
-    def _alerts(self) -> "AlertDeeds":
-        """Imported when it is first wanted: it brings the widgets of forms along."""
-        from nexa_tui.screens.alert_deeds import AlertDeeds
-
-        return AlertDeeds(self._desk, self._confirm)
-
-    def _runbooks(self) -> "RunbookDeeds":
-        from nexa_tui.screens.runbook_deeds import RunbookDeeds
-
-        self._said = None  # its steps tell their own commands
-        return RunbookDeeds(self._desk, self._confirm, self.say)
-
-    def _of_alert(
-        self, deed: str, who: Callable[[], object] | None = None
-    ) -> Callable[[str], None]:
-        """The deed, for the alert that is meant; says so if there is none."""
-
-        def done(key: str) -> None:
-            wanted = key or self._key_of("alerts")
-            alert = self._session.state.alerts.get(wanted)
-            if alert is None:
-                self._unknown("alert", wanted, "nexa alerts list")
-            else:
-                getattr((who or self._alerts)(), deed)(alert)
-
-        return done
-
-    def _send(self, to: str) -> None:
-        if not to:
-            subject = self._desk.subject()
-            message = getattr(self._desk.viewed(), "current", lambda: None)()
-            if (subject is not None and subject[0] == "agents") or (
-                subject is not None and subject[0] == "inboxes"
-            ):
-                to = subject[1]
-            elif subject is not None and subject[0] == "topics":
-                to = f"topic:{subject[1]}"
-            elif isinstance(message, Posted):
-                to = f"topic:{message.topic}"
-        self._messages().send(to)
-
-    def _messages(self) -> "MessageDeeds":
-        from nexa_tui.screens.message_deeds import MessageDeeds
-
-        return MessageDeeds(self._desk, self._confirm)
-
-    def _of_dead_letter(self, deed: str) -> Callable[[str], None]:
-        """The deed, for the dead letter that is meant; says so if there is none."""
-
-        def done(key: str) -> None:
-            wanted = key or self._key_of("dead-letters")
-            task = self._session.state.tasks.get(TaskId(wanted))
-            current = getattr(self._desk.viewed(), "current", lambda: None)()
-            if isinstance(current, TaskSummary) and current.id == wanted:
-                task = current
-            if task is None:
-                self._unknown("dead letter", wanted, "nexa dead-letters list")
-            else:
-                getattr(self._messages(), deed)(task)
-
-        return done
-
     def _export(self, kind: str) -> None:
         from nexa_tui.screens.list_deeds import export
 
@@ -516,13 +442,6 @@ class Deeds:
                 self._desk.tell(fault, severity="warning")
         else:
             view.action_columns()
-
-    def _expire(self, key: str) -> None:
-        wanted = key or self._key_of("silences")
-        if wanted:
-            self._alerts().expire(wanted)
-        else:
-            self._unknown("silence", "", "nexa silences list")
 
     def _node(self, key: str) -> Node | None:
         """The node that is meant; says so if there is none."""
@@ -580,6 +499,8 @@ class Deeds:
         """The command line that would do the same, as a sentence."""
         if self._said is None or self._said[0].words is None:
             return ()
+        if self._said[0].id == "alert-runbook":
+            return ()  # its steps are commands themselves
         action, typed = self._said
         subject = self._desk.subject()
         meant = typed or (subject[1] if subject is not None and action.takes else "")

@@ -77,9 +77,11 @@ class Returning:
         self.keep()
         self._cluster, self._before, self._looked = name, None, None
         kept = read_seen(self._environ, name, Seen) if self._remembers else None
-        if kept is not None:
-            self._came_back(kept)
         time = self._session.state.node_time(self._session.now)
+        if kept is not None and time is not None:
+            self._before = kept
+            if (time - kept.time).total_seconds() >= BRIEF_S:
+                self._came_back(kept)
         if time is not None:
             self._looked, self._unwritten = (self._session.state, time), True
         self._touched_at = self._session.now
@@ -88,9 +90,7 @@ class Returning:
         self._before = before
         state = self._session.state
         time = state.node_time(self._session.now)
-        if time is None or (time - before.time).total_seconds() < BRIEF_S:
-            return
-        words = away_words(before, state, time)
+        words = None if time is None else away_words(before, state, time)
         if words is not None:
             self._tell(words)
 

@@ -46,7 +46,7 @@ class Changes(msgspec.Struct, frozen=True):
     """The difference between then and now."""
 
     fired: tuple[Alert, ...]
-    """On now and not then, what needs somebody first."""
+    """On now and not then, what needs somebody first; neither silenced nor explained."""
     unseen: tuple[Alert, ...]
     """Fired since then and over by now, and nobody saw it."""
     over: int
@@ -77,7 +77,11 @@ def changes(before: Seen, state: ClusterState) -> Changes:
     known = set(before.alerts)
     alerts = sorted(state.alerts.values(), key=urgency)
     return Changes(
-        fired=tuple(a for a in alerts if _is_on(a) and a.fingerprint not in known),
+        fired=tuple(
+            a
+            for a in alerts
+            if _is_on(a) and not _is_covered(a) and a.fingerprint not in known
+        ),
         unseen=tuple(
             a for a in alerts if a.unseen and a.fired and a.fired > before.time
         ),
@@ -126,7 +130,7 @@ def away_lines(
     told = changes(before, state)
     ago = age((time - before.time).total_seconds()).strip()
     return [
-        Field("since", f"{date(before.time)} {clock(before.time)}, {ago} ago"),
+        Field("since", f"{date(before.time)}, {ago} ago"),
         _tasks(before, state),
         *_alerts(told, ascii_only=ascii_only),
         *_came_and_went("nodes", told.nodes),
@@ -185,6 +189,10 @@ def _events(
 
 def _is_on(alert: Alert) -> bool:
     return alert.state in ("firing", "recovering") and alert.severity != "none"
+
+
+def _is_covered(alert: Alert) -> bool:
+    return bool(alert.silenced_by or alert.inhibited_by)
 
 
 def _difference(

@@ -4,11 +4,13 @@ import codecs
 import json
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 _PAUSE_MAX_S = 1.0
-"""Nobody wants to watch a cluster wait."""
+_WAIT_S = 5.0
+"""Nobody wants to watch a cluster wait: no scene takes longer."""
 _SCENE_S = 1.6
 """How long what a scene ends with stays, to be read."""
 _ASKED = re.compile(r"\x1b\[\?\d+(?:;\d+)*\$p|\x1b\[c|\x1b\[>[0-9;]*[cqu]|\x1b\[<u")
@@ -42,18 +44,24 @@ def cast(
     }
     lines: list[Any] = [header]
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    names = {number: name for number, name in reversed(scenes)}
-    at, before = 0.0, chunks[0][0] if chunks else 0.0
-    for number, (when, data) in enumerate(chunks):
-        passed, before = when - before, when
-        if number in names:
+    begins = [0, *(number for number, _ in scenes), len(chunks)]
+    names = ["", *(name for _, name in scenes)]
+    at = 0.0
+    for name, (first, last) in zip(names, pairwise(begins), strict=True):
+        if name:
             at += _SCENE_S
-            lines.append([round(at, 3), "m", names[number]])
-        else:
-            at += min(passed, _PAUSE_MAX_S)
-        text = _ASKED.sub("", decoder.decode(data))
-        if text:
-            lines.append([round(at, 3), "o", text])
+            lines.append([round(at, 3), "m", name])
+        part = chunks[first:last]
+        pauses = [
+            min(when - before, _PAUSE_MAX_S)
+            for (before, _), (when, _) in pairwise(part)
+        ]
+        faster = min(1.0, _WAIT_S / (sum(pauses) or 1.0))
+        for pause, (_, data) in zip([0.0, *pauses], part, strict=False):
+            at += pause * faster
+            text = _ASKED.sub("", decoder.decode(data))
+            if text:
+                lines.append([round(at, 3), "o", text])
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 

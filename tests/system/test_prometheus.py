@@ -1,5 +1,6 @@
 """Prometheus' own programs against real nodes: they ask, and they scrape."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from nexa_tui.client.discovery import Target, local_nodes
 from tests.deploy.dashboards import asked, boards
+from tests.node.rules.test_builtin import GROUPS
 from tests.node.services.metrics.moving import CONSTANT, MOVES, names
 from tests.system.conftest import Shell, until
 from tests.system.prometheus import Api, installed, promtool, scraping, with_token
@@ -119,6 +121,42 @@ def test_a_node_answers_every_panel_of_the_dashboards(there: Target) -> None:
         return left.keys() <= IDLE
 
     until(shown, "every panel shows something", 60)
+
+
+LATER = {
+    "nexa_certificate_expiry_timestamp_seconds",
+    "nexa_queue_depth",
+    "nexa_queue_oldest_message_age_seconds",
+    "nexa_replication_lag_messages",
+    "nexa_stream_replicas_current",
+    "nexa_stream_replicas_expected",
+    "nexa_task_queue_wait_seconds_bucket",
+    "nexa_watchdog_last_delivered_timestamp_seconds",
+    "nexa_watchdog_last_seen_timestamp_seconds",
+    "nexa:queue_depth:max",
+}
+"""Of what is not there from the start: queues, copies, certificates, watchdogs."""
+
+
+def test_no_built_in_rule_is_blind_on_a_new_node(there: Target) -> None:
+    api = Api(there.url, there.token)
+    selected = {
+        found
+        for group in GROUPS
+        for rule in group.rules
+        for found in re.findall(
+            r"(nexa[_:][\w:]+|process_\w+|up)(\{[^}]*\})?", rule.text
+        )
+    }
+    left = {name + matchers for name, matchers in selected if name not in LATER}
+
+    def seen() -> bool:
+        left.difference_update(
+            [one for one in left if api("query", query=one)["result"]]
+        )
+        return not left
+
+    until(seen, "every selector matches something", 40)
 
 
 def test_promtool_without_a_token_is_refused(there: Target) -> None:

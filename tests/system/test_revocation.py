@@ -34,7 +34,7 @@ def made(town: Town, role: str) -> tuple[str, str]:
 
 def settled(town: Town) -> bool:
     return (
-        len(town.nodes("alpha")) == 2
+        len(town.nodes("alpha")) == 3
         and town["alpha"]("cluster", "status").code == 0
         and town["alpha"]("token", "create", "--role", "viewer").code == 0
     )
@@ -77,7 +77,8 @@ def closed(socket: ClientConnection) -> int | None:
 def test_a_revoked_token_closes_agents_and_consoles_on_every_node(town: Town) -> None:
     town.found("alpha")
     town.join("beta", "alpha")
-    until(lambda: settled(town), "two nodes that store together", 60)
+    town.join("gamma", "alpha")
+    until(lambda: settled(town), "three nodes that store together", 90)
     agent, agent_token = made(town, "agent")
     viewer, viewer_token = made(town, "viewer")
     with ExitStack() as stack:
@@ -94,6 +95,6 @@ def test_a_revoked_token_closes_agents_and_consoles_on_every_node(town: Town) ->
             assert json.loads(socket.recv(timeout=10))["type"] == "snapshot"
 
         assert town["alpha"]("token", "revoke", agent).code == 0
-        assert [closed(socket) for socket in agents] == [4505, 4505]
+        assert [closed(socket) for socket in agents] == [4505] * 3
         assert town["alpha"]("token", "revoke", viewer).code == 0
-        assert [closed(socket) for socket in consoles] == [4505, 4505]
+        assert [closed(socket) for socket in consoles] == [4505] * 3

@@ -11,7 +11,7 @@ import pytest
 
 from nexa_tui.client.discovery import local_nodes
 from tests.system import sshd
-from tests.system.conftest import Shell, until
+from tests.system.conftest import Shell, servers_under, until
 from tests.system.screen import Terminal
 from tests.system.shells import (
     environment_of,
@@ -45,12 +45,9 @@ def console_of(home: Path) -> psutil.Process:
     """The console that runs on this folder."""
 
     def found() -> psutil.Process | None:
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            environ = process.info["environ"] or {}
-            ours = "nexa_tui" in (process.info["cmdline"] or [])
-            if ours and environ.get("NEXA_HOME") == str(home):
-                return process
-        return None
+        return next(
+            (one for one in servers_under(home) if "nexa_tui" in one.cmdline()), None
+        )
 
     return until(found, "the console runs")
 

@@ -145,6 +145,7 @@ class AuditFiles:
                     records=0 if verifier is None else verifier.records,
                     first_bad=1 if verifier is None else verifier.seq + 1,
                     reason="a segment does not begin as one does",
+                    chain="" if verifier is None else verifier.chain,
                 )
             elif verifier is None:
                 verifier = Verifier(header.chain, after=header.after, prev=header.prev)

@@ -21,18 +21,19 @@ STATE = "alertstate"
 
 
 def remembered(
-    parts: Iterable[Part], source: Source, *, now: float
+    parts: Iterable[Part], source: Source, *, newest: float, now: float
 ) -> dict[str, dict[str, Active]]:
     """Find the alerts that were on until just now, by the rule's name.
 
     Args:
         parts: Rules whose alerts are looked for.
         source: This evaluator's own samples.
-        now: Seconds since 1970.
+        newest: When the newest samples are of, seconds since 1970.
+        now: The moment, which is later than that by the outage.
     """
     firing = {
         fingerprint(labels)
-        for labels, _, _ in _newest(source, ALERTS, now)
+        for labels, _, _ in _newest(source, ALERTS, newest)
         if labels.pop(STATE, "") == "firing"
     }
     found: dict[str, dict[str, Active]] = {}
@@ -42,7 +43,7 @@ def remembered(
         for rule, key in zip(part.group.rules, part.keys, strict=True)
         if rule.alerts
     }
-    for labels, since, seen in _newest(source, ALERTS_FOR_STATE, now):
+    for labels, since, seen in _newest(source, ALERTS_FOR_STATE, newest):
         key = fingerprint(labels)
         for (name, rule_key), (rule, interval_s) in by_name.items():
             if name == labels.get(NAME_LABEL) and _is_of(labels, rule):
@@ -69,10 +70,10 @@ def remembered(
 
 
 def _newest(
-    source: Source, name: str, now: float
+    source: Source, name: str, newest: float
 ) -> Iterator[tuple[dict[str, str], float, float]]:
     """Labels, the newest value, and when it was recorded, seconds since 1970."""
-    end = round(now * 1000)
+    end = round(newest * 1000)
     start = end - round(OUTAGE_S * 1000)
     for series in source.select((matcher(NAME, "=", name),), start, end):
         there = ~is_stale(series.values)

@@ -5,14 +5,13 @@ token revoked through any node stops working here as soon as the store says so. 
 makes, gets or ends a token that may what he himself may not (`core/delegation.py`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 
 from nexa_node.contract.access import (
     Identity,
-    NewToken,
     RoleName,
     TokenCreated,
     TokenView,
@@ -23,7 +22,6 @@ from nexa_node.contract.errors import (
     Invalid,
     NexaError,
     NotFound,
-    RateLimited,
     Unauthorized,
     Unavailable,
 )
@@ -41,20 +39,15 @@ from nexa_node.services.access.book import (
     is_lasting_admin,
     is_over,
 )
-from nexa_node.services.access.certified import Certified
 from nexa_node.services.access.guesses import Guesses
-from nexa_node.services.access.issuing import DAY_S, Rights, lifetime_s, remedy_for
+from nexa_node.services.access.issuing import DAY_S, Rights, remedy_for
+from nexa_node.services.access.making import Making, as_created
 from nexa_node.services.api import Journal
 
 OVERLAP_MAX_S = DAY_S
-SESSIONS_MAX = 100
-"""Short-lived tokens that one token's holder has at once."""
 
 
-Prove = Callable[[TokenRecord], Awaitable[TokenRecord]]
-
-
-class Access(Certified):
+class Access(Making):
     """The tokens of the cluster, and the limit on guessing them."""
 
     def __init__(
@@ -75,8 +68,9 @@ class Access(Certified):
             entropy: That many random bytes, fit for secrets.
             rights: The cluster's own roles; without it, there are none.
         """
-        super().__init__(tokens=tokens, clock=clock, journal=journal, rights=rights)
-        self._entropy = entropy
+        super().__init__(
+            tokens=tokens, clock=clock, journal=journal, entropy=entropy, rights=rights
+        )
         self._revoked: list[Callable[[str], None]] = []
         self._by_certificate: dict[str, str] = {}
         self.guesses = Guesses(clock=clock, journal=journal)
@@ -193,97 +187,6 @@ class Access(Certified):
                 return False
         return True
 
-    async def create(
-        self, wanted: NewToken, *, by: Identity, prove: Prove | None = None
-    ) -> TokenCreated:
-        """Make a token; it works here as soon as this returns.
-
-        Args:
-            wanted: What for.
-            by: Who wants it.
-            prove: Completes the record of one that is proved otherwise than by a secret.
-
-        Raises:
-            Invalid: The role, the name, the key or the expiry makes no sense.
-            Forbidden: It may what its maker may not.
-            Unavailable: The store did not take it.
-        """
-        expires_s = lifetime_s(wanted, self._rights)
-        granted = granted_to(wanted.role, self._rights(wanted.role))
-        more = beyond(granted, wanted.scope, by)
-        if more is not None:
-            raise Forbidden(
-                f"{by.id} can't hand on what it has not: {more}",
-                remedy="ask for a role and a scope within your own, or an admin for this",
-            )
-        made = make_token(self._entropy(TOKEN_ENTROPY))
-        now = self._clock.now()
-        key = wanted.public_key or ""
-        no_secret = bool(key) or prove is not None
-        record = TokenRecord(
-            id=made.id,
-            sha256="" if no_secret else hash_token(made.text),
-            role=wanted.role,
-            name=wanted.name,
-            created=now,
-            expires=now + timedelta(seconds=expires_s),
-            scope=wanted.scope,
-            public_key=key,
-        )
-        if prove is not None:
-            record = await prove(record)
-        await self._store(record)
-        self._journal.record(
-            "token.created",
-            subject=f"token/{record.id}",
-            message=f"{by.id} made a token of the role {record.role}",
-            data={"by": by.id, "role": record.role, "name": record.name},
-        )
-        return _told(record, "" if no_secret else made.text)
-
-    async def open_session(self, identity: Identity, *, seconds: int) -> TokenCreated:
-        """Make a short-lived token for somebody who proved to have a token's key.
-
-        It ends with that token, at the latest, and may what that one may, at any time.
-
-        Raises:
-            RateLimited: He has too many of them.
-            Unavailable: The store did not take it.
-        """
-        now = self._clock.now()
-        holder = identity.id.removeprefix("token:")
-        have = sum(one.of == holder for one in self._live())
-        if have >= SESSIONS_MAX:
-            raise RateLimited(
-                f"{identity.id} has {have} short-lived tokens already",
-                remedy="go on with one of them until it ends",
-                retry_after_ms=60_000,
-            )
-        ends = now + timedelta(seconds=seconds)
-        return await self.open_for(
-            TokenRecord(
-                id="",
-                sha256="",
-                role=identity.role,
-                name=identity.name,
-                created=now,
-                expires=min(ends, identity.expires or ends),
-                scope=identity.scope,
-                of=holder,
-            )
-        )
-
-    async def open_for(self, record: TokenRecord) -> TokenCreated:
-        """Store a record with a secret that is drawn now, and an id if it has none.
-
-        Raises:
-            Unavailable: The store did not take it.
-        """
-        made = make_token(self._entropy(TOKEN_ENTROPY), token_id=record.id or None)
-        kept = msgspec.structs.replace(record, id=made.id, sha256=hash_token(made.text))
-        await self._store(kept)
-        return _told(kept, made.text)
-
     async def rotate(
         self, token_id: str, *, overlap_s: int, by: Identity
     ) -> TokenCreated:
@@ -337,7 +240,7 @@ class Access(Certified):
             message=f"{by.id} gave the token {record.id} a new secret",
             data={"by": by.id, "overlap_s": overlap_s},
         )
-        return _told(new, made.text)
+        return as_created(new, made.text)
 
     def views(self) -> tuple[TokenView, ...]:
         """All tokens, newest first, expired ones included."""
@@ -442,14 +345,3 @@ def _prolonged(record: TokenRecord, now: datetime) -> datetime | None:
     if record.expires is None:
         return None
     return now + (record.expires - (record.rotated or record.created))
-
-
-def _told(record: TokenRecord, text: str) -> TokenCreated:
-    return TokenCreated(
-        id=record.id,
-        token=text,
-        role=record.role,
-        name=record.name,
-        expires=record.expires,
-        scope=record.scope,
-    )

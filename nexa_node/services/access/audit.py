@@ -25,6 +25,8 @@ AT_ONCE = 256
 CHECKPOINT_EVERY_S = 60.0
 CHECKPOINT_EVERY = 1000
 """Records: whichever comes first."""
+LOOK_EVERY_S = 5.0
+"""How late a checkpoint may be when no record follows."""
 RETRY_S = 1.0
 
 log: Any = structlog.get_logger("nexa_node.audit")
@@ -117,8 +119,16 @@ class Audit:
     async def keep_up(self) -> None:
         """Have the others know of the last records, too, when none follow. A loop."""
         while True:
-            await self._clock.sleep(CHECKPOINT_EVERY_S)
+            await self._clock.sleep(LOOK_EVERY_S)
             await self._point()
+
+    async def remembered(self) -> Checkpoint | None:
+        """How far the chain is, as far as this process itself wrote it.
+
+        What is cut off while it runs is found by that, whatever the others know yet.
+        """
+        tail = self._tail
+        return None if tail is None else await asyncio.to_thread(self._signed, tail)
 
     async def _write(self, batch: list[Waiting]) -> None:
         entries = [entry for entry, _ in batch]

@@ -1,7 +1,7 @@
 """Reading the audit: this node's own chain, and those of the others that answer."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -28,7 +28,7 @@ _points = msgspec.json.Decoder(list[Checkpoint])
 class AuditDesk:
     """Answers for the cluster."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that a chain is compared with
         self,
         files: AuditFiles,
         *,
@@ -38,6 +38,7 @@ class AuditDesk:
         living: Callable[[], Iterable[str]],
         witness: WitnessService | None = None,
         kept_since: Callable[[], datetime] | None = None,
+        remembered: Callable[[], Awaitable[Checkpoint | None]] | None = None,
     ) -> None:
         """Read this node's `files`, and ask those who are `living`.
 
@@ -49,9 +50,11 @@ class AuditDesk:
             living: Names of those that may answer.
             witness: What this node heard of the others.
             kept_since: What was written before may have been retired.
+            remembered: How far this node's chain is, by its own memory.
         """
         self._witness = witness
         self._kept_since = kept_since
+        self._remembered = remembered
         self._files = files
         self._checkpoints = checkpoints
         self._calls = calls
@@ -164,7 +167,19 @@ class AuditDesk:
             for point in told
             if point.chain.startswith(mine) and (since is None or point.time >= since)
         ]
-        return await self._files.verify(points)
+        own = None if self._remembered is None else await self._remembered()
+        verdict = await self._files.verify(points if own is None else [*points, own])
+        if own is not None:
+            compared = max(0, verdict.checkpoints - 1)
+            verdict = msgspec.structs.replace(verdict, checkpoints=compared)
+        if own is not None and verdict.status == "incomplete" and not verdict.records:
+            reason = f"nothing is left of {own.seq} records that this node wrote"
+            verdict = msgspec.structs.replace(
+                verdict, status="broken", reason=reason, first_bad=1, chain=own.chain
+            )
+        if verdict.status == "broken" and not verdict.chain:
+            return msgspec.structs.replace(verdict, chain=self._node)
+        return verdict
 
     async def _heard_here(self) -> list[Checkpoint]:
         if self._witness is None:

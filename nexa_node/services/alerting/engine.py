@@ -190,12 +190,12 @@ class Engine:
             except NexaError:
                 pass  # the next tick tries again; until then nothing is said
             else:
-                await self._restore(records, self._cluster, node="", now=at_ms / 1000)
+                await self._restore(records, self._cluster, node="")
                 self._cluster_restored = True
         if not self._own_restored:
             mine = self._board.records()
             node = self._role.node
-            await self._restore(mine, self._own, node=node, now=at_ms / 1000)
+            await self._restore(mine, self._own, node=node)
             self._own_restored = self._board.caught_up
             if not self._own_restored and not self._remembered:
                 await self._remember(at_ms / 1000)
@@ -207,9 +207,10 @@ class Engine:
         evaluator: Evaluator,
         *,
         node: str,
-        now: float,
     ) -> None:
         mine = of_node(records, node)
+        # Not the tick: after a start the newest one may be of before the outage.
+        now = self._clock.now().timestamp()
         spans = {
             key: (rule.for_s, part.group.interval_s)
             for part in self._rulebook.book.parts
@@ -233,14 +234,15 @@ class Engine:
             if record.rule not in known:
                 await self._keeper.end(record)
 
-    async def _remember(self, now: float) -> None:
+    async def _remember(self, newest: float) -> None:
         """Without a store, samples say since when this node's own alerts are on."""
         parts = [part for part in self._rulebook.book.parts if part.local]
+        now = self._clock.now().timestamp()
 
         def find() -> Mapping[str, Mapping[str, Active]]:
             from nexa_node.core.alerting.remembering import remembered
 
-            return remembered(parts, self._samples.local, now=now)
+            return remembered(parts, self._samples.local, newest=newest, now=now)
 
         self._own.take(await asyncio.to_thread(find))
 

@@ -170,6 +170,7 @@ async def test_an_exit_code_fails_the_task_with_the_end_of_its_complaints(
 
     assert told.get("retryable", True) is True
     assert told["error"]["exit_code"] == 3
+    assert told["error"]["message"].endswith("ended with exit code 3: last words")
     assert told["error"]["stderr"].endswith("last words")
     assert len(told["error"]["stderr"]) <= 4096
     assert "t1: last words" in err.splitlines()

@@ -49,7 +49,7 @@ def test_the_oldest_stranger_makes_room_once_it_had_its_time() -> None:
 
     assert limit_of(refused.value) == "sessions.waiting"
     assert gone == ["s1"]
-    assert it.refused == {"waiting": 2}
+    assert dict(+it.refused) == {"waiting": 2}
 
 
 def test_strangers_of_one_address_make_room_for_each_other_only() -> None:
@@ -93,7 +93,7 @@ def test_each_limit_says_which_one_it_is(
 
     (setting, *_) = policy
     assert limit_of(refused.value) == f"sessions.{setting}"
-    assert it.refused == {setting: 1}
+    assert dict(+it.refused) == {setting: 1}
 
 
 def test_a_hello_that_names_a_full_identity_is_refused() -> None:

@@ -2,16 +2,24 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from nexa_node.core.alerting.evaluation import points_of
 from nexa_node.core.alerting.inhibition import BUILTIN
+from nexa_node.core.alerting.life import Active
 from nexa_node.core.alerting.linting import catalogue, lint
 from nexa_node.core.alerting.rehearsal import playing, script
 from nexa_node.core.alerting.rules import load
 from nexa_node.core.alerting.ruling import is_local, unreachable
+from nexa_node.core.promql.evaluate import evaluate
+from nexa_node.core.promql.samples import Budget, Matcher, Series, Source
 from tests.node.core.promql.prometheus import installed
 
 ROOT = Path(__file__).parents[3]
@@ -21,6 +29,19 @@ GROUPS = load(RULES.read_text(), file="builtin")
 ALERTS = {rule.name: rule for group in GROUPS for rule in group.rules if rule.alerts}
 SCRIPTS = {file.stem: script.load(file.read_text(), file=file.name) for file in FILES}
 CASES = [(name, test) for name, each in SCRIPTS.items() for test in each.tests]
+AT_THRESHOLD = " at its threshold"
+SLOW = {test.name.removesuffix(AT_THRESHOLD) for test in SCRIPTS["threshold"].tests}
+"""Alerts with a test of their own about that."""
+ONE_WAY = {
+    "NexaWatchdog": "it always fires",
+    "NexaVersionSkew": "it is over at once, and an hour must pass before it is back",
+    "NexaCertificateExpiring": "time goes one way until the certificate is another one",
+    "NexaCertificateExpiringCritical": "the same",
+    "NexaSelfTestStale": "an age goes one way until the check is run",
+    "NexaHeartbeatUndelivered": "an age goes one way until a call arrives",
+    "NexaWatchdogSilent": "the same",
+}
+"""Alerts that can't waver at their threshold, and why."""
 
 
 def test_every_alert_is_tested() -> None:
@@ -28,46 +49,114 @@ def test_every_alert_is_tested() -> None:
     assert tested == set(ALERTS)
 
 
+@dataclass(frozen=True)
+class Course:
+    """What one alert did in one test, moment by moment."""
+
+    meant: list[bool]
+    """Whether its expression gave it, if it did not already fire: without hysteresis."""
+    pending: list[bool]
+    on: list[bool]
+
+    @property
+    def wavers(self) -> int:
+        """How often it stopped being meant and was again, all while it fired."""
+        return sum(
+            again and not before and on
+            for before, again, on in zip(
+                self.meant, self.meant[1:], self.on[:-1], strict=False
+            )
+        )
+
+
+def played(file: str, test: script.Test) -> Course:
+    """Play a test; all of its checks must hold."""
+    found = Course([], [], [])
+    rule = ALERTS[subject(test)]
+
+    def watch(
+        at_s: float, told: str, active: Mapping[str, Active], samples: Source
+    ) -> None:
+        if told == rule.name:
+            found.on.append(any(one.is_on for one in active.values()))
+            found.pending.append(
+                any(one.condition == "pending" for one in active.values())
+            )
+            given = any(one.condition != "recovering" for one in active.values())
+            if given and "ALERTS" in rule.text:
+                moment = np.array([round(at_s * 1000)], np.int64)
+                value = evaluate(rule.expression, Calm(samples), moment, Budget())
+                given = bool(points_of(value))
+            found.meant.append(given)
+
+    assert not playing.play(SCRIPTS[file], test, GROUPS, file=file, watch=watch)
+    return found
+
+
+class Calm:
+    """Samples as if no alert fired."""
+
+    def __init__(self, samples: Source) -> None:
+        self._samples = samples
+
+    def select(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> list[Series]:
+        found = self._samples.select(matchers, start_ms, end_ms)
+        return [one for one in found if not one.labels["__name__"].startswith("ALERTS")]
+
+
+def subject(test: script.Test) -> str:
+    """The alert that a test is about."""
+    return test.name.removesuffix(AT_THRESHOLD)
+
+
 @pytest.mark.parametrize(("file", "test"), CASES, ids=[test.name for _, test in CASES])
 def test_an_alert_comes_once_and_goes_once(file: str, test: script.Test) -> None:
-    on: list[bool] = []
-    pending: list[bool] = []
-
-    def watch(_: float, rule: str, active: object) -> None:
-        if rule == test.name:
-            assert isinstance(active, dict)
-            on.append(any(one.is_on for one in active.values()))
-            pending.append(any(one.condition == "pending" for one in active.values()))
-
-    missed = playing.play(SCRIPTS[file], test, GROUPS, file=file, watch=watch)
-
-    assert not missed
+    course, name = played(file, test), subject(test)
     changes = sum(
-        before != after for before, after in zip([False, *on], on, strict=False)
+        before != after
+        for before, after in zip([False, *course.on], course.on, strict=False)
     )
-    always = test.name == "NexaWatchdog"
+    always = name == "NexaWatchdog"
     assert changes == (1 if always else 2), "it flaps, or never comes or goes"
-    assert any(pending) == (ALERTS[test.name].for_s > 0)
+    assert any(course.pending) == (ALERTS[name].for_s > 0)
+    if name not in ONE_WAY and (test.name != name or name not in SLOW):
+        assert course.wavers, "it is not tested at its threshold"
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_prometheus_says_the_same(file: Path, tmp_path: Path) -> None:
     if not installed() or shutil.which("promtool") is None:
         pytest.skip("there is no promtool, and Debian's can't be installed here")
-    rules = yaml.safe_load(RULES.read_text())
-    wanted = [one for one in rules["groups"] if one["name"] == f"nexa-{file.stem}"]
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": wanted}))
-    tests = file.read_text().replace("../../nexa_node/rules/builtin.yaml", "rules.yaml")
-    (tmp_path / "tests.yaml").write_text(tests)
+    told = yaml.safe_load(file.read_text())
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        tests = [one for one in told["tests"] if is_of(group, one["name"])]
+        wanted = {one["name"].removesuffix(AT_THRESHOLD) for one in tests}
+        group["rules"] = [
+            rule for rule in group["rules"] if rule.get("alert") in {None, *wanted}
+        ]
+        rules = tmp_path / f"rules-{group['name']}.yaml"
+        rules.write_text(yaml.safe_dump({"groups": [group]}))
+        played = {**told, "tests": tests, "rule_files": [rules.name]}
+        if tests:
+            path = tmp_path / f"tests-{group['name']}.yaml"
+            path.write_text(yaml.safe_dump(played))
 
     done = subprocess.run(
-        ["promtool", "test", "rules", tmp_path / "tests.yaml"],
+        ["promtool", "test", "rules", *tmp_path.glob("tests-*.yaml")],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def is_of(group: Any, test: str) -> bool:
+    """Whether a test is about a rule of a group."""
+    name = test.removesuffix(AT_THRESHOLD)
+    return any(rule.get("alert") == name for rule in group["rules"])
 
 
 def test_prometheus_takes_the_file() -> None:

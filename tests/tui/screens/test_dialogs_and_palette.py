@@ -377,8 +377,9 @@ async def test_leaving_asks_and_detaches_by_default(
     assert stage.console.return_value == returned
 
 
-@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
-@pytest.mark.parametrize("before", ["colon", "question_mark", "slash"])
+@pytest.mark.parametrize(
+    ("key", "before"), [("ctrl+q", "question_mark"), ("ctrl+c", "slash")]
+)
 async def test_leaving_is_asked_out_of_a_dialog_and_a_field_and_once(
     tmp_path: Path, key: str, before: str
 ) -> None:

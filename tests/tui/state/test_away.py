@@ -69,6 +69,15 @@ def test_what_was_seen_before_is_no_news() -> None:
     assert away_words(seen_now(now, THEN), now, NOW) is None
 
 
+def test_what_is_silenced_or_explained_calls_nobody() -> None:
+    quiet = [
+        msgspec.structs.replace(FIRING, silenced_by=("s-1",)),
+        msgspec.structs.replace(FIRING, fingerprint="ab", inhibited_by=("cd",)),
+    ]
+
+    assert away_words(Seen(THEN), state(alerts=by_fingerprint(*quiet)), NOW) is None
+
+
 def test_counters_that_began_anew_tell_no_figures() -> None:
     before = Seen(THEN, completed=500)
 

@@ -152,9 +152,7 @@ class Groups:
     def _routes_of(self, alert: Alert) -> list[Route]:
         found = self._ways.get(alert.fingerprint)
         if found is None:
-            # One that says nothing of its severity is no watchdog: it is told.
-            silent = alert.labels.get("severity", "").lower() == "none"
-            found = routed(alert.labels, self._routes, silent=silent)
+            found = routed(alert.labels, self._routes, silent=_is_silent(alert))
             self._ways[alert.fingerprint] = found
         return found
 
@@ -183,6 +181,7 @@ class Groups:
             return True
         return (
             alert.state == "firing"
+            and not _is_silent(alert)
             and alert.ack is None
             and not (alert.silenced_by or alert.inhibited_by)
             and (now - notice.starts).total_seconds() >= _patience_s(alert, level)
@@ -203,6 +202,11 @@ class Groups:
                     member.notice = msgspec.structs.replace(
                         member.notice, ends=now, flapping=False
                     )
+
+
+def _is_silent(alert: Alert) -> bool:
+    """Whether nobody is to mind it: a watchdog. One without any severity is none."""
+    return alert.labels.get("severity", "").lower() == "none"
 
 
 def _patience_s(alert: Alert, level: Route) -> float:

@@ -26,14 +26,15 @@ from nexa_node.core.promql.durations import duration_s
 from nexa_node.core.promql.evaluate import evaluate
 from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.parsing import conditions, parse, selectors
-from nexa_node.core.promql.samples import Budget, QueryError
+from nexa_node.core.promql.samples import Budget, QueryError, Source
 from nexa_node.core.promql.vectors import key_of
 
 EVALUATIONS_MAX = 50_000
 """Moments of one test."""
 ALERTS_STATE = "ALERTS_FOR_STATE"
-Watch = Callable[[float, str, Mapping[str, Active]], object]
-"""Told at each moment (seconds), for each alerting rule evaluated: its alerts."""
+Watch = Callable[[float, str, Mapping[str, Active], Source], object]
+"""Told at each moment (seconds), for each alerting rule evaluated: its alerts, and the
+samples there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class _Play:
                 yield Miss(self._test.line, f"{where}: {fault.message}")
             for place, rule in enumerate(group.rules):
                 if watch is not None and rule.alerts:
-                    watch(at_ms / 1000, rule.name, done.active[str(place)])
+                    alerts = done.active[str(place)]
+                    watch(at_ms / 1000, rule.name, alerts, self._memory)
 
     def _alerts(self, check: AlertCheck) -> Iterator[Miss]:
         got = sorted(

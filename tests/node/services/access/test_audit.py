@@ -139,6 +139,33 @@ async def test_the_last_records_get_a_checkpoint_though_none_follow(
         keeping.cancel()
 
 
+async def test_what_is_cut_off_behind_the_last_checkpoint_is_known_to_its_writer(
+    tmp_path: Path,
+) -> None:
+    town = Town(tmp_path)
+    writer, desk = town.node("alpha")
+    async with running(writer):
+        for _ in range(5):
+            await writer.record(**DEED)
+        await _until(lambda: len(town.checkpoints.kept) == 1)
+    (segment,) = (tmp_path / "alpha/audit").iterdir()
+    whole = segment.read_bytes()
+    lines = whole.splitlines(keepends=True)
+
+    segment.write_bytes(b"".join(lines[:-1]))
+    cut = await desk.verify()
+    assert (cut.status, cut.first_bad, cut.chain) == ("broken", 5, "alpha/e1")
+    segment.write_bytes(b"")
+    emptied = await desk.verify()
+    assert (emptied.status, emptied.chain) == ("broken", "alpha")
+    segment.unlink()
+    gone = await desk.verify()
+    assert (gone.status, gone.chain) == ("broken", "alpha/e1")
+    assert "5 records" in gone.reason
+    segment.write_bytes(whole)
+    assert (await desk.verify()).status == "ok"
+
+
 def _newest(town: Town) -> int:
     return town.checkpoints.kept[-1].seq
 

@@ -117,6 +117,8 @@ async def test_a_folder_that_was_emptied_is_missed(tmp_path: Path) -> None:
     async with running(town, alpha):
         await written(town, alpha, 2)
     shutil.rmtree(tmp_path / "alpha" / "audit")
+    assert (await desk.verify()).status == "broken", "who wrote it is there yet"
+    town.node("alpha")  # a restart: it knows nothing of what it wrote
 
     verdict = await desk.verify()
 

@@ -20,8 +20,9 @@ from nexa_node.contract.errors import (
     Unavailable,
 )
 from nexa_node.contract.login import Challenge, KeyProof, NewLogin, login_words
-from nexa_node.services.access.access import SESSIONS_MAX, Access
+from nexa_node.services.access.access import Access
 from nexa_node.services.access.logins import SESSION_S, Logins
+from nexa_node.services.access.making import SESSIONS_MAX
 from tests.builders import identity
 from tests.fakes import CountingEntropy, MemoryStore, RecordingJournal, settle
 from tests.rig import FakeAgent, Rig

@@ -186,6 +186,13 @@ def test_what_a_rule_says_of_escalation_goes_before_the_route(
     assert (heard.get("boss"), heard.get("chief")) == (first, second)
 
 
+def test_a_watchdog_is_never_escalated() -> None:
+    made = groups(group_wait_ms=0, escalate_to=("boss",), escalate_after_minutes=1)
+    told(made, alert("W", labels={"severity": "none"}, severity="none"), after=600)
+
+    assert {one.route.receivers for one in made.due(TICK + 600)} == {("ops",)}
+
+
 def test_once_escalated_it_stays_so_until_it_is_over() -> None:
     made = groups(group_wait_ms=0, escalate_to=("boss",), escalate_after_minutes=1)
     told(made, alert("A"), after=60)
