@@ -4,7 +4,9 @@ SEED ?=
 REPORT ?= chaos.json
 CHAOS = $(PYTHON) -m tests.system.chaos --report $(REPORT) $(if $(SEED),--seed $(SEED))
 
-.PHONY: soak storm chaos failover tls supply fuzz api
+MINUTES ?= 60
+
+.PHONY: soak storm chaos failover tls supply fuzz api story console-soak
 
 chaos:  ## three minutes: what CI runs; SEED=N makes a run again
 	$(CHAOS) --nodes 3 --seconds 130 --crowd 60 --faults ci
@@ -14,6 +16,12 @@ storm:  ## five nodes killed every 0.1 to 1 s and brought back, for 30 s
 
 soak:  ## an hour of everything, with a thousand clients that balance themselves
 	$(CHAOS) --nodes 3 --seconds 3600 --crowd 1000 --faults all
+
+story:  ## an incident from alert to mend, on three nodes; it is recorded
+	NEXA_STORY=$(CURDIR)/screenshots/incident.cast $(PYTHON) -m pytest tests/system/test_story.py -q -n0 -m slow
+
+console-soak:  ## MINUTES at the console of a node that works: does it grow, or leave anything
+	$(PYTHON) bench/console_soak.py --minutes $(MINUTES)
 
 tls:  ## sslyze looks at the port; in an environment of its own
 	python3 -m venv .venv-sslyze

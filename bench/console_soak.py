@@ -221,7 +221,13 @@ def main() -> int:
     with running_node() as node, load(node, given.rate):
         with Terminal(command, environ=node.environ) as terminal:
             terminal.until(shows("HEALTHY|DEGRADED"))
-            samples = walk(terminal, seconds)
+            try:
+                samples = walk(terminal, seconds)
+            except NotComplete as error:
+                code = terminal.child.wait(10)
+                shown = "\n".join(line.rstrip() for line in terminal.screen.lines)
+                print(f"{error}, with {code}\n{shown.rstrip()}", file=sys.stderr)
+                return 1
             terminal.send("\x11")
             terminal.watch(1.0)
             terminal.send("q")

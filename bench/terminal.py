@@ -273,6 +273,7 @@ class Terminal:
         ends = time.perf_counter() + seconds
         while (left := ends - time.perf_counter()) > 0:
             if not self._collect(left):
+                self._show()
                 raise NotComplete(f"{self.command}: it ended while it was watched")
 
     def _started(self, predicate: Predicate) -> Started:

@@ -1,4 +1,4 @@
-"""`python -m nexa_node run|check|config|rules`: the node, its self-test, its settings, rule files."""
+"""`python -m nexa_node run|check|config|rules|runbook`: the node, and what needs none."""
 
 import sys
 
@@ -22,7 +22,11 @@ def main(arguments: list[str]) -> int:
         from nexa_node.wiring.rules import main as rules
 
         return rules(rest)
-    sys.stderr.write("usage: python -m nexa_node run|check|config|rules\n")
+    if verb == "runbook":
+        from nexa_node.wiring.runbooks import main as runbook
+
+        return runbook(rest)
+    sys.stderr.write("usage: python -m nexa_node run|check|config|rules|runbook\n")
     return 2
 
 

@@ -43,10 +43,12 @@ from nexa_node.contract.logs import LogLine
 from nexa_node.contract.messages import Message
 from nexa_node.contract.nodes import HostSample, Route, StreamPlace
 from nexa_node.contract.notifications import Delivery as Notified
+from nexa_node.contract.quotas import Quota
 from nexa_node.contract.shared import ConflictRecord
 from nexa_node.contract.tasks import Json, Task, TaskSummary
 from nexa_node.core.alerting.notifying.notices import Notification
 from nexa_node.core.alerting.notifying.tracks import Track
+from nexa_node.core.budgets import Share
 from nexa_node.core.shared import Record as SharedRecord
 
 T = TypeVar("T")
@@ -597,6 +599,26 @@ class RoleRecords(Protocol):
         ...
 
 
+class QuotaRecords(Protocol):
+    """What namespaces may use, by name; and what each node counted of it."""
+
+    async def put(self, quota: Quota) -> None:
+        """Store a quota, in place of the one of that namespace."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Forget one; False if there was none."""
+        ...
+
+    async def put_share(self, share: Share) -> None:
+        """Store what a node counted, in place of what it stored of that namespace."""
+        ...
+
+    def watch(self) -> AsyncIterator[Versioned[Quota] | Versioned[Share] | Removed | Caught]:
+        """All of both, then `Caught`, then every change. `Removed` is of quotas alone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
     """How the store is."""
@@ -637,6 +659,7 @@ class Store(Protocol):
     events: EventLog
     tokens: TokenRecords
     roles: RoleRecords
+    quotas: QuotaRecords
     alerts: "AlertRecords"
     silences: "SilenceRecords"
     evidence: "EvidenceRecords"

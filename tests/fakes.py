@@ -24,8 +24,10 @@ from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.contract.events import Event
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
 from nexa_node.contract.messages import Message
+from nexa_node.contract.quotas import Quota
 from nexa_node.contract.tasks import PRIORITIES, Task, TaskSummary
 from nexa_node.core import redriving
+from nexa_node.core.budgets import Share
 from nexa_node.core.fairness import Rounds, bucket_of
 from nexa_node.core.lifetimes import (
     inbox_ttl_s,
@@ -408,6 +410,31 @@ class MemoryRoles:
 
     def watch(self) -> AsyncIterator[Versioned[Role] | Removed | Caught]:
         return self.bucket.watch()
+
+
+class MemoryQuotas:
+    """`ports.QuotaRecords`."""
+
+    def __init__(self, door: Door) -> None:
+        self.bucket: Bucket[Quota | Share] = Bucket(door, "quotas")
+
+    async def put(self, quota: Quota) -> None:
+        await self.bucket.write(f"q.{quota.name}", quota)
+
+    async def delete(self, name: str) -> bool:
+        return await self.bucket.remove(f"q.{name}")
+
+    async def put_share(self, share: Share) -> None:
+        await self.bucket.write(f"s.{share.namespace}.{share.node}", share)
+
+    async def watch(
+        self,
+    ) -> AsyncIterator[Versioned[Quota] | Versioned[Share] | Removed | Caught]:
+        async for told in self.bucket.watch():
+            if isinstance(told, Removed):
+                yield Removed(told.key.partition(".")[2])
+            else:
+                yield told
 
 
 @dataclass
@@ -983,6 +1010,7 @@ class MemoryStore:
         self.events = MemoryEvents(self.door)
         self.tokens = MemoryTokens(self.door)
         self.roles = MemoryRoles(self.door)
+        self.quotas = MemoryQuotas(self.door)
         self.alerts = MemoryAlerts(self.door)
         self.silences = MemorySilences(self.door)
         self.evidence = MemoryEvidence(self.door)

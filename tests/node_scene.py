@@ -47,6 +47,7 @@ from nexa_node.services.metrics.readout import Readout
 from nexa_node.services.node import Node
 from nexa_node.services.parts import NodeCard
 from nexa_node.services.planning.book import PlanBook
+from nexa_node.services.quotas import Quotas
 from nexa_node.services.shared.state import SharedState
 from nexa_node.services.tasks.canary import CanaryFigures
 from nexa_node.services.tasks.retirement import Retirement
@@ -269,6 +270,12 @@ class Scene:
         )
         self.supervisor = Supervisor(clock=self.clock, journal=self.journal)
         self.role_book = RoleBook(roles=self.store.roles, journal=self.journal)
+        self.quotas = Quotas(
+            records=self.store.quotas,
+            clock=self.clock,
+            journal=self.journal,
+            node="alpha",
+        )
         self.access = Access(
             tokens=self.store.tokens,
             clock=self.clock,
@@ -351,6 +358,7 @@ class Scene:
             supervisor=self.supervisor,
             canary=CanaryFigures(passed=3, lost=1, latest_s=0.02),
             refused={"waiting": 2},
+            over_quota=self.quotas.rejections,
         )
         self.cluster_desk = ClusterDesk()
         self.notices = NotificationDesk(
@@ -379,6 +387,7 @@ class Scene:
             permissions=self.permissions,
             access=self.access,
             role_book=self.role_book,
+            quotas=self.quotas,
             directory=self.directory,
             records=self.store.tasks,
             sessions=self.desk,
@@ -449,6 +458,7 @@ class Scene:
         return [
             ("journal", self.journal.run),
             ("roles", self.role_book.watch),
+            ("quotas", self.quotas.watch),
             ("tokens", self.access.watch),
             ("token-expiry", self.access.expire),
             ("tasks-watch", self.directory.watch_tasks),

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from nexa_node.contract.quotas import BudgetView, Quota
+
 BuiltInRole = Literal["viewer", "operator", "admin", "auditor", "agent", "node"]
 RoleName = str
 """One of `ROLES`, or a custom role of the cluster: a slug."""
@@ -91,6 +93,14 @@ class NamespaceView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     agents: int
     tasks: int
+    quota: Quota | None = None
+    """What was set for it."""
+    budget: BudgetView | None = None
+    """How it stands, if it has one."""
+
+
+VOUCHED = "oidc-"
+"""How the ids begin of tokens for people another vouches for."""
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):

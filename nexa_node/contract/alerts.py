@@ -22,6 +22,8 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     severity: AlertSeverity = "none"
     """Of the alert when it was taken: worse than that opens it again."""
+    value: float | None = None
+    """What its expression gave then; by it is known whether a limit was passed since."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     escalated: datetime | None = None
     unseen: bool = False
     """It fired and cleared while nobody took it; stays until it is dismissed."""
+    worse: int = 0
+    """How often it got worse than it was acknowledged, since it fired."""
     group: str = ""
     """The group of rules it is of."""
 

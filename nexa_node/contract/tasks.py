@@ -240,7 +240,7 @@ class Redrive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Needed when nothing else is given."""
 
 
-class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+class Redriven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of it."""
 
     done: tuple[TaskId, ...]

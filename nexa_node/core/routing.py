@@ -52,6 +52,10 @@ class Facts:
     """How many waiting tasks are handed out before this one."""
     draining: bool = False
     """This node gives out nothing new."""
+    held: str | None = None
+    """Why tasks of this namespace wait, if its budget is spent."""
+    spent: frozenset[str] = frozenset()
+    """Agents that have spent what each may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ def consider(task: Task, agent: Agent, facts: Facts | None = None) -> Considered
     """
     local = None if facts is None else facts.local.get(agent.id)
     reason = _objection(task, agent) or _objection_here(local, facts)
+    if reason is None and facts is not None and agent.id in facts.spent:
+        reason = "it has spent what each agent of its namespace may in this period"
     told = reason or _room(agent, local, facts)
     if facts is not None and local is None and agent.node != facts.node:
         told = f"{told}, by what {agent.node} last told of it"
@@ -161,7 +167,11 @@ def explain(
 
 def put_off(task: Task, facts: Facts | None) -> str | None:
     """Say until when nobody gets a task, if its time has not come."""
-    if facts is None or task.not_before is None or task.not_before <= facts.now:
+    if facts is None:
+        return None
+    if facts.held is not None and task.status == "pending":
+        return facts.held
+    if task.not_before is None or task.not_before <= facts.now:
         return None
     left_s = (task.not_before - facts.now).total_seconds()
     why = "its next attempt" if task.attempts else "its time"

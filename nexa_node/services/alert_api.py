@@ -29,10 +29,10 @@ class AlertFilter:
     state: AlertState | None = None
     severity: AlertSeverity | None = None
     name: str | None = None
-    match: str | None = None
-    """Conditions on its labels, as `contract.matchers` reads them."""
     limit: int = 100
     cursor: str | None = None
+    match: str | None = None
+    """Conditions on its labels, as `contract.matchers` reads them."""
 
 
 @dataclass(frozen=True, slots=True)

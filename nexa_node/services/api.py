@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 from nexa_node.contract.access import (
     AccessDecision,
     Identity,
-    NamespaceView,
     NewRole,
     NewToken,
     Role,
@@ -51,6 +50,7 @@ from nexa_node.services.audit_api import AuditApi
 from nexa_node.services.certificate_api import CertificateApi
 from nexa_node.services.log_api import LogApi
 from nexa_node.services.mail_api import MailApi
+from nexa_node.services.namespace_api import NamespaceApi
 from nexa_node.services.plan_api import PlanApi
 from nexa_node.services.shared_api import SharedApi
 
@@ -184,7 +184,15 @@ class StoredObject:
 
 
 class NodeApi(
-    AlertApi, SharedApi, AuditApi, CertificateApi, LogApi, MailApi, PlanApi, Protocol
+    AlertApi,
+    SharedApi,
+    AuditApi,
+    CertificateApi,
+    LogApi,
+    MailApi,
+    NamespaceApi,
+    PlanApi,
+    Protocol,
 ):
     """Everything a node answers."""
 
@@ -362,10 +370,6 @@ class NodeApi(
         self, identity: Identity, who: str, action: str, resource: str
     ) -> AccessDecision:
         """Say whether a token's holder, or a role, may do something; by which rule."""
-        ...
-
-    def namespaces(self, identity: Identity) -> Page[NamespaceView]:
-        """List the namespaces in which there is something."""
         ...
 
     async def revoke_token(self, identity: Identity, token_id: str) -> None:

@@ -4,7 +4,6 @@ Nothing is decided here but the order of things: may the caller, and whom to ask
 call is authorized here, whoever made it.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ import msgspec
 from nexa_node.contract.access import (
     AccessDecision,
     Identity,
-    NamespaceView,
     NewRole,
     NewToken,
     Role,
@@ -76,6 +74,7 @@ from nexa_node.services.journal.feed import Feed
 from nexa_node.services.journal.log_calls import LogCalls
 from nexa_node.services.messages.mail_calls import MailCalls
 from nexa_node.services.metrics.targets import targets_of
+from nexa_node.services.namespace_calls import NamespaceCalls
 from nexa_node.services.parts import (
     DeadLetterDesk,
     MessageDesk,
@@ -102,6 +101,7 @@ class Node(
     LoginCalls,
     LogCalls,
     MailCalls,
+    NamespaceCalls,
     PlanCalls,
 ):
     """`api.NodeApi`. Its fields are the services it joins."""
@@ -461,27 +461,6 @@ class Node(
         namespace, dot, name = who.rpartition(".")
         place = Namespace(namespace) if dot else DEFAULT_NAMESPACE
         return self.sessions.identity_of(place, AgentId(name))
-
-    def namespaces(self, identity: Identity) -> Page[NamespaceView]:
-        """List the namespaces in which there is something, by name."""
-        self.permissions.allow(identity, "namespaces")
-        view = self._view(identity)
-        agents = Counter(
-            each.namespace for each in self.directory.all_agents() if view.agent(each)
-        )
-        tasks = Counter(
-            namespace
-            for namespace, kind, _ in self.directory.task_places()
-            if view.whole or view.may("tasks:read", namespace, kind)
-        )
-        return Page(
-            items=tuple(
-                NamespaceView(
-                    name=name, agents=agents[Namespace(name)], tasks=tasks[name]
-                )
-                for name in sorted(agents.keys() | tasks.keys())
-            )
-        )
 
     # Notifications
 

@@ -259,6 +259,7 @@ class _Front:
             supervisor=self.supervisor,
             canary=core.canary.figures,
             refused=core.sessions.crowd.refused,
+            over_quota=core.quotas.rejections,
             paced=lambda: core.post.messages.pace.refused,
         )
         self.metering.include(readout.read)
@@ -270,6 +271,7 @@ class _Front:
             permissions=permissions,
             access=core.access,
             role_book=core.role_book,
+            quotas=core.quotas,
             directory=core.directory,
             records=self._store.tasks,
             sessions=core.sessions,
@@ -310,6 +312,8 @@ class _Front:
         )
         for name, loop in (
             ("roles", core.role_book.watch),
+            ("quotas", core.quotas.watch),
+            ("spending", core.quotas.keep),
             ("tokens", core.access.watch),
             ("token-expiry", core.access.expire),
             ("tasks-watch", core.directory.watch_tasks),

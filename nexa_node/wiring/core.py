@@ -13,6 +13,7 @@ from nexa_node.services.calls import AgentCalls
 from nexa_node.services.directory.directory import Directory
 from nexa_node.services.means import Means
 from nexa_node.services.messages.postoffice import PostOffice
+from nexa_node.services.quotas import Quotas
 from nexa_node.services.sessions.door import Door
 from nexa_node.services.sessions.fences import Fences
 from nexa_node.services.sessions.presence import Registry
@@ -176,7 +177,26 @@ class Core:
             oidc=issuer_of(settings, clock),
         )
         self.door.proofs = self.logins
+        self.quotas = Quotas(
+            records=store.quotas, clock=clock, journal=self.journal, node=name
+        )
+        self._limit()
         self._join(rng, fellowship)
+
+    def _limit(self) -> None:
+        """Ask the quotas at every door, and tell them what is spent."""
+        quotas, directory = self.quotas, self.directory
+        quotas.waiting = lambda name: sum(
+            one.pending for one in directory.backlogs() if one.kind.namespace == name
+        )
+        quotas.connected = lambda name: sum(
+            one.connected for one in directory.all_agents() if one.namespace == name
+        )
+        self.tasks.check_quota = quotas.check_submit
+        self.post.messages.check_quota = quotas.check_send
+        self.door.check_quota = quotas.check_join
+        self.dispatch.mind(quotas)
+        self.ledger.on_stored(quotas.stored)
 
     def _join(self, rng: random.Random, fellowship: Fellowship) -> None:
         """Let those hear of each other who must."""

@@ -156,6 +156,7 @@ class Metering:
         made.read(lambda: gauges.of_store(self._store.figures))
         made.read(self._host.read)
         made.read(certificates.read)
+        made.read(lambda: gauges.of_budgets(core.quotas.views()))
         made.read(lambda: of_handshakes(self._place))
         made.read(
             lambda: gauges.of_itself(self.recorder.series, len(asyncio.all_tasks()))

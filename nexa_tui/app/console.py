@@ -247,9 +247,11 @@ class Console(DeskApp):
 def _import_the_rest() -> None:
     """Have the dashboard at hand when it is wanted; beside the loop, behind the splash."""
     from nexa_tui.screens import dashboard, deeds
+    from nexa_tui.state import away
 
     assert dashboard
     assert deeds
+    assert away
 
 
 def _collect_again() -> None:

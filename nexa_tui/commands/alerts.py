@@ -23,12 +23,14 @@ from nexa_tui.commands.alert_card import tell_detail
 from nexa_tui.commands.arguments import Parser, Usage, choose_verb, seconds
 from nexa_tui.commands.output import Call, Cell, age, clean
 from nexa_tui.commands.reach import add_target_options, reach
+from nexa_tui.commands.runbooks import packaged
 
 _VERBS = (
     "list", "show", "runbook", "ack", "unack", "note", "dismiss", "history", "handover",
 )  # fmt: skip
 SHIFT = "8h"
 _FINGERPRINT = re.compile(r"[0-9a-f]{4,16}")
+_NAME = re.compile(r"[A-Z]\w{0,99}", re.ASCII)
 _WHOLE = 16
 STYLES = {
     "critical": "bad",
@@ -136,8 +138,16 @@ def _show(arguments: list[str], call: Call) -> int:
 
 
 def _runbook(arguments: list[str], call: Call) -> int:
-    parser = _parser("runbook", "What to do about an alert: its runbook alone.")
+    parser = Parser("alerts runbook", "What to do about an alert: its runbook alone.")
+    parser.add_argument(
+        "fingerprint",
+        metavar="ALERT",
+        help="a fingerprint; or a name, which needs no node that answers",
+    )
+    add_target_options(parser)
     options = parser.parse_args(arguments)
+    if _NAME.fullmatch(options.fingerprint):
+        return packaged(options.fingerprint, call, as_json=options.json)
     with reach(options, call) as node:
         key = _whole(node, options.fingerprint)
         told = node.get(f"/v1/alerts/{key}", AlertDetail)

@@ -21,6 +21,9 @@ from nexa_tui.commands.output import Call, clean
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.commands.records import checked_id
 
+_WORDS_MAX = 400
+"""A command with more characters is not told whole: what is cut off does not run."""
+
 Asked = dict[str, Any]
 """The query of the call: `plan`, or nothing."""
 
@@ -117,7 +120,6 @@ def tell_how(
     """Say the plan's id, and the command that carries it out."""
     if plan is None:
         return  # an older node makes none
-    call.line(f"  plan {clean(plan.id, 100)}, good until {plan.expires:%H:%M:%S} UTC")
     where = [
         word
         for name in ("context", "attach")
@@ -125,7 +127,11 @@ def tell_how(
         for word in (f"--{name}", given)
     ]
     words = shlex.join([*command, *where, "--plan", plan.id])
-    call.note(f"to do just this: {clean(words, 400)}")
+    if len(words) > _WORDS_MAX:
+        words = f"the same with --plan {plan.id}"
+    call.note(
+        f"to do just this, until {plan.expires:%H:%M:%S} UTC: {clean(words, _WORDS_MAX)}"
+    )
 
 
 def change(

@@ -36,7 +36,9 @@ def list_rules(arguments: list[str], call: Call) -> int:
     call.table(
         ("RULE", "GROUP", "FILE", "WHERE", "HEALTH", "ALERTS", "EVALUATED", "ERROR"),
         [_row(rule, now) for rule in items],
-        empty="no rule is in force: nexa node status",
+        empty="no rule fails"
+        if options.failing and page.items
+        else "no rule is in force: nexa node status",
     )
     return 0
 

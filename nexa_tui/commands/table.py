@@ -199,6 +199,14 @@ COMMANDS: tuple[Command, ...] = (
         changes=("create", "delete"),
     ),
     Command(
+        "namespace",
+        "namespace",
+        "Access",
+        "what namespaces may use, and what is left of it",
+        ("list", "show", "set", "clear"),
+        changes=("set", "clear"),
+    ),
+    Command(
         "login",
         "login",
         "Access",

@@ -175,7 +175,9 @@ def _list(arguments: list[str], call: Call) -> int:
 def _row(token: TokenView, now: datetime) -> tuple[str, ...]:
     ends = "never" if token.expires is None else f"{token.expires:%Y-%m-%d %H:%M}Z"
     used = "never" if token.last_used is None else age(token.last_used, now)
-    how = "login" if token.of else "key" if token.public_key else "secret"
+    from nexa_tui.state.access import proved_by
+
+    how = proved_by(token)
     name = token.name or "-"
     return (token.id, token.role, name, how, age(token.created, now), used, ends)
 

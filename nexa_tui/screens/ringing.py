@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 from nexa_node.contract.alerts import Alert, urgency
 from nexa_tui.screens.session import Session
-from nexa_tui.state.alerts import is_problem, says, subject
 from nexa_tui.state.store import Live
 from nexa_tui.state.text import clean
 
@@ -49,6 +48,8 @@ class Ringing:
             self._say(sorted(new, key=urgency))
 
     def _say(self, new: list[Alert]) -> None:
+        from nexa_tui.state.alerts import says, subject
+
         worst = new[0]
         more = f", and {len(new) - 1} more" if len(new) > 1 else ""
         what = says(worst) or subject(worst.labels)
@@ -63,4 +64,6 @@ class Ringing:
 
 def _calls(alert: Alert) -> bool:
     """Whether it calls for somebody now; one that flaps has called already."""
+    from nexa_tui.state.alerts import is_problem  # not for the first frame
+
     return is_problem(alert) and alert.state == "firing" and not alert.flapping

@@ -17,13 +17,15 @@ from nexa_tui.screens.cluster_deeds import Confirm, Office
 from nexa_tui.screens.dialogs import Pick, Reading
 from nexa_tui.screens.form import Answers, Blank, Form
 from nexa_tui.screens.user_deeds import run_beside, told_lines
-from nexa_tui.state.effects import Effect
+from nexa_tui.state.effects import Effect, maintain_node
 from nexa_tui.state.runbook import Step, fault, filled, steps, suggested
 from nexa_tui.state.text import clean
 
 TIMEOUT_S = 120.0
 _CHANGE = Action("runbook-change", (), "change", "Do a step.", right="operate")
 """What a person must be allowed who changes something by a runbook."""
+_MAINTENANCE_WORDS = 4
+"""`node maintenance on NODE`."""
 _MARKS = {"look": "", "change": "asks first; "}
 
 
@@ -73,7 +75,7 @@ class RunbookDeeds:
             return
         step = found[int(key)]
         if not step.blanks:
-            self._do(step)
+            self._do(step, step)
             return
         form = Form(
             title="A step of the runbook",
@@ -89,16 +91,17 @@ class RunbookDeeds:
 
     def _filled(self, step: Step, answers: Answers | None) -> None:
         if answers is not None:
-            self._do(filled(step, answers))
+            self._do(filled(step, answers), step)
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: Step, written: Step) -> None:
+        """Do a step; `written` is it with its blanks."""
         session = self._office.session
         if step.kind == "look":
             self._office.tell(f"{clean(step.text, 120)} ...")
             self._office.begin(partial(self._run, step), group="deed")
             return
         known = find(" ".join(step.words), session.keymap.actions)
-        if known is not None and _is_the_same(step, known[0].words, known[1]):
+        if known is not None and _is_the_same(written, known[0]):
             self._say(" ".join(step.words))
             return
         if not _may_change(self._office):
@@ -118,7 +121,17 @@ class RunbookDeeds:
             else f"It is done on {clean(target.name, 60) if target else 'no node'}."
         )
         why = (clean(step.why, 200),) if step.why else ()
-        return (*why, where)
+        return (*why, *self._of_maintenance(step), where)
+
+    def _of_maintenance(self, step: Step) -> tuple[str, ...]:
+        """What it does to the cluster, where the step takes a node out of service."""
+        if step.name != "node maintenance" or len(step.words) != _MAINTENANCE_WORDS:
+            return ()
+        state, (way, name) = self._office.session.state, step.words[2:]
+        for node in state.cluster.nodes if state.cluster else ():
+            if node.name == name:
+                return maintain_node(state, node, on=way == "on").lines
+        return ()
 
     async def _run(self, step: Step) -> None:
         words = [sys.executable, "-m", "nexa_tui", *step.words]
@@ -145,9 +158,11 @@ class RunbookDeeds:
         return environ
 
 
-def _is_the_same(step: Step, words: str | None, rest: str) -> bool:
-    """Whether an action does all that a step says: it takes one word, and no options."""
-    return words == step.name and "-" not in rest[:1] and len(rest.split()) <= 1
+def _is_the_same(step: Step, action: Action) -> bool:
+    """Whether an action does all that a step says: one blank, and no word besides."""
+    rest = step.words[len(step.name.split()) :]
+    takes = action.takes is not None and len(rest) == 1 and rest == step.blanks
+    return action.words == step.name and (takes or (not rest and not action.takes))
 
 
 def _may_change(office: Office) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nexa_node.contract.access import Role, TokenView
+from nexa_node.contract.access import VOUCHED, Role, TokenView
 from nexa_tui.state.detail import Field, Heading, Line, Words, moment
 from nexa_tui.state.effects import Effect
 from nexa_tui.state.formats import TIMES, age
@@ -25,8 +25,10 @@ NEVER = float("inf")
 
 def proved_by(token: TokenView) -> str:
     """How its holder proves that he is the one."""
-    if token.of:
+    if token.of or token.id.startswith(VOUCHED):
         return "login"
+    if token.certificates:
+        return "cert"
     return "key" if token.public_key else "secret"
 
 

@@ -40,6 +40,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Fingerprints of those that were on."""
     completed: int = 0
     failed: int = 0
+    ids: tuple[str, ...] = ()
+    """Of all its nodes: two clusters may have the same name, and share no node."""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -68,7 +70,13 @@ def seen_now(state: ClusterState, time: datetime) -> Seen:
         tuple(sorted(a.fingerprint for a in state.alerts.values() if _is_on(a))),
         state.counts.completed,
         state.counts.failed,
+        tuple(sorted(str(node.id) for node in nodes)),
     )
+
+
+def same_cluster(one: Seen, other: Seen) -> bool:
+    """Whether both are of one cluster, as far as its nodes tell."""
+    return bool(set(one.ids) & set(other.ids))
 
 
 def changes(before: Seen, state: ClusterState) -> Changes:

@@ -19,14 +19,12 @@ from nexa_tui.state.store import ClusterState
 EVERY_S = 2.0
 """Between two pictures: as often as a node speaks."""
 PICTURES_MAX = 240
-ROWS_MAX = 400_000
-"""What all pictures together may weigh, in entries of a mapping: about 100 bytes."""
+BYTES_MAX = 24_000_000
+"""What all pictures together may weigh, about."""
 SPAN_S = 3600.0
 """Older pictures go in any case."""
-_RECORD = 8
-"""What a record weighs that no picture before has."""
-_REFERENCES = 12
-"""So many references of a sequence weigh as much as one entry."""
+_ENTRY, _REFERENCE, _RECORD = 36, 8, 900
+"""Bytes: of a mapping's entry, of a sequence's, of a record that no picture before has."""
 _LESS = 0.75
 """To this part of what they may be they are thinned: not again for each picture."""
 _SPARSE = 1 / 128
@@ -42,8 +40,8 @@ class Picture(msgspec.Struct, frozen=True):
     at: float
     """When it was taken, on the clock of ages."""
     state: ClusterState
-    rows: int
-    """What the picture before does not share with it, by `ROWS_MAX`'s measure."""
+    weight: int
+    """Bytes, about, that the picture before does not share with it."""
 
 
 class Past:
@@ -53,7 +51,7 @@ class Past:
         """Nothing was seen yet."""
         self._pictures: deque[Picture] = deque()
         self._sparse = _SPARSE
-        self._rows = 0
+        self._weight = 0
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -66,8 +64,8 @@ class Past:
             return
         self._append(state, at)
         while self._pictures[0].at < at - SPAN_S:
-            self._rows -= self._pictures.popleft().rows
-        if len(self._pictures) > PICTURES_MAX or self._rows > ROWS_MAX:
+            self._forget_oldest()
+        if len(self._pictures) > PICTURES_MAX or self._weight > BYTES_MAX:
             self._thin(at)
 
     def find(self, at: float) -> Picture | None:
@@ -81,13 +79,13 @@ class Past:
         """Drop all: another cluster is looked at."""
         self._pictures.clear()
         self._sparse = _SPARSE
-        self._rows = 0
+        self._weight = 0
 
     def _append(self, state: ClusterState, at: float) -> None:
         before = self._pictures[-1].state if self._pictures else None
-        rows = _rows(state, before)
-        self._pictures.append(Picture(at, state, rows))
-        self._rows += rows
+        weight = _weight(state, before)
+        self._pictures.append(Picture(at, state, weight))
+        self._weight += weight
 
     def _thin(self, now: float) -> None:
         """Have fewer: until they fit, each time with longer pauses between them."""
@@ -95,13 +93,27 @@ class Past:
         while True:
             kept = _spread(self._pictures, now, self._sparse)
             self._pictures.clear()
-            self._rows = 0
+            self._weight = 0
             for one in kept:
                 self._append(one.state, one.at)
-            fit = len(kept) <= PICTURES_MAX * _LESS and self._rows <= ROWS_MAX * _LESS
-            if fit or self._sparse >= _SPARSEST:
+            light = self._weight <= BYTES_MAX * _LESS
+            if light and len(kept) <= PICTURES_MAX * _LESS:
                 return
+            if self._sparse >= _SPARSEST:
+                break
             self._sparse *= 2
+        while self._weight > BYTES_MAX * _LESS and len(self._pictures) > 2:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """What the next one shared with it, that one has alone from now on."""
+        gone = self._pictures.popleft()
+        self._weight -= gone.weight
+        if self._pictures:
+            first = self._pictures.popleft()
+            weight = _weight(first.state, None)
+            self._weight += weight - first.weight
+            self._pictures.appendleft(Picture(first.at, first.state, weight))
 
 
 def _pause_s(state: ClusterState) -> float:
@@ -119,7 +131,7 @@ def _spread(pictures: Sequence[Picture], now: float, sparse: float) -> list[Pict
     return kept[::-1]
 
 
-def _rows(state: ClusterState, before: ClusterState | None) -> int:
+def _weight(state: ClusterState, before: ClusterState | None) -> int:
     then = before or ClusterState()
     maps: tuple[tuple[Mapping[Any, object], Mapping[Any, object]], ...] = (
         (state.agents, then.agents),
@@ -138,7 +150,8 @@ def _rows(state: ClusterState, before: ClusterState | None) -> int:
 def _mapped(now: Mapping[Any, object], then: Mapping[Any, object]) -> int:
     if now is then:
         return 0
-    return len(now) + _RECORD * sum(map(is_not, now.values(), map(then.get, now)))
+    new = sum(map(is_not, now.values(), map(then.get, now)))
+    return _ENTRY * len(now) + _RECORD * new
 
 
 def _listed(now: Sequence[object], then: Sequence[object]) -> int:
@@ -147,4 +160,4 @@ def _listed(now: Sequence[object], then: Sequence[object]) -> int:
         return 0
     last = then[-1] if then else None
     fresh = next((n for n, one in enumerate(reversed(now)) if one is last), len(now))
-    return len(now) // _REFERENCES + _RECORD * fresh
+    return _REFERENCE * len(now) + _RECORD * fresh

@@ -141,9 +141,16 @@ def _add(
         words = tuple(shlex.split(command))[1:]
     except ValueError:
         return
+    words = _of_a_node(words)
     kind = _kind(words)
     if kind is not None and words not in found:
         found[words] = Step(words, section, why, kind)
+
+
+def _of_a_node(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Have a command say which node it is about: here that is seldom the one attached."""
+    bare = {"drain": 2, "maintenance": 3}.get(words[1] if len(words) > 1 else "")
+    return (*words, "NODE") if words[:1] == ("node",) and len(words) == bare else words
 
 
 def _kind(words: tuple[str, ...]) -> Kind | None:

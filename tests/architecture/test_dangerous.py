@@ -17,6 +17,8 @@ HARMLESS = {
     "create_role": "it can be written as it was before",
     "create_silence": "it can be expired, and ends by itself",
     "join_token": "good once, for minutes",
+    "set_namespace": "limits; those before can be set again",
+    "delete_namespace": "ends limits, what is in it stays; they can be set again",
     "declare_bucket": "an empty one",
     "note_alert": "a line of text",
     # what is guarded otherwise
@@ -32,6 +34,8 @@ HARMLESS = {
     "expire_silence": "the same silence can be made again",
     "dismiss_alert": "only of one that is over; its history stays",
     "reload_rules": "files that are wrong are refused, the old ones stay",
+    "set_namespace": "limits can be set as they were",
+    "delete_namespace": "the same limits can be set again; what is in it stays",
     # one thing, named by whoever asked for it
     "cancel": "one task by its id; it can be submitted again",
     # nothing of the cluster changes

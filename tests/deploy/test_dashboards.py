@@ -95,8 +95,7 @@ def test_every_alert_is_on_a_panel_that_leads_to_its_runbook() -> None:
         for panel in panels(board)
         for link in panel.get("links", ())
     }
-    # Told as an event, not as a figure.
-    assert led >= set(ALERTS) - {"NexaTokenBudgetExhausted"}
+    assert led == set(ALERTS)
 
 
 @pytest.mark.parametrize("name", BOARDS)

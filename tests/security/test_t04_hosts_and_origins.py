@@ -182,6 +182,31 @@ async def test_no_answer_can_be_framed_sniffed_cached_or_read_by_another_page(
             assert not any(name.startswith("access-control") for name in got), where
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"<script>\r\n\r\n",
+    ],
+    ids=["two hosts", "TLS", "no host", "no HTTP"],
+)
+async def test_what_is_no_request_is_answered_with_the_same_headers(
+    request_: bytes,
+) -> None:
+    async with opened() as port:
+        told = await raw(port.number, request_)
+
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    for line in (b"x-content-type-options: nosniff", b"x-frame-options: DENY",
+                 b"cache-control: no-store", b"application/problem+json"):  # fmt: skip
+        assert line in head
+    assert b'"reason":"invalid"' in body
+    assert b"script" not in body
+
+
 # -- /docs ----------------------------------------------------------------------------
 
 

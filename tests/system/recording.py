@@ -49,7 +49,7 @@ def cast(
     at = 0.0
     for name, (first, last) in zip(names, pairwise(begins), strict=True):
         if name:
-            at += _SCENE_S
+            at += _SCENE_S if at else 0.0
             lines.append([round(at, 3), "m", name])
         part = chunks[first:last]
         pauses = [

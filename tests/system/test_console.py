@@ -286,18 +286,6 @@ def test_without_colour_the_cursor_is_reversed(shell: Shell) -> None:
     assert "7" in used
 
 
-@pytest.mark.usefixtures("node")
-def test_the_linux_console_gets_sixteen_colours(shell: Shell) -> None:
-    with console(shell, term="linux") as terminal:
-        terminal.until("alpha")
-        terminal.press("\x11")
-        terminal.until("Detach")
-        used = sgr(terminal.raw)
-
-    assert not {one for one in used if ";" in one}
-    assert {one for one in used if re.fullmatch(r"3[0-7]|9[0-7]", one)}
-
-
 def test_a_dumb_terminal_gets_a_plain_report(shell: Shell) -> None:
     with Terminal(shell.environ, term="dumb") as terminal:
         assert terminal.wait(10) == 3

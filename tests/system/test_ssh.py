@@ -1,7 +1,6 @@
 """The console at the far end of a real SSH connection: a line that is slow, or cut."""
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,22 +79,6 @@ def test_a_session_is_drawn_follows_the_size_and_leaves_the_terminal_as_it_was(
     assert shared("node", "status").code == 0
 
 
-def test_the_slow_link_says_what_it_carries(far: Terminal) -> None:
-    with far:
-        ready(far)
-        far.press("nexa --no-splash --slow-link\r")
-        far.until(VERDICT)
-        far.press("b")
-        told = far.until(r"[\d.]+ ?k?B/s")
-
-        far.press("\x11")
-        far.until("Detach")
-        far.press("q")
-        ready(far)
-    assert re.search(r"[\d.]+ ?k?B/s", told)
-    assert not mouse_taken(far.raw)
-
-
 @pytest.mark.parametrize("cut", ["client", "server", "silence"])
 def test_a_line_that_is_cut_ends_the_console_and_nothing_else(
     far: Terminal, shared: Shell, server: sshd.Server, cut: str
@@ -115,25 +98,28 @@ def test_a_line_that_is_cut_ends_the_console_and_nothing_else(
         else:
             far.send(signal.SIGKILL if cut == "client" else signal.SIGSTOP)
 
-        _, left = psutil.wait_procs([console], 30)
+        _, left = psutil.wait_procs([console], 60)
         assert not left
         far.send(signal.SIGKILL)
     assert shared("node", "status").code == 0
     assert [one.name for one in local_nodes(shared.environ)] == ["shared"]
 
 
-def test_the_command_alone_runs_in_a_terminal_too(
+def test_the_command_alone_runs_in_a_terminal_too_and_says_what_the_line_carries(
     server: sshd.Server, shared: Shell, tmp_path: Path
 ) -> None:
     """`ssh -t host nexa`: there is no shell to come back to."""
-    environ = environment_of(shared.environ, tmp_path)
-    words = sshd.spelled({**environ, "TERM": "xterm-256color"}, "nexa", "--no-splash")
+    environ = environment_of(shared.environ, tmp_path) | {"TERM": "xterm-256color"}
+    words = sshd.spelled(environ, "nexa", "--no-splash", "--slow-link")
     with Terminal(os.environ, command=server.command(words)) as terminal:
         terminal.until(VERDICT)
+        terminal.press("b")
+        terminal.until(r"tty +[\d.]+ ?k?B/s")
         terminal.press("\x11")
         terminal.until("Detach")
         terminal.press("q")
         assert terminal.wait(20) == 0
+        assert not mouse_taken(terminal.raw)
 
 
 def test_without_a_terminal_there_is_a_plain_report(

@@ -37,7 +37,7 @@ _BASIC = ("/api/v1/", "/metrics", "/v1/prometheus/")
 """Where Basic authentication is taken: Grafana and promtool can do no other."""
 _CALLER = "nexa.caller"
 _REQUEST = "nexa.request"
-_SECURITY_HEADERS = (
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -45,6 +45,7 @@ _SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+"""What every answer carries, unless it says something of its own."""
 
 log: Any = structlog.get_logger("nexa_node.http")
 
@@ -290,7 +291,7 @@ class _Answering:
     def _dressed(self, headers: Any) -> list[tuple[bytes, bytes]]:
         dressed: list[tuple[bytes, bytes]] = list(headers)
         given = {name for name, _ in dressed}
-        dressed += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
+        dressed += [pair for pair in SECURITY_HEADERS if pair[0] not in given]
         dressed.append((b"x-request-id", self._scope[_REQUEST].encode()))
         if self._scope.get("method") == "GET" and self._is_stale():
             dressed.append((b"nexa-stale", b"true"))

@@ -9,11 +9,16 @@ import asyncio
 from typing import Any
 
 import h11
+import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from nexa_node.adapters.asgi.answering import PROBLEM
+from nexa_node.adapters.asgi.auth import SECURITY_HEADERS
 from nexa_node.adapters.asgi.limits import PortConfig, Stall
+from nexa_node.adapters.asgi.refusals import refusal
+from nexa_node.contract.errors import Invalid
 
 
 class BoundedHttp(H11Protocol):
@@ -74,13 +79,28 @@ class BoundedHttp(H11Protocol):
         An application that was called for it already has nobody to answer any more.
         """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            self._refuse_malformed(msg)
         else:
             self.transport.abort()
         if self.cycle:  # None before the first request, whatever its type says
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._drain()
+
+    def _refuse_malformed(self, msg: str) -> None:
+        """Answer 400 as the gate would, which never saw this request."""
+        problem = refusal(Invalid(msg, remedy="send HTTP/1.1 with one Host header"))
+        content = msgspec.json.encode(problem.problem)
+        headers = [
+            (b"content-type", PROBLEM.encode()),
+            (b"content-length", str(len(content)).encode()),
+            (b"connection", b"close"),
+            *SECURITY_HEADERS,
+        ]
+        answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (answer, h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or see the connection end."""

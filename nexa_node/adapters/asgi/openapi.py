@@ -223,7 +223,7 @@ def _errors(operation: Operation) -> list[type[NexaError]]:
         errors.append(Invalid)
     if operation.dangerous:
         errors.append(Conflict)
-    if operation.repeatable:
+    if operation.repeatable or operation.idempotent:
         errors.append(Duplicate)
     if operation.body is not None or operation.uploads:
         errors.append(PayloadTooLarge)

@@ -1,4 +1,4 @@
-"""Roles and namespaces: who may do what, and where."""
+"""Roles: who may do what, and where."""
 
 from typing import Annotated
 
@@ -9,7 +9,6 @@ from nexa_node.adapters.asgi.operation import Call, Operation, Query
 from nexa_node.adapters.asgi.paging import DryRunQuery, PageQuery, page_of
 from nexa_node.contract.access import (
     AccessDecision,
-    NamespaceView,
     NewRole,
     Role,
 )
@@ -70,12 +69,6 @@ async def explain_access(call: Call[ExplainQuery, None]) -> AccessDecision:
     )
 
 
-async def list_namespaces(call: Call[PageQuery, None]) -> Page[NamespaceView]:
-    """The namespaces in which there is something."""
-    found = call.api.namespaces(call.identity)
-    return page_of(found.items, call.query, key=lambda one: one.name)
-
-
 OPERATIONS = (
     Operation(
         method="GET",
@@ -127,17 +120,5 @@ OPERATIONS = (
         answer=AccessDecision,
         example=examples.DECISION,
         errors=(NotFound,),
-    ),
-    Operation(
-        method="GET",
-        path="/v1/namespaces",
-        action="namespaces",
-        tag="access",
-        summary="List the namespaces in which there is something",
-        description="A namespace is there while an agent or a task is in it.",
-        handler=list_namespaces,
-        query=PageQuery,
-        answer=Page[NamespaceView],
-        example=examples.NAMESPACES,
     ),
 )

@@ -19,3 +19,11 @@ def runbook(name: str) -> str:
         except OSError:
             continue
     return ""
+
+
+def names() -> list[str]:
+    """The names of all runbooks there are, sorted."""
+    for folder in FOLDERS:
+        if found := sorted(path.stem for path in folder.glob("*.md")):
+            return found
+    return []

@@ -20,7 +20,9 @@ from nexa_node.contract.access import Role
 from nexa_node.contract.agents import Agent
 from nexa_node.contract.errors import Conflict, Unavailable
 from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.quotas import Quota
 from nexa_node.contract.tasks import Task
+from nexa_node.core.budgets import Share
 from nexa_node.ports import (
     Caught,
     Known,
@@ -367,6 +369,48 @@ class NatsRoles:
     def watch(self) -> AsyncIterator[Versioned[Role] | Removed | Caught]:
         """Every role, then `Caught`, then every change."""
         return self._records.watch()
+
+
+class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    quota: Quota | None = None
+    share: Share | None = None
+
+
+class NatsQuotas:
+    """`ports.QuotaRecords` in the bucket `nx_quotas`: `q.NAMESPACE`, `s.NAMESPACE.NODE`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `connection`."""
+        self._records = Records(connection, topology.QUOTAS, _Kept)
+
+    async def put(self, quota: Quota) -> None:
+        """Store a quota, in place of the one of that namespace."""
+        await self._records.write(_key("q", quota.name), _Kept(quota=quota))
+
+    async def delete(self, name: str) -> bool:
+        """Forget one; False if there was none."""
+        return await self._records.remove(_key("q", name))
+
+    async def put_share(self, share: Share) -> None:
+        """Store what a node counted, in place of what it stored of that namespace."""
+        key = _key("s", share.namespace, share.node)
+        await self._records.write(key, _Kept(share=share))
+
+    async def watch(
+        self,
+    ) -> AsyncIterator[Versioned[Quota] | Versioned[Share] | Removed | Caught]:
+        """All of both, then `Caught`, then every change. `Removed` is of quotas alone."""
+        async for told in self._records.watch():
+            if isinstance(told, Caught):
+                yield told
+            elif isinstance(told, Removed):
+                kind, _, name = told.key.partition(".")
+                if kind == "q":
+                    yield Removed(name)
+            elif told.value.quota is not None:
+                yield Versioned(told.value.quota, told.revision)
+            elif told.value.share is not None:
+                yield Versioned(told.value.share, told.revision)
 
 
 def _task_key(task_id: TaskId) -> str:

@@ -43,6 +43,7 @@ from nexa_node.adapters.nats.probe import round_trip
 from nexa_node.adapters.nats.queue import NatsQueue
 from nexa_node.adapters.nats.records import (
     NatsAgents,
+    NatsQuotas,
     NatsRoles,
     NatsSessions,
     NatsTasks,
@@ -159,6 +160,7 @@ class NatsStore:
         self.events = NatsEvents(connection)
         self.tokens = NatsTokens(connection)
         self.roles = NatsRoles(connection)
+        self.quotas = NatsQuotas(connection)
         self.shared = NatsShared(connection)
         self.conflicts = NatsConflicts(connection)
         self.alerts = NatsAlerts(connection)

@@ -12,6 +12,8 @@ from nexa_node.core.topics import check_pattern
 
 TASKS, AGENTS, SESSIONS, TOKENS = "nx_tasks", "nx_agents", "nx_sessions", "nx_tokens"
 ROLES = "nx_roles"
+QUOTAS = "nx_quotas"
+"""What namespaces may use, and what nodes counted of it."""
 PROBES = "nx_probe"
 NODES, LEASES, CLUSTER = "nx_nodes", "nx_leases", "nx_cluster"
 NOTIFY = "nx_notify"
@@ -23,7 +25,7 @@ SHARED, CONFLICTS = "nx_shared", "nx_conflicts"
 CONFLICTS_S = 30 * 24 * 3600
 AUDIT = "nx_audit"
 """Checkpoints of the nodes' audits, one a day and chain; see `core.audit`."""
-BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS, ROLES, CLUSTER, ALERTS, AUDIT, SHARED)
+BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS, ROLES, QUOTAS, CLUSTER, ALERTS, AUDIT, SHARED)
 EXPIRING = (NODES,)
 """Of entries with a time to live of their own, whose end watchers hear of by a marker.
 

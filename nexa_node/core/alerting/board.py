@@ -19,7 +19,12 @@ from nexa_node.contract.alerts import (
     urgency,
 )
 from nexa_node.contract.errors import Conflict, Invalid
-from nexa_node.core.alerting.life import NAME_LABEL, Active
+from nexa_node.core.alerting.life import (
+    NAME_LABEL,
+    REOPEN_ABOVE,
+    REOPEN_BELOW,
+    Active,
+)
 
 FLAP_WINDOW_S = 1800.0
 FLAP_START, FLAP_END = 5, 2
@@ -68,7 +73,8 @@ def shown(active: Active, before: Alert | None, *, group: str, now: datetime) ->
     again = before is None or before.state == "resolved"
     fires = active.is_on and (again or alert.state == "pending")
     ack = None if again else alert.ack
-    if ack is not None and _is_over(ack, severity, now):
+    worse = ack is not None and _is_worse(ack, severity, active)
+    if ack is not None and (worse or _is_over(ack, now)):
         ack = None
     over = active.condition == "resolved"
     return msgspec.structs.replace(
@@ -83,6 +89,7 @@ def shown(active: Active, before: Alert | None, *, group: str, now: datetime) ->
         times=alert.times + fires,
         ack=ack,
         unseen=over and ack is None and active.fired is not None,
+        worse=(0 if again else alert.worse) + worse,
         group=group,
     )
 
@@ -99,7 +106,7 @@ def acknowledged(alert: Alert, ack: Ack) -> Alert:
     _check_text(ack.note)
     if ack.until is not None and ack.until <= ack.at:
         raise Invalid("an acknowledgement ends after it began")
-    taken = msgspec.structs.replace(ack, severity=alert.severity)
+    taken = msgspec.structs.replace(ack, severity=alert.severity, value=alert.value)
     return msgspec.structs.replace(alert, ack=taken, escalated=None, unseen=False)
 
 
@@ -122,7 +129,7 @@ def noted(alert: Alert, note: Note) -> Alert:
 
 def looked_at(alert: Alert, now: datetime) -> Alert:
     """Take time in: an acknowledgement may have ended."""
-    if alert.ack is not None and _is_over(alert.ack, alert.severity, now):
+    if alert.ack is not None and _is_over(alert.ack, now):
         return reopened(alert)
     return alert
 
@@ -174,9 +181,30 @@ class Flapping:
         return self.on != before
 
 
-def _is_over(ack: Ack, severity: AlertSeverity, now: datetime) -> bool:
-    worse = SEVERITIES.index(severity) < SEVERITIES.index(ack.severity)
-    return worse or (ack.until is not None and now >= ack.until)
+def _is_over(ack: Ack, now: datetime) -> bool:
+    return ack.until is not None and now >= ack.until
+
+
+def _is_worse(ack: Ack, severity: AlertSeverity, active: Active) -> bool:
+    """Whether an alert is worse than when it was taken.
+
+    Its severity seldom tells: it is one of its labels, so a worse one is another alert.
+    """
+    if SEVERITIES.index(severity) < SEVERITIES.index(ack.severity):
+        return True
+    return _passed(
+        active.annotations.get(REOPEN_ABOVE), ack, active.value, 1
+    ) or _passed(active.annotations.get(REOPEN_BELOW), ack, active.value, -1)
+
+
+def _passed(limit: str | None, ack: Ack, value: float, way: int) -> bool:
+    """Whether a value is beyond a limit, and was not when the alert was taken."""
+    try:
+        edge = float(limit or "nan") * way
+    except ValueError:  # told when the rule was loaded
+        return False
+    then = ack.value
+    return value * way >= edge and not (then is not None and then * way >= edge)
 
 
 def _check_text(text: str) -> None:

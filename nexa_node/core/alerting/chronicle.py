@@ -36,7 +36,7 @@ def _handled(old: Alert, new: Alert) -> list[Told]:
         found.append(("acknowledged", new.ack.note))
     elif old.ack is not None and new.ack is None and old.state != "resolved":
         # What fires again once it was over is a new occurrence: nobody reopened it.
-        found.append(("reopened", ""))
+        found.append(("reopened", "it got worse" if new.worse > old.worse else ""))
     known = set(old.notes)
     found += [("noted", note.text) for note in new.notes if note not in known]
     if old.unseen and not new.unseen and new.ack == old.ack and new.state == old.state:

@@ -6,7 +6,14 @@ from datetime import datetime
 
 import msgspec
 
-from nexa_node.contract.alerts import Alert, AlertChange, Handover, Silence
+from nexa_node.contract.alerts import (
+    Alert,
+    AlertChange,
+    Handover,
+    Silence,
+    only_resting,
+    resting,
+)
 from nexa_node.contract.matchers import written
 
 CHANGES_MAX = 200
@@ -82,12 +89,17 @@ def _alert(alert: Alert, now: datetime) -> str:
     if summary := alert.annotations.get("summary"):
         words.append(_plain(summary))
     words.append(f"since {_time(alert.since)} ({_age(alert.since, now)})")
+    rests = resting(alert.silenced_by)
     marks = [
         mark
         for mark, there in (
             ("escalated", alert.escalated is not None),
             ("flapping", alert.flapping),
-            ("silenced", bool(alert.silenced_by)),
+            (
+                "silenced",
+                bool(alert.silenced_by) and not only_resting(alert.silenced_by),
+            ),
+            (f"maintenance of {_plain(rests)}", bool(rests)),
             ("inhibited", bool(alert.inhibited_by)),
         )
         if there

@@ -34,8 +34,10 @@ BUILTIN = (
     _explains("NexaEventLoopBlocked", "NexaEventLoopLag", "instance"),
     _explains("NexaConnectionsFull", "NexaConnectionsHigh", "instance"),
     _explains("NexaQueueOverflow", "NexaQueueBacklog", "queue"),
-    _explains("NexaDeliveryCrawling", "NexaDeliverySlow", "instance"),
-    _explains("NexaCertificateExpiringCritical", "NexaCertificateExpiring", "instance"),
+    _explains("NexaDeliveryCrawling", "NexaDeliverySlow", "destination"),
+    _explains(
+        "NexaCertificateExpiringCritical", "NexaCertificateExpiring", "instance", "cert"
+    ),
     _explains("NexaAuthBruteForce", "NexaAuthFailureBurst"),
     _explains("NexaDeliveryBudgetBurnFast", "NexaDeliveryBudgetBurn(Medium|Slow)"),
     _explains("NexaDeliveryBudgetBurnMedium", "NexaDeliveryBudgetBurnSlow"),

@@ -205,13 +205,16 @@ def merged(mine: AlertRecord, theirs: AlertRecord | None) -> AlertRecord:
         ack = there.ack
     if ack is not None and here.fired is not None and ack.at < here.fired:
         ack = None
-    notes = sorted({*here.notes, *there.notes}, key=lambda note: (note.at, note.text))
+    notes = sorted(
+        {*here.notes, *there.notes}, key=lambda note: (note.at, note.text, note.by)
+    )
     marks = [mark for mark in (here.escalated, there.escalated) if mark is not None]
     alert = _change(
         here,
         ack=ack,
         notes=tuple(notes),
         times=max(here.times, there.times),
+        worse=max(here.worse, there.worse),
         escalated=min(marks) if marks and ack is None else None,
         unseen=here.unseen and ack is None,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # reading rule files takes what a node may never need
 
 Condition = Literal["pending", "firing", "recovering", "resolved"]
 NAME_LABEL = "alertname"
+REOPEN_ABOVE, REOPEN_BELOW = "nexa_reopen_above", "nexa_reopen_below"
+"""Annotations with a limit: an acknowledged alert whose value passes it is open again."""
 ACK_TIMEOUT = "nexa_ack_timeout"
 """The annotation that says when an alert is escalated; `0` or `off`: never."""
 

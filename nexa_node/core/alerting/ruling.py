@@ -1,11 +1,12 @@
 """Which rules are the cluster's and which each node's own, and how each is named."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from nexa_node.core.alerting.keeping import Origin
-from nexa_node.core.alerting.life import ACK_TIMEOUT
+from nexa_node.core.alerting.life import ACK_TIMEOUT, REOPEN_ABOVE, REOPEN_BELOW
 from nexa_node.core.alerting.rules import Group, Rule
 from nexa_node.core.promql.durations import duration_s
 
@@ -89,6 +90,12 @@ def unreachable(groups: Iterable[Group]) -> list[str]:
     found: list[str] = []
     for group in groups:
         for rule in group.rules:
+            found += [
+                f"{group.file}:{rule.line}: {rule.name}: {name} is no number:"
+                f" {rule.annotations[name][:40]!r}"
+                for name in (REOPEN_ABOVE, REOPEN_BELOW)
+                if not _is_number(rule.annotations.get(name, "0"))
+            ]
             told = rule.annotations.get(ACK_TIMEOUT, "off")
             if told not in ("off", "0") and ack_after_s(rule, "") is None:
                 found.append(
@@ -96,6 +103,14 @@ def unreachable(groups: Iterable[Group]) -> list[str]:
                     f" duration: {told[:40]!r}"
                 )
     return found
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is one, or will be once its template is filled in."""
+    try:
+        return "{{" in text or not math.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def _key(group: Group, rule: Rule, counted: "Counter[str]") -> str:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from nexa_node.contract.access import (
+    VOUCHED,
     Identity,
     RoleName,
     TokenCreated,
@@ -217,7 +218,8 @@ class Access(Making):
                 f"{record.id} is a certificate: it has no secret to rotate",
                 remedy="nexa cert renew, by who has it",
             )
-        if record.public_key or record.of:
+        vouched = record.id.startswith(VOUCHED)
+        if record.public_key or record.of or vouched:
             kind = "has a public key" if record.public_key else "is short-lived"
             raise Invalid(
                 f"the token {record.id} {kind}: it has no secret to rotate",

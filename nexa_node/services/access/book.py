@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from nexa_node.contract.access import ROLES, Identity, Permission, RoleName
+from nexa_node.contract.access import ROLES, VOUCHED, Identity, Permission, RoleName
 from nexa_node.contract.errors import Conflict, Invalid, Unavailable
 from nexa_node.core.access import hash_token, parse_token, same_token
 from nexa_node.core.delegation import is_admin
@@ -21,9 +21,6 @@ ENDING_S = 14 * DAY_S
 """So long before the last admin's end, somebody is told."""
 SWEPT = timedelta(minutes=1)
 """A short-lived token that is over goes from the store after so long."""
-
-VOUCHED = "oidc-"
-"""How the ids begin of tokens for people another vouches for."""
 
 Ended = Callable[[str, str], None]
 """Told the identity (`token:<id>`) that may no longer call, and why."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from nexa_node.contract.access import Identity, TokenCreated
+from nexa_node.contract.access import VOUCHED, Identity, TokenCreated
 from nexa_node.contract.errors import (
     Invalid,
     NexaError,
@@ -36,7 +36,6 @@ from nexa_node.core.oidc import Claimed
 from nexa_node.core.public_keys import is_signed_by
 from nexa_node.ports import Clock, TokenRecord
 from nexa_node.services.access.access import Access
-from nexa_node.services.access.book import VOUCHED
 from nexa_node.services.access.login_audit import LoginAudit
 
 SESSION_S = 60 * 60
@@ -195,6 +194,7 @@ class Logins:
         try:
             claimed = await self._oidc.verify(token)
             self._use_once(token)
+            found = self._unused(claimed, token)
         except NexaError as error:
             if error.reason != "unauthorized":
                 raise
@@ -206,7 +206,7 @@ class Logins:
                 remedy=error.remedy or "nexa login --oidc",
             ) from error
         record = TokenRecord(
-            id=self._record_id(claimed),
+            id=found,
             sha256="",
             role=claimed.role,
             name=claimed.name,
@@ -217,10 +217,18 @@ class Logins:
         made = await self._access.open_for(record)
         return self._access.authenticate(made.token, address=address), made
 
-    def _record_id(self, claimed: Claimed) -> str:
-        """One for each login: a person may be in at several places."""
+    def _unused(self, claimed: Claimed, token: str) -> str:
+        """An id for the login by an ID token: a person may be in at several places.
+
+        Raises:
+            Unauthorized: The token let somebody in already, through whichever node.
+        """
         whose = hashlib.sha256(claimed.subject.encode()).hexdigest()[:8]
-        return f"{VOUCHED}{whose}-{self._entropy(6).hex()}"
+        which = hashlib.sha256(token.encode()).hexdigest()[:16]
+        found = f"{VOUCHED}{whose}-{which}"
+        if self._access.somebody(found) is not None:
+            raise _used_before()
+        return found
 
     def _mac(self, body: bytes, token_id: str) -> bytes:
         text = token_id.encode(errors="replace") + b"\0" + body
@@ -251,9 +259,7 @@ class Logins:
     def _use_once(self, token: str) -> None:
         digest = hashlib.sha256(token.encode()).hexdigest()
         if digest in self._used:
-            raise Unauthorized(
-                "the ID token was used before", remedy="log in again: nexa login --oidc"
-            )
+            raise _used_before()
         self._use(digest, self._clock.now())
 
     def _refused(self, why: str, proof: KeyProof, address: str) -> NexaError:
@@ -265,3 +271,9 @@ class Logins:
             remedy="ask for a new challenge, and sign it with the key that was registered:"
             " nexa token list shows it",
         )
+
+
+def _used_before() -> Unauthorized:
+    return Unauthorized(
+        "the ID token was used before", remedy="log in again: nexa login --oidc"
+    )

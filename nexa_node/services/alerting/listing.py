@@ -15,7 +15,7 @@ from nexa_node.ports import NodeCalls
 from nexa_node.services.alerting.board import Board
 from nexa_node.services.alerting.engine import Engine, Role
 from nexa_node.services.alerting.evaluating import Status
-from nexa_node.services.alerting.rulebook import Rulebook
+from nexa_node.services.alerting.rulebook import BUILTIN, Rulebook
 
 if TYPE_CHECKING:
     from nexa_node.core.alerting.rules import Rule as Loaded
@@ -89,12 +89,22 @@ class RuleList:
         )
 
     def blind(self) -> list[str]:
-        """Warnings of rules whose selectors matched nothing when they were evaluated."""
+        """Warnings of rules whose selectors matched nothing when they were evaluated.
+
+        Not of those that come with nexa: what they ask for is not there as long as there
+        is no queue, no copy and no certificate.
+        """
+        theirs = {
+            key
+            for part in self._rulebook.book.parts
+            if part.group.file != BUILTIN
+            for key in part.keys
+        }
         return [
             f"{name}: its selectors match nothing that is measured"
             for local in (False, True)
             for name, status in self._engine.statuses(local=local).items()
-            if status.empty
+            if status.empty and name in theirs
         ]
 
     async def _asked(

@@ -77,6 +77,8 @@ class Messages:
             rooms: How much inboxes hold.
             policy: Sizes and rates.
         """
+        self.check_quota: Callable[[Namespace], None] = lambda _: None
+        """Raises `RateLimited` where a namespace sends too much."""
         self._taken: list[Taken] = []
         self._refused: list[Refused] = []
         self.sent = 0
@@ -132,6 +134,7 @@ class Messages:
         self, sender: str, message: NewMessage, *, namespace: Namespace
     ) -> Routed:
         """Send a message, as `send` does, and say to whom it went."""
+        self.check_quota(namespace)
         try:
             routed = await self._route(sender, message, namespace)
         except NexaError as error:

@@ -10,6 +10,7 @@ from typing import get_args
 
 from nexa_node.contract.agents import Agent, AgentState
 from nexa_node.contract.nodes import Node, Suspicion
+from nexa_node.contract.quotas import BudgetView
 from nexa_node.contract.tasks import Queue
 from nexa_node.core.exposition import Counter, Family, Gauge, Sample
 from nexa_node.core.instruments import OTHER, Instruments, gauge
@@ -365,6 +366,16 @@ class Certificates:
             {(name,): end.timestamp() for name, end in self.ends().items()},
             ("cert",),
         )
+
+
+def of_budgets(budgets: Iterable[tuple[str, BudgetView]]) -> Iterator[Family]:
+    """What is left of the namespaces' budgets."""
+    yield gauge(
+        "nexa_llm_budget_remaining_ratio",
+        "The share of a namespace's budget that is left, 0 to 1.",
+        {(name,): view.remaining for name, view in budgets},
+        ("budget",),
+    )
 
 
 def build_info(version: str, revision: str) -> Gauge:

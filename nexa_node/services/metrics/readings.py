@@ -43,6 +43,8 @@ class Readings:
     """Of the event loop, seconds."""
     auth_failures: Mapping[str, int]
     auth_limited: int
+    over_quota: Mapping[str, int]
+    """Calls over a limit of their namespace, by limit."""
     denied: Mapping[str, int]
     """By action."""
     paced: int
@@ -133,6 +135,10 @@ def _of_access(it: Readings) -> tuple[Family, ...]:
             for limit, count in it.refused.items()
         ),
         Sample(it.paced, {"limit": "messages_per_s", "scope": "sender"}),
+        *(
+            Sample(count, {"limit": limit, "scope": "namespace"})
+            for limit, count in it.over_quota.items()
+        ),
     )
     return (
         Counter("nexa_auth_failures_total", "Refused logins.", tuple(failures)),

@@ -33,6 +33,8 @@ class Readout:
     canary: CanaryFigures
     refused: Mapping[str, int]
     """Connections refused, by limit; counted on."""
+    over_quota: Mapping[str, int]
+    """Calls over a limit of their namespace, by limit; counted on."""
     paced: Callable[[], int] = lambda: 0
     """Messages refused since their sender was too fast."""
 
@@ -52,6 +54,7 @@ class Readout:
             auth_limited=self.access.limited,
             denied=self.permissions.denied,
             paced=self.paced(),
+            over_quota=dict(self.over_quota),
             events_dropped=self.journal.dropped,
             events_thinned=self.journal.thinned,
             canaries={"passed": self.canary.passed, "lost": self.canary.lost},

@@ -105,6 +105,8 @@ class Door:
         self._check_writable = check_writable
         self.proofs: Proofs | None = None
         """Checks signatures; without it, nobody comes in by one."""
+        self.check_quota: Callable[[Namespace], None] = lambda _: None
+        """Raises `RateLimited` where a namespace has too many agents."""
         self._ended: dict[str, None] = {}
         """Identities that are no more: what they held is free."""
 
@@ -167,6 +169,7 @@ class Door:
 
         Raises:
             Forbidden: The agent's id is another identity's.
+            RateLimited: Its namespace has as many agents as it may.
             Unavailable: The store does not answer.
         """
         key = key_of(hello)
@@ -179,6 +182,8 @@ class Door:
                 is_here or not await self._is_over(key, known, now, hold_s)
             ):
                 raise _held(key, hold_s)
+            if not is_here and (known is None or not known.token_sha256):
+                self.check_quota(key[0])  # one more, not one that comes back
             try:
                 return await self._begin(hello, identity, seen, now)
             except Conflict:

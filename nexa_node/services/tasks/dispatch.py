@@ -19,7 +19,7 @@ from nexa_node.services.sessions.live import LiveAgent
 from nexa_node.services.tasks.claims import Held
 from nexa_node.services.tasks.custody import RETRY_S, Custody
 from nexa_node.services.tasks.lanes import Lane, Lanes
-from nexa_node.services.tasks.placing import Placing
+from nexa_node.services.tasks.placing import Placing, Purse
 from nexa_node.services.tasks.refusals import Refusals
 
 TAKE_LIMIT = 64
@@ -114,6 +114,10 @@ class Dispatch:
 
     # -- what is asked of it ---------------------------------------------------
 
+    def mind(self, quotas: Purse) -> None:
+        """Hold back what a spent budget pays for."""
+        self._placing.quotas = quotas
+
     def on_canary(self, seen: CanarySeen) -> None:
         """Have `seen` told of every canary that comes out of the queue."""
         self._canary_seen = seen
@@ -142,6 +146,8 @@ class Dispatch:
             local=local,
             ahead=self._ahead(task),
             draining=not self._taking,
+            held=self._placing.quotas.why_held(task.namespace),
+            spent=frozenset(self._placing.quotas.out(task.namespace)),
         )
 
     def _ahead(self, task: Task) -> int | None:

@@ -7,7 +7,8 @@ to: nothing waits in here.
 """
 
 import random
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from nexa_node.contract.errors import (
     Conflict,
@@ -32,6 +33,41 @@ from nexa_node.services.tasks.refusals import Refusals, is_unable
 
 PUT_OFF_MAX_S = 3600.0
 """A task whose time is further away comes again after so long, and goes back again."""
+
+
+class Purse(Protocol):
+    """What is asked of budgets; see `services.quotas`."""
+
+    def held_s(self, task: Task) -> float:
+        """For how long nobody is to get a task."""
+        ...
+
+    def out(self, namespace: str) -> Sequence[str]:
+        """Agents that are to get nothing."""
+        ...
+
+    def why_held(self, namespace: str) -> str | None:
+        """Say why nobody gets tasks of a namespace, if so."""
+        ...
+
+
+class NoQuotas:
+    """No limits."""
+
+    def held_s(self, task: Task) -> float:
+        """Not at all."""
+        del task
+        return 0.0
+
+    def out(self, namespace: str) -> Sequence[str]:
+        """Nobody."""
+        del namespace
+        return ()
+
+    def why_held(self, namespace: str) -> str | None:
+        """For no reason."""
+        del namespace
+        return None
 
 
 class Placing:
@@ -66,6 +102,8 @@ class Placing:
         self._policy = policy
         self._rng = rng
         self._unplaced: dict[Held, Lane] = {}
+        self.quotas: Purse = NoQuotas()
+        """Whose budget is spent."""
 
     def place(self, lane: Lane, delivery: Delivery) -> None:
         """Do with a delivery what its record asks for."""
@@ -192,23 +230,24 @@ class Placing:
         return choose(
             task,
             list(lane.free.values()),
-            excluded=self._excluded(held),
+            excluded=self._excluded(held, task),
             now=self._clock.monotonic(),
             rng=self._rng,
             strategy=lane.strategy,
         )
 
-    def _excluded(self, held: Held) -> frozenset[AgentId]:
-        """Who is not to be asked: refused just now, or said it never can."""
+    def _excluded(self, held: Held, task: Task) -> frozenset[AgentId]:
+        """Who is not to be asked: refused just now, said it never can, or spent all."""
         unable = self._refusals.unable_for(held.id)
-        if not unable and not held.refused:
+        out = self.quotas.out(task.namespace)
+        if not unable and not held.refused and not out:
             return frozenset()
         still = (
             agent.id
             for agent in unable.values()
             if self._custody.agents.get(agent.key) is agent
         )
-        return frozenset((*held.refused, *still))
+        return frozenset((*held.refused, *still, *map(AgentId, out)))
 
     def _refund(self, held: Held) -> None:
         """Give the credit back that was spent on a claim that is not stored."""
@@ -260,10 +299,11 @@ class Placing:
 
     def _put_off_s(self, task: Task) -> float:
         """How long a task is not to be handed out yet; asked again within the hour."""
+        held_s = self.quotas.held_s(task) if task.status == "pending" else 0.0
         if task.not_before is None:
-            return 0.0
+            return held_s
         left_s = (task.not_before - self._clock.now()).total_seconds()
-        return min(left_s, PUT_OFF_MAX_S)
+        return min(max(left_s, held_s), PUT_OFF_MAX_S)
 
     def _wait_s(self, held: Held, task: Task) -> float:
         """How long a task that nobody here can take stays away, in seconds."""
@@ -274,7 +314,7 @@ class Placing:
         if lane is None or self.closed:
             return 0.0
         everybody = list(lane.candidates.values())
-        if why_nobody(task, everybody, excluded=self._excluded(held)).hopeless:
+        if why_nobody(task, everybody, excluded=self._excluded(held, task)).hopeless:
             return self._refusals.away_s(task)
         return self._refusals.aside_s(task) if lane.free else 0.0
 

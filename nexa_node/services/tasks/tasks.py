@@ -73,6 +73,8 @@ class Tasks:
         self._entropy = entropy
         self._policy = policy
         self._draining = False
+        self.check_quota: Callable[[Namespace], None] = lambda _: None
+        """Raises `RateLimited` where a namespace has too many."""
         ledger.on_write(self._deadlines.remember)
         sight.on_task(self._deadlines.remember)
 
@@ -117,6 +119,7 @@ class Tasks:
             DeadlineExceeded: Its time is over already.
             Duplicate: Its id belongs to another task.
             Draining: The node takes nothing new.
+            RateLimited: Its namespace has as many as it may.
             Unavailable: The store does not answer; the same call may be made again.
         """
         if self._draining:
@@ -124,6 +127,7 @@ class Tasks:
         intake.check_task(new)
         intake.check_size("data", new.data, self._policy.data_bytes)
         where = namespace or new.namespace or DEFAULT_NAMESPACE
+        self.check_quota(where)
         parent = None if new.parent is None else await self._parent(new.parent, where)
         task = self._first_record(
             new, submitter=submitter, namespace=where, parent=parent

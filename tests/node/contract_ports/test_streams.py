@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from nexa_node.contract.messages import Address
 from nexa_node.ports import InboxMessage
 from tests import builders
 
@@ -31,6 +32,21 @@ async def test_positions_grow_and_the_same_id_is_stored_once(world: Any) -> None
     assert await append(world, "wc-1", "m1") == [(1, True)]
     assert await append(world, "wc-2", "m1") == [(3, False)]
     assert await world.store.inboxes.last_seq() == 3
+
+
+async def test_to_a_capability_the_same_id_is_stored_once_whoever_was_chosen(
+    world: Any,
+) -> None:
+    async def choose(agent: str, capability: str) -> tuple[int, bool]:
+        to = Address(capability=capability)
+        message = builders.message("m1", to=to)
+        inboxes = world.store.inboxes
+        return await inboxes.append("default", agent, message, ttl_s=None)
+
+    assert await choose("wc-1", "wc") == (1, False)
+    assert await choose("wc-2", "wc") == (1, True)
+    assert await choose("wc-2", "grep") == (2, False)
+    assert await append(world, "wc-2", "m1") == [(3, False)]
 
 
 async def test_ids_that_would_break_a_header_are_only_ids(world: Any) -> None:

@@ -1,5 +1,6 @@
 """The rules that come with nexa: every one tested, by Prometheus and by ours alike."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -200,3 +201,21 @@ def test_what_inhibits_is_an_alert_there_is() -> None:
     }
     told_otherwise = {"NexaRuleFailing", "NexaMaintenance", "NexaTokenBudgetExhausted"}
     assert named - told_otherwise <= set(ALERTS)
+
+
+def test_what_is_equal_of_two_alerts_is_a_label_of_both() -> None:
+    """A label that neither has is equal always: the one would explain every other."""
+    labels = {
+        check.alertname: set(one.exp_labels)
+        for _, test in CASES
+        for check in test.alert_rule_test
+        for one in check.exp_alerts
+    }
+    for policy in BUILTIN:
+        for text in (*policy.source, *policy.target):
+            name, _, value = text.partition("=")
+            if name != "alertname" or policy.source[0] == 'alertname="NexaNodeDown"':
+                continue
+            named = re.compile(value.lstrip("~").strip('"'))
+            for alert in filter(named.fullmatch, labels):
+                assert set(policy.equal) <= labels[alert], (alert, policy)

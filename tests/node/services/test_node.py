@@ -35,6 +35,7 @@ from nexa_node.contract.events import (
 )
 from nexa_node.contract.ids import DEFAULT_NAMESPACE
 from nexa_node.contract.messages import Address, NewMessage
+from nexa_node.contract.quotas import Quota
 from nexa_node.contract.shared import NewValue
 from nexa_node.contract.tasks import Redrive
 from nexa_node.core.access import API_ACTIONS, PUBLIC
@@ -111,6 +112,8 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "verify_audit": lambda node, who: node.verify_audit(who),
     "feed": lambda node, who: node.feed(who),
     "profile": lambda node, who: node.profile(who, "beta", cpu_s=1.0),
+    "set_namespace": lambda node, who: node.set_namespace(who, Quota(name="a")),
+    "delete_namespace": lambda node, who: node.delete_namespace(who, "nobody"),
     "certificates": lambda node, who: node.certificates(who),
     "issue_certificate": lambda node, who: node.issue_certificate(
         who, NewCertificate(role="viewer", name="a", csr="none")

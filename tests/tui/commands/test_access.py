@@ -30,6 +30,7 @@ from nexa_node.contract.login import (
 from nexa_node.contract.rest import Page
 from nexa_tui.client.discovery import discover
 from nexa_tui.client.logins import renewed
+from nexa_tui.state.access import proved_by
 from tests import builders
 from tests.node.adapters.oidc.issuing import issuer
 from tests.tui.alarms import AUDIT
@@ -66,6 +67,24 @@ def tell(there: Port, tmp_path: Path) -> Any:
         return say(tmp_path, there.url, *words)
 
     return told
+
+
+@pytest.mark.parametrize(
+    ("fields", "how"),
+    [
+        ({}, "secret"),
+        ({"public_key": "k"}, "key"),
+        ({"of": "k9"}, "login"),
+        ({"id": "oidc-1-2"}, "login"),
+        ({"certificates": ("0" * 64,)}, "cert"),
+    ],
+)
+def test_a_token_is_listed_with_how_its_holder_proves_himself(
+    fields: dict[str, Any], how: str
+) -> None:
+    known = {"id": "k1", "role": "viewer", "name": "", "created": NOW, "expires": None}
+    token = msgspec.convert({**known, "last_used": None, **fields}, TokenView)
+    assert proved_by(token) == how
 
 
 def test_roles_are_listed_shown_made_and_deleted(there: Port, tell: Any) -> None:

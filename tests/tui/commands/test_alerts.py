@@ -310,3 +310,18 @@ def test_a_runbook_alone_and_that_there_is_none(there: Port, tell: Any) -> None:
     said = tell("alerts", "runbook", KEY)
     assert said.code != 0
     assert "names no runbook" in said.err
+
+
+def test_a_runbook_is_read_by_its_name_when_no_node_answers(
+    there: Port, tell: Any
+) -> None:
+    said = tell("alerts", "runbook", "NexaQuorumLost")
+
+    assert said.code == 0
+    assert said.out.startswith("# NexaQuorumLost\n")
+    assert not there.asked
+    whole = msgspec.json.decode(tell("alerts", "runbook", "NexaNodeDown", "--json").out)
+    assert whole["name"] == "NexaNodeDown"
+    none = tell("alerts", "runbook", "NexaQuorumLoss")
+    assert none.code == 5
+    assert "did you mean NexaQuorumLost?" in none.err

@@ -232,7 +232,7 @@ class TestRestore:
 
         assert said.code == 0
         assert "is whole" in said.out
-        assert PLAN.id in said.out
+        assert PLAN.id in said.err
         assert there.asked == [(DRY, None)]
 
     def test_a_dry_run_needs_no_node(self, tmp_path: Path, path: str) -> None:

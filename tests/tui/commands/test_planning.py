@@ -9,7 +9,8 @@ import pytest
 from nexa_node.adapters.asgi.plan_example import PLAN
 from nexa_node.contract.cluster import ClusterChange
 from nexa_node.contract.errors import Conflict
-from nexa_node.contract.tasks import Redriven
+from nexa_node.contract.rest import Page
+from nexa_node.contract.tasks import Queue, Redriven
 from tests import builders
 from tests.tui import clusters
 from tests.tui.served import Port, Said, Terminal, port, say
@@ -199,3 +200,58 @@ class TestDrain:
         assert f"nexa node drain {name.name} --plan {PLAN.id}" in said.err
         assert done.code == 0
         assert there.asked[-1][0] == f"{line}?plan={PLAN.id}"
+
+
+class TestScale:
+    def test_a_plan_is_of_these_steps_and_members(
+        self, there: Port, tell: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at(monkeypatch, False)
+        there.answers |= {
+            "GET /v1/cluster": clusters.THREE,
+            "GET /v1/queues": Page[Queue](items=()),
+        }
+        said = tell("cluster scale 4 --dry-run --json")
+        plan = said.json()["plan"]
+        stale = tell(f"cluster scale 5 --plan {plan}")
+        both = tell(f"cluster scale 4 --dry-run --plan {plan}")
+        told = tell("cluster scale 4 --dry-run")
+
+        assert plan.startswith("scale-")
+        assert "the plan is stale, nothing was done" in stale.err
+        assert both.code == 2
+        assert f"nexa cluster scale 4 --plan {plan}" in told.err
+        assert there.asked == []
+
+
+def test_a_dry_run_as_json_is_the_plan(there: Port, tell: Any) -> None:
+    said = tell("token revoke t1 --dry-run --json")
+
+    assert said.json()["id"] == PLAN.id
+    assert said.err == ""
+
+
+def test_what_was_done_is_told_as_json(there: Port, tell: Any) -> None:
+    assert tell("token revoke t1 --yes --json").json() == {"id": "t1", "revoked": True}
+
+
+def test_a_command_that_is_too_long_is_not_cut(there: Port, tell: Any) -> None:
+    ids = [f"t{number:060}" for number in range(9)]
+    told = Redriven(done=tuple(ids), failed={}, plan=PLAN)  # type: ignore[arg-type]  # ids
+    there.answers["POST /v1/dead-letters/purge?dry_run=true"] = told
+
+    said = tell("dead-letters purge --dry-run", *ids)
+
+    assert f"the same with --plan {PLAN.id}" in said.err
+
+
+def test_a_node_that_makes_no_plans_is_changed_all_the_same(
+    there: Port, tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = ClusterChange(done=False, what="beta leaves")
+    there.answers["POST /v1/cluster/leave?dry_run=true"] = older
+    at(monkeypatch, True, "y\n")
+
+    assert "--plan" not in tell("cluster leave --dry-run").err
+    assert tell("cluster leave").code == 0
+    assert there.asked[-1][0] == "POST /v1/cluster/leave"

@@ -37,7 +37,7 @@ LOOKING = {
     ("audit", "list"), ("audit", "verify"), ("audit", "export"), ("logs",),
     ("metrics",), ("top",), ("profile",), ("token", "list"), ("token", "key"),
     ("cert", "list"), ("cert", "ca"), ("role", "list"), ("role", "show"),
-    ("role", "explain"), ("login",), ("context", "list"), ("context", "use"),
+    ("role", "explain"), ("namespace", "list"), ("namespace", "show"), ("login",), ("context", "list"), ("context", "use"),
     ("context", "remove"), ("config", "show"), ("config", "path"),
     ("config", "validate"), ("config", "init"), ("themes", "list"),
     ("themes", "check"), ("doctor",), ("completion", "bash"), ("completion", "zsh"),
@@ -56,6 +56,7 @@ NEEDED = {
     ("role", "create"): ("--allow", "tasks:read"),
     ("silences", "add"): ("alertname=x", "--duration", "1h", "--comment", "c"),
     ("token", "create"): ("--role", "viewer"),
+    ("namespace", "set"): ("--agents", "1"),
     ("cert", "issue"): ("--role", "agent"),
 }
 """What a command wants besides a name."""

@@ -30,7 +30,7 @@ async def test_the_first_time_nothing_is_told_and_the_end_keeps_what_was_seen(
         await hand.until_told("for the first time")
         name = name_of(stage)
 
-    kept = read_seen({"NEXA_HOME": str(tmp_path)}, name, Seen)
+    (kept,) = read_seen({"NEXA_HOME": str(tmp_path)}, name, list[Seen]) or [None]
     assert kept is not None
     assert kept.nodes
 
@@ -40,8 +40,11 @@ async def test_who_comes_back_is_told_in_one_sentence_and_w_tells_all(
 ) -> None:
     stage = Stage(Received(picture(alerts=(FIRING,)), AT), home=tmp_path)
     shown = picture()
-    before = Seen(NOW - timedelta(hours=9), nodes=("alpha", "lost-1"))
-    keep_seen({"NEXA_HOME": str(tmp_path)}, shown.cluster.name, before)
+    ids = tuple(str(one.id) for one in shown.cluster.nodes)
+    before = Seen(NOW - timedelta(hours=9), nodes=("alpha", "lost-1"), ids=ids)
+    namesake = Seen(NOW - timedelta(hours=2), nodes=("else-1",), ids=("other",))
+    environ = {"NEXA_HOME": str(tmp_path)}
+    keep_seen(environ, shown.cluster.name, [namesake, before])
     async with stage.open() as hand:
         await hand.until_told("1 new alert")
         assert any("1 node gone" in one for one in hand.told())
@@ -50,6 +53,20 @@ async def test_who_comes_back_is_told_in_one_sentence_and_w_tells_all(
         await hand.until_seen("While you were away", FIRING.name, "gone: lost-1")
         await hand.press("escape")
         assert hand.top == "Dashboard"
+
+    kept = read_seen(environ, shown.cluster.name, list[Seen]) or []
+    assert [one.ids for one in kept] == [ids, ("other",)]
+    assert kept[0].time > before.time
+
+
+async def test_a_cluster_of_the_same_name_is_another_one(tmp_path: Path) -> None:
+    stage = Stage(Received(picture(alerts=(FIRING,)), AT), home=tmp_path)
+    namesake = Seen(NOW - timedelta(hours=2), nodes=("else-1",), ids=("other",))
+    name = picture().cluster.name
+    keep_seen({"NEXA_HOME": str(tmp_path)}, name, [namesake])
+    async with stage.open() as hand:
+        await hand.press("w")
+        await hand.until_told("for the first time")
 
 
 async def test_who_only_sat_there_is_told_at_the_next_key(tmp_path: Path) -> None:
@@ -71,7 +88,7 @@ async def test_what_is_seen_is_written_while_somebody_works(tmp_path: Path) -> N
         await hand.press("3")
         stage.clock.seconds += KEEP_S + 1
         await hand.until(
-            lambda: read_seen({"NEXA_HOME": str(tmp_path)}, name_of(stage), Seen)
+            lambda: read_seen({"NEXA_HOME": str(tmp_path)}, name_of(stage), list[Seen])
         )
 
 

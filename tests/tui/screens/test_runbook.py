@@ -79,6 +79,23 @@ async def test_a_step_the_console_knows_asks_as_it_always_does(
         assert not ran
 
 
+async def test_maintenance_is_of_the_node_that_the_alert_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: list[Any]
+) -> None:
+    book = "## Mend\n\n    nexa node maintenance on\n"
+    told = msgspec.structs.replace(alarms.DETAIL, runbook=book)
+    monkeypatch.setattr(alarms, "RECORDED", (told, *alarms.RECORDED[1:]))
+    stage = Stage(Received(picture(alerts=ALERTS), AT), home=tmp_path)
+    async with stage.open() as hand:
+        await hand.press("6", "r", "enter", "enter")
+        await hand.until(lambda: hand.top == "Confirm")
+        assert "nexa node maintenance on gamma" in hand.seen()
+        assert not ran
+        await hand.press("tab", "enter")
+        await hand.until_seen("all well")
+        assert ran[0][0] == ["node", "maintenance", "on", "gamma"]
+
+
 async def test_a_change_is_asked_first_and_its_failure_is_told(
     stage: Stage, ran: list[tuple[list[str], dict[str, str]]]
 ) -> None:
@@ -106,6 +123,38 @@ async def test_who_may_only_look_may_look_by_it(
 
         await hand.press("r", "enter")
         await hand.until_seen("all well")
+
+
+async def test_what_is_typed_without_an_alert_says_where_they_are(
+    stage: Stage,
+) -> None:
+    async with stage.open() as hand:
+        await hand.press(":", *"alerts runbook", "enter")
+        await hand.until_told("choose an alert first; nexa alerts list")
+        await hand.press(":", *"alerts ack nope", "enter")
+        await hand.until_told("no alert nope; nexa alerts list")
+        await hand.press(":", *"silences expire", "enter")
+        await hand.until_told("choose a silence first; nexa silences list")
+
+
+async def test_a_form_or_a_list_that_is_left_does_nothing(
+    stage: Stage, ran: list[Any]
+) -> None:
+    async with stage.open() as hand:
+        await hand.press("6", "r", "escape")
+        assert hand.top == "Dashboard"
+        await hand.press("r", "down", "enter", "escape")
+        assert hand.top == "Dashboard"
+        assert not ran
+
+
+async def test_a_node_that_does_not_answer_for_an_alert_is_told(tmp_path: Path) -> None:
+    new = msgspec.structs.replace(FIRING, fingerprint="00000000000000aa")
+    stage = Stage(Received(picture(alerts=(new,)), AT), home=tmp_path)
+    async with stage.open() as hand:
+        await hand.press("6", "r")
+        await hand.until(hand.told)
+        assert hand.top == "Dashboard"
 
 
 async def test_an_alert_without_a_runbook_says_how_it_would_have_one(

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from nexa_node.contract.ids import AgentId
-from nexa_tui.state.rewind import EVERY_S, PICTURES_MAX, ROWS_MAX, SPAN_S, Past
+from nexa_tui.state.rewind import EVERY_S, PICTURES_MAX, BYTES_MAX, SPAN_S, Past
 from nexa_tui.state.store import ClusterState
 from tests.builders import agent
 
@@ -62,7 +62,7 @@ def test_the_last_minute_of_a_busy_cluster_can_be_gone_through_step_by_step() ->
         whole |= {AgentId(f"b-{m}"): agent(f"b-{m}") for m in range(n % 7)}
         past.keep(ClusterState(agents=MappingProxyType(whole)), n * EVERY_S)
 
-    assert len(past) < 2 * ROWS_MAX / 3000
+    assert len(past) < BYTES_MAX / (3000 * 30)
     for ago in range(0, 30, 2):
         found = past.find(249 * EVERY_S - ago)
         assert found is not None
@@ -78,11 +78,11 @@ def test_records_that_change_weigh_more_than_those_that_do_not() -> None:
         still.keep(ClusterState(agents=MappingProxyType(old)), n * EVERY_S)
 
     assert len(still) == PICTURES_MAX - 1
-    assert len(moved) <= ROWS_MAX / 400 / 8
+    assert len(moved) <= BYTES_MAX / (400 * 900)
 
 
 def test_many_rows_that_change_keep_fewer_pictures_than_those_that_do_not() -> None:
-    whole = {AgentId(f"a-{n}"): STILL[n] for n in range(2000)}
+    whole = {AgentId(f"a-{n}"): STILL[n] for n in range(3000)}
     quiet, busy = Past(), Past()
     still = ClusterState(agents=MappingProxyType(whole))
     for n in range(PICTURES_MAX):
@@ -90,4 +90,16 @@ def test_many_rows_that_change_keep_fewer_pictures_than_those_that_do_not() -> N
         busy.keep(ClusterState(agents=MappingProxyType(dict(whole))), n * EVERY_S)
 
     assert len(quiet) == PICTURES_MAX
-    assert len(busy) < ROWS_MAX / 2000 + 1
+    assert len(busy) < PICTURES_MAX
+
+
+def test_where_all_is_new_each_time_the_oldest_go() -> None:
+    past = Past()
+    for n in range(60):
+        new = {AgentId(f"a-{m}"): replace(STILL[m]) for m in range(2000)}
+        past.keep(ClusterState(version=n, agents=MappingProxyType(new)), n * EVERY_S)
+
+    assert len(past) <= BYTES_MAX / (2000 * 900)
+    newest = past.find(60 * EVERY_S)
+    assert newest is not None
+    assert newest.at == 59 * EVERY_S

@@ -47,7 +47,7 @@ def test_steps_have_their_section_their_reason_and_their_kind() -> None:
     assert [(one.section, one.kind, one.text) for one in found] == [
         ("Check", "look", "nexa cluster status"),
         ("Check", "look", "nexa logs --startup"),
-        ("Mend", "change", "nexa node drain"),
+        ("Mend", "change", "nexa node drain NODE"),
         ("Mend", "change", "nexa cluster remove NODE"),
         ("Mend", "change", "nexa agents disconnect ID"),
         ("Mend", "look", "nexa dead-letters redrive --all --dry-run"),
@@ -62,6 +62,15 @@ def test_steps_have_their_section_their_reason_and_their_kind() -> None:
 )
 def test_a_runbook_does_not_choose_where_it_is_done(option: str) -> None:
     assert steps(f"    nexa cluster status {option}\n") == ()
+
+
+def test_a_node_is_named_where_the_one_attached_would_be_meant() -> None:
+    found = steps("    nexa node maintenance on\n    nexa node maintenance on beta\n")
+
+    assert [one.text for one in found] == [
+        "nexa node maintenance on NODE",
+        "nexa node maintenance on beta",
+    ]
 
 
 def test_nothing_invisible_becomes_a_step() -> None:

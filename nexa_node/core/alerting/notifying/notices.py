@@ -30,6 +30,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """It goes on and off: told once, and again when that is over."""
     acked: str = ""
     """Who minds it."""
+    worse: int = 0
+    """How often it got worse than it was acknowledged: each time is told anew."""
 
     @property
     def status(self) -> Literal["firing", "resolved"]:
@@ -39,7 +41,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mark(self) -> str:
         """What tells this state of it from the others that are worth telling."""
-        return self.fingerprint + (FLAPPING if self.flapping else "")
+        worse = f"^{self.worse}" if self.worse else ""
+        return self.fingerprint + worse + (FLAPPING if self.flapping else "")
 
     @property
     def name(self) -> str:
@@ -121,6 +124,7 @@ def notice_of(alert: Alert, *, runbooks: str = "") -> Notice:
         ends=alert.resolved if alert.state == "resolved" else None,
         flapping=alert.flapping,
         acked="" if alert.ack is None else alert.ack.by,
+        worse=alert.worse,
     )
 
 

@@ -70,6 +70,7 @@ from nexa_node.contract.notifications import (
     WatchdogSeen,
 )
 from nexa_node.contract.plans import Plan
+from nexa_node.contract.quotas import Quota
 from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     Explanation,
@@ -385,6 +386,13 @@ class FakeNode(FakeShared):
     def namespaces(self, identity: Identity) -> Page[NamespaceView]:
         self._ask("namespaces")
         return role_examples.NAMESPACES
+
+    async def set_namespace(self, identity: Identity, wanted: Quota) -> Quota:
+        self._ask("set_namespace", wanted)
+        return role_examples.QUOTA
+
+    async def delete_namespace(self, identity: Identity, name: str) -> None:
+        self._ask("delete_namespace", name)
 
     async def revoke_token(self, identity: Identity, token_id: str) -> None:
         self._ask("revoke_token", token_id)

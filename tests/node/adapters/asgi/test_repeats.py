@@ -134,6 +134,15 @@ async def test_a_call_the_store_knows_is_made_again() -> None:
         assert told == Liveness(status=str(number))
 
 
+async def test_a_call_the_store_refused_leaves_the_key_free() -> None:
+    repeats, work = Repeats(), Work(Unavailable("no quorum"))
+    with pytest.raises(Unavailable):
+        await repeats.apart(ANN, "k", ONE, work)
+
+    assert len(repeats) == 0
+    assert await repeats.apart(ANN, "k", OTHER, work) == Liveness(status="2")
+
+
 async def test_after_ten_minutes_the_key_is_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,11 +11,18 @@ import pytest
 
 from nexa_node.adapters.host.clock import SystemClock
 from nexa_node.adapters.oidc.issuer import Issuer
-from nexa_node.contract.errors import Forbidden, NexaError, Unauthorized, Unavailable
+from nexa_node.contract.errors import (
+    Forbidden,
+    Invalid,
+    NexaError,
+    Unauthorized,
+    Unavailable,
+)
 from nexa_node.contract.login import NewLogin
 from nexa_node.core.policies import OidcPolicy, OidcRolePolicy
 from nexa_node.services.access.access import Access
 from nexa_node.services.access.logins import Logins
+from tests.builders import identity
 from tests.fakes import CountingEntropy, MemoryStore, RecordingJournal
 from tests.node.adapters.oidc.issuing import RSA, IssuerServer, b64, issuer, token
 
@@ -180,6 +187,18 @@ async def test_an_id_token_lets_in_once_for_a_while(served: IssuerServer) -> Non
     assert 500 < made.expires.timestamp() - time.time() <= 600
     with pytest.raises(Unauthorized, match="used before"):
         await logins.login(NewLogin(oidc=text), address="10.0.0.1")
+    another = Logins(
+        access,
+        clock=clock,
+        entropy=CountingEntropy(),
+        node="m",
+        cluster=lambda: "nexa",
+        oidc=known(served, session_s=600),
+    )
+    with pytest.raises(Unauthorized, match="used before"):
+        await another.login(NewLogin(oidc=text), address="10.0.0.1")
+    with pytest.raises(Invalid, match="short-lived"):
+        await access.rotate(made.id, overlap_s=0, by=identity("admin"))
     provider = logins.ways().oidc
     assert provider is not None
     assert provider.issuer == served.url

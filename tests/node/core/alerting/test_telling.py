@@ -87,6 +87,15 @@ def test_a_handover_is_markdown_in_which_foreign_text_stays_text() -> None:
     assert [one.name for one in told.open] == ["Down"]
 
 
+def test_a_handover_says_that_a_node_is_in_maintenance() -> None:
+    rests = alert("Slow", silenced_by=("maintenance:beta",))
+    both = alert("Full", silenced_by=("maintenance:beta", "s-1"), ack=ack("anna"))
+    told = handover([rests, both], [], [], since=NOW - timedelta(hours=1), now=NOW)
+
+    assert "[maintenance of beta]" in told.text
+    assert "[silenced, maintenance of beta]" in told.text
+
+
 def test_a_handover_names_what_was_loudest_first() -> None:
     changes = [
         AlertChange(
@@ -202,3 +211,13 @@ def test_when_an_alert_is_escalated_its_rule_says_or_its_severity() -> None:
     assert ack_after_s(plain[0].rules[0], "critical") == 900
     assert ack_after_s(plain[0].rules[0], "info") is None
     assert unreachable(groups) == ["f:11: B: nexa_ack_timeout is no duration: 'soon'"]
+
+
+@pytest.mark.parametrize("text", ["much", "nan", ""])
+def test_a_limit_that_is_no_number_is_warned_of(text: str) -> None:
+    rules = (
+        "groups: [{name: g, rules: [{alert: A, expr: up, annotations:"
+        f" {{nexa_reopen_above: '{text}', nexa_reopen_below: '{{{{ $value }}}}'}}}}]}}]"
+    )
+    (warning,) = unreachable(load(rules, file="mine.yaml"))
+    assert "nexa_reopen_above is no number" in warning

@@ -7,6 +7,7 @@ import pytest
 
 from nexa_node.contract.alerts import LabelMatcher, NewAck, NewNote, NewSilence
 from nexa_node.contract.errors import Conflict, Invalid, NotFound
+from nexa_node.core.alerting.notifying.notices import notice_of
 from nexa_node.core.policies import InhibitPolicy
 from nexa_node.services.alert_api import AlertFilter
 from tests.alert_rig import AlertTown
@@ -80,6 +81,38 @@ async def test_an_acknowledgement_with_an_end_is_over_then() -> None:
         await town.tick(2, depth=7)
         assert alpha.alert("Backlog").ack is None
         assert "alert.reopened" in alpha.journal.kinds()
+
+
+@pytest.mark.parametrize(
+    ("side", "values", "opens"),
+    [
+        ("above", (7, 8, 9, 9.5), [False, False, True, True]),
+        ("above", (9.5, 7, 9.9), [False, False, False]),
+        ("below", (9, 7, 6), [False, False, True]),
+    ],
+)
+async def test_an_acknowledged_alert_that_gets_worse_is_open_and_told_again(
+    side: str, values: tuple[float, ...], opens: list[bool]
+) -> None:
+    limit = "9" if side == "above" else "6.5"
+    town = AlertTown(
+        DEPTH_ONLY.replace("nexa_ack_timeout: 5m", f'nexa_reopen_{side}: "{limit}"')
+    )
+    async with town.node("alpha") as alpha:
+        await town.tick(1, depth=values[0])
+        key = alpha.alert("Backlog").fingerprint
+        await alpha.people.ack(key, NewAck(note="on it"), by="ann")
+        found: list[bool] = []
+        for value in values:
+            await town.tick(1, depth=value)
+            found.append(alpha.alert("Backlog").ack is None)
+
+        assert found == opens
+        reopened = [
+            one for one in town.store.alert_log.lines if one.change == "reopened"
+        ]
+        assert [one.text for one in reopened] == ["it got worse"] * any(opens)
+        assert notice_of(alpha.alert("Backlog")).mark == key + "^1" * any(opens)
 
 
 async def test_an_acknowledgement_can_be_taken_back_and_that_is_told() -> None:

@@ -108,8 +108,9 @@ async def test_a_rule_that_fails_is_an_alert_and_the_others_of_its_group_go_on()
         assert rules["Fine"].alerts == 1
 
 
-async def test_a_selector_that_matches_nothing_is_a_warning() -> None:
-    town = AlertTown(ONE)
+async def test_a_selector_of_your_own_that_matches_nothing_is_a_warning() -> None:
+    town = AlertTown(ONE.replace("queues", "theirs"))
+    town.files.write("mine.yaml", ONE)
     async with town.node("alpha") as alpha:
         await town.tick()
         told = await alpha.desk.rules.reload()

@@ -301,6 +301,16 @@ async def test_what_others_wrote_in_the_entry_stays(town: Town) -> None:
     assert town.net.entries.entries["alpha"].revision == revision
 
 
+async def test_all_know_which_nodes_are_in_maintenance(town: Town) -> None:
+    town.net.entries.set("beta", entry("beta", maintenance=True))
+    town.start()
+    await town.clock.advance(3)
+    town.states["gamma"] = "maintenance"  # of its entry nothing is known yet
+
+    assert town.nodes["alpha"].resting() == {"beta"}
+    assert town.nodes["gamma"].resting() == {"beta", "gamma"}
+
+
 async def test_a_store_that_is_away_at_the_start_delays_the_entry_only(
     town: Town,
 ) -> None:
