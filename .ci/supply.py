@@ -36,10 +36,12 @@ class Failed(Exception):
 
 
 def step(text: str) -> None:
+    """Say what comes next."""
     print(f"-- {text}", flush=True)
 
 
 def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run a program at the top of the repository; what it said is kept."""
     return subprocess.run(
         [str(word) for word in words],
         cwd=TOP, capture_output=True, text=True, check=False, timeout=300,
@@ -47,16 +49,21 @@ def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 def demand(what: str, *words: str | Path) -> None:
+    """Run a program that must find nothing.
+
+    Raises:
+        Failed: It found something.
+    """
     step(what)
     said = run(*words)
     if said.returncode:
         raise Failed(f"{what}:\n{said.stdout}{said.stderr}")
 
 
-def audited(bin: Path, lock: Path) -> tuple[str, str]:
+def audited(tools: Path, lock: Path) -> tuple[str, str]:
     """`clean`, `faults` or `not checked`, and what pip-audit said."""
     said = run(
-        bin / "pip-audit", "--strict", "--disable-pip", "--no-deps",
+        tools / "pip-audit", "--strict", "--disable-pip", "--no-deps",
         "--progress-spinner", "off", "-f", "json", "-r", lock,
     )  # fmt: skip
     text = said.stdout + said.stderr
@@ -71,7 +78,7 @@ def audited(bin: Path, lock: Path) -> tuple[str, str]:
     raise Failed(f"pip-audit failed:\n{text}")
 
 
-def audit(bin: Path, *, must: bool) -> str:
+def audit(tools: Path, *, must: bool) -> str:
     """Look the locked packages up, once it is proved that looking up finds something.
 
     Raises:
@@ -81,12 +88,12 @@ def audit(bin: Path, *, must: bool) -> str:
     with tempfile.TemporaryDirectory() as folder:
         planted = Path(folder) / "planted.txt"
         planted.write_text(PLANTED + "\n")
-        verdict, text = audited(bin, planted)
+        verdict, text = audited(tools, planted)
     if verdict == "clean":
         raise Failed(f"pip-audit found nothing in {PLANTED}: it looks at nothing")
     if verdict == "faults":
         step("pip-audit of the locked packages")
-        verdict, text = audited(bin, LOCK)
+        verdict, text = audited(tools, LOCK)
         if verdict == "faults":
             raise Failed(f"packages with known faults:\n{text}")
     if verdict == "not checked":
@@ -121,14 +128,14 @@ def with_server(document: Path, python: Path) -> None:
     document.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
 
 
-def bill(bin: Path, python: Path, to: Path) -> None:
+def bill(tools: Path, python: Path, to: Path) -> None:
     """Write the bill of materials.
 
     Raises:
         Failed: It lacks something that is locked.
     """
     demand(
-        f"a bill of materials in {to.name}", bin / "cyclonedx-py", "environment",
+        f"a bill of materials in {to.name}", tools / "cyclonedx-py", "environment",
         "--spec-version", "1.6", "--output-reproducible", "-o", to, python,
     )  # fmt: skip
     with_server(to, python)
@@ -148,18 +155,18 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, required=True)
     parser.add_argument("--must-audit", action="store_true")
     given = parser.parse_args(words)
-    bin, to = given.bin.absolute(), given.write.absolute()
+    tools, to = given.bin.absolute(), given.write.absolute()
     try:
         demand(
-            "bandit: nothing of severity medium or above", bin / "bandit", "-q", "-r",
+            "bandit: nothing of severity medium or above", tools / "bandit", "-q", "-r",
             "-ll", "-s", ",".join(ACCEPTED_BANDIT), "nexa_node", "nexa_tui",
         )  # fmt: skip
         demand(
-            "zizmor: the workflow templates", bin / "zizmor", "--offline",
+            "zizmor: the workflow templates", tools / "zizmor", "--offline",
             "--no-progress", "--persona", "pedantic", "deploy/ci/checks.yml",
         )  # fmt: skip
-        bill(bin, given.environment.absolute(), to)
-        verdict = audit(bin, must=given.must_audit)
+        bill(tools, given.environment.absolute(), to)
+        verdict = audit(tools, must=given.must_audit)
     except Failed as failed:
         print(f"found: {failed}", file=sys.stderr)
         return 1

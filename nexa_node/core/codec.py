@@ -25,6 +25,8 @@ _ESCAPE = re.compile(
 )
 """An escape in a JSON text; a group if it is half of a surrogate pair."""
 _STRING_OR_BRACE = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[{}]')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string, or what begins like one and has no end: never looked at twice."""
 _HALF_A_PAIR = (
     "half of a surrogate pair: \\ud800 to \\udfff come by twos, a high one and a low one; "
     "bytes that are no text go as base64"
@@ -104,6 +106,7 @@ class JsonCodec:
 
     def open(self, data: bytes) -> None:
         """Check; documents that re-encode to themselves are proven in one step."""
+        _refuse_many(data)
         try:
             value = _decoded(_JSON_ANY.decode, data)
         except Malformed:
@@ -232,6 +235,14 @@ def _again(
         return encoder.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _refuse_many(data: bytes) -> None:
+    """Refuse by its commas what would take many times its size in memory once read."""
+    if data.count(b",") < VALUES_LIMIT:
+        return
+    if _STRING.sub(b"", data).count(b",") >= VALUES_LIMIT:
+        raise Malformed(f"more than {VALUES_LIMIT:,} values")
 
 
 def _may_be_large(data: bytes) -> bool:

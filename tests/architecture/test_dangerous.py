@@ -17,8 +17,6 @@ HARMLESS = {
     "create_role": "it can be written as it was before",
     "create_silence": "it can be expired, and ends by itself",
     "join_token": "good once, for minutes",
-    "set_namespace": "limits; those before can be set again",
-    "delete_namespace": "ends limits, what is in it stays; they can be set again",
     "declare_bucket": "an empty one",
     "note_alert": "a line of text",
     # what is guarded otherwise

@@ -130,7 +130,7 @@ def played(*, ticking: bool = True) -> Generator[Played]:
     def run() -> None:
         try:
             asyncio.run(main())
-        except BaseException as error:  # told to the one who waits
+        except BaseException as error:  # noqa: BLE001 (told to the one who waits)
             trouble.append(error)
         finally:
             up.set()

@@ -40,9 +40,7 @@ SOCKETS = {
 }
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = [
-    one.ok()
-    for one in SCHEMA.get_all_operations()
-    if one.ok().path not in SOCKETS
+    one.ok() for one in SCHEMA.get_all_operations() if one.ok().path not in SOCKETS
 ]
 ENDS = {"POST /v1/node/drain", "POST /v1/nodes/{id}/drain"}
 """After these the node does what it says no more; without a token only."""

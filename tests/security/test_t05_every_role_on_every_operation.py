@@ -38,7 +38,9 @@ def may(who: str, permission: str) -> bool:
     if permission in ("open", "any"):
         return True
     allowed = [one.allow for one in CUSTOM if who == "custom"]
-    allowed += [one.allow for role, all_ in ROLE_GRANTS.items() for one in all_ if role == who]
+    allowed += [
+        one.allow for role, all_ in ROLE_GRANTS.items() for one in all_ if role == who
+    ]
     resource = permission.partition(":")[0]
     return permission in allowed or f"{resource}:*" in allowed
 
@@ -60,7 +62,7 @@ def sent(told: dict[str, Any]) -> dict[str, Any]:
             break
         how["content"] = b""
     for each in told.get("parameters", ()):
-        if each["in"] == "query" and each["name"] in ("dry_run",):
+        if each["in"] == "query" and each["name"] == "dry_run":
             how["params"][each["name"]] = "true"
         elif each["in"] == "query" and each.get("required"):
             how["params"][each["name"]] = NEEDED.get(each["name"], "1")
@@ -87,7 +89,11 @@ def test_the_port_says_to_each_role_what_the_table_says(
         answer = node.ask(method, concrete, token=node.tokens[who], **sent(told))
 
         refused = answer.status_code == 403
-        assert refused is not may(who, permission), (who, answer.status_code, answer.text)
+        assert refused is not may(who, permission), (
+            who,
+            answer.status_code,
+            answer.text,
+        )
         assert answer.status_code not in (401, 500), (who, answer.text)
     if permission != "open":
         for token in (None, node.tokens["expired"], "nxa_x_y", "nxa_a_" + "b" * 49):

@@ -1,5 +1,7 @@
 """A terminal in which no panel fits."""
 
+# pyright: reportPrivateUsage=false
+
 from pathlib import Path
 
 from tests.tui.screens.pilot import Stage
@@ -20,7 +22,8 @@ async def test_the_verdict_alone_is_shown_until_there_is_room(tmp_path: Path) ->
 
 async def test_it_is_left_without_a_question_there(tmp_path: Path) -> None:
     stage = Stage(home=tmp_path)
-    async with stage.open(size=(20, 5)) as hand:
+    async with stage.open() as hand:
+        await hand.pilot.resize_terminal(20, 5)
         await hand.until(lambda: hand.top == "Narrow")
         await hand.press("q")
         await hand.until(lambda: hand.app._exit)

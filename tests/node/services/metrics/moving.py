@@ -264,6 +264,7 @@ def readings() -> Readings:
         auth_limited=0,
         denied={"drain": 0},
         paced=0,
+        over_quota={},
         events_dropped=0,
         events_thinned=0,
         canaries={"passed": 0},
