@@ -315,7 +315,7 @@ class Attach(Pick):
 
 
 def _asked(label: str, line: Input) -> Widget:
-    return Horizontal(Static(label, classes="label"), line, classes="asked")
+    return Horizontal(Static(Content(label), classes="label"), line, classes="asked")
 
 
 def _line(placeholder: str) -> Input:

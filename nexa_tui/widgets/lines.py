@@ -22,7 +22,7 @@ from nexa_tui.widgets.ink import follow_theme, inks_of, plane_of, terminal_of
 Piece = tuple[str, str]
 """Text that is clean, and its style key."""
 
-_CACHE_MAX = 512
+_CACHE_MAX = 256
 _NARROWEST = 8
 
 

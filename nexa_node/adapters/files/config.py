@@ -78,6 +78,7 @@ def load_settings(
     document = _parse(text or "", path)
     origins = {key: f"{path}:{_line_of(text or '', key)}" for key in _leaves(document)}
     for key, value, origin in (*_variables(environ), *_flag_values(flags or {})):
+        _refuse_bytes(f"{key}{value}", origin)
         _put(document, key, value, origin)
         origins[key] = origin
     settings = _convert(document, origins, path)
@@ -178,6 +179,16 @@ def _line_of(text: str, dotted: str) -> int:
 
 def _plain(key: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in key.split("."))
+
+
+def _refuse_bytes(text: str, origin: str) -> None:
+    """Python makes half pairs of bytes that are no UTF-8; no setting can hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigInvalid(
+            f"{origin}: it is not UTF-8", remedy="write it as UTF-8 text"
+        ) from None
 
 
 def _variables(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:

@@ -1,8 +1,10 @@
 """The node's own log: one JSON object a line, rotated, mode 0600."""
 
+import json
 import logging
 import logging.handlers
 import os
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -118,5 +120,18 @@ def _name_logger(
     return event
 
 
+_ODD = re.compile("[\x7f-\U0010ffff]")
+"""What is more than printable ASCII, or less: a terminal obeys U+009B, too."""
+
+
 def _encode(event: Any, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    """Write a line of which a terminal obeys nothing; read, it says the same."""
+    try:
+        text = msgspec.json.encode(event, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        text = json.dumps(event, default=repr)
+    return _ODD.sub(_escaped, text)
+
+
+def _escaped(found: "re.Match[str]") -> str:
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
