@@ -614,7 +614,9 @@ class QuotaRecords(Protocol):
         """Store what a node counted, in place of what it stored of that namespace."""
         ...
 
-    def watch(self) -> AsyncIterator[Versioned[Quota] | Versioned[Share] | Removed | Caught]:
+    def watch(
+        self,
+    ) -> AsyncIterator[Versioned[Quota] | Versioned[Share] | Removed | Caught]:
         """All of both, then `Caught`, then every change. `Removed` is of quotas alone."""
         ...
 

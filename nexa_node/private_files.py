@@ -61,11 +61,11 @@ def write(path: Path, content: bytes) -> None:
         raise refused(path, error) from error
 
 
-def read(path: Path) -> bytes | None:
-    """Read a secret file, not following a link; None if there is none.
+def read(path: Path, *, secret: bool = True) -> bytes | None:
+    """Read a file, not following a link; None if there is none.
 
     Raises:
-        Invalid: Others may read it, so it is a secret no more; or it is a link.
+        Invalid: It is a link; or, of a secret, others may read it: it is none any more.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -76,7 +76,7 @@ def read(path: Path) -> bytes | None:
             f"{path} can't be read: {error.strerror}", remedy=f"ls -l {path}"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(file.fileno()).st_mode & _OTHERS:
+        if secret and os.fstat(file.fileno()).st_mode & _OTHERS:
             raise Invalid(
                 f"{path} holds a secret and other users may read it",
                 remedy=f"chmod 600 {path}, and make a new one if others had access",

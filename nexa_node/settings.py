@@ -46,9 +46,7 @@ class Settings(Policy, frozen=True, kw_only=True):
     log: LogPolicy = LogPolicy()
     alerting: AlertingPolicy = AlertingPolicy()
     queues: tuple[QueuePolicy, ...] = msgspec.field(default=(), name="queue")
-    oidc_roles: tuple[OidcRolePolicy, ...] = msgspec.field(
-        default=(), name="oidc_role"
-    )
+    oidc_roles: tuple[OidcRolePolicy, ...] = msgspec.field(default=(), name="oidc_role")
     checks: tuple[CheckSpec, ...] = msgspec.field(default=(), name="check")
     receivers: tuple[ReceiverPolicy, ...] = msgspec.field(default=(), name="receiver")
     routes: tuple[RoutePolicy, ...] = msgspec.field(default=(), name="route")

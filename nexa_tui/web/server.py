@@ -1,5 +1,6 @@
 """textual-serve with a gate before it and a page of our own: nothing from other hosts."""
 
+import asyncio
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -84,5 +85,7 @@ class GatedServer(Server):
 
 def serve(arguments: Sequence[str], *, port: int, say: Callable[[str], None]) -> None:
     """Serve until a signal ends it."""
+    # A loop of its own: whatever loop this thread had may still be somebody's.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     server: Any = GatedServer(arguments, port=port, say=say)
     server.serve()

@@ -101,7 +101,9 @@ class FilterBar(Horizontal):
     def say(self, text: str) -> None:
         """Say what the filter left: `3 of 120`. An error goes before it."""
         if self._filter.error is None:
-            self.query_one(".filter-said", Static).update(untrusted(text, 60))
+            # It may be asked before its own parts are there: the next beat says it.
+            for said in self.query(".filter-said").results(Static):
+                said.update(untrusted(text, 60))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Understand what was typed so far."""

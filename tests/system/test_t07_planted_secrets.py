@@ -22,7 +22,7 @@ from tests.system.conftest import Shell, end, servers_under, until
 from tests.system.screen import Terminal
 from tests.system.town import Town
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.timeout(200), pytest.mark.slow]
 
 PASSWORD = "planted-smtp-password-4711"
 SEAL = "planted-seal-" + "0123456789abcdef" * 4
@@ -38,8 +38,8 @@ class Planted:
 
     def add(self, name: str, text: str, place: Path | None = None) -> str:
         """A secret; of a token what is secret in it, since its id is public."""
-        parts = text.replace(".", "_").split("_")
-        self.secrets[name] = parts[-1] if text[:2] == "nx" else text
+        secret = {"nxa_": text.rpartition("_")[2], "nxj1": text.rpartition(".")[2]}
+        self.secrets[name] = secret.get(text[:4], text)
         assert len(self.secrets[name]) >= 20
         if place is not None:
             self.places.add(place)

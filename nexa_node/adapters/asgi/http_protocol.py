@@ -49,9 +49,7 @@ class BoundedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a header."""
         super().connection_made(transport)
-        self._await_peer()
-        address = self.client[0] if self.client else ""
-        self._room.enter(self, self.loop.time(), self._too_late, address=address)
+        self._stand_outside()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and see whether there is still something to wait for."""
@@ -61,9 +59,8 @@ class BoundedHttp(H11Protocol):
         header_is_missing = self.conn.their_state is h11.IDLE
         answered = getattr(self.cycle, "response_complete", False)
         body_is_idle_talk = self.conn.their_state is h11.SEND_BODY and answered
-        if not header_is_missing:
-            self._room.leave(self)
         if not (header_is_missing or body_is_idle_talk):
+            self._room.leave(self)
             self._stop_waiting()
         elif self._deadline is None:
             self._await_peer()
@@ -103,8 +100,13 @@ class BoundedHttp(H11Protocol):
         self.transport.close()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, or see the connection end."""
+        """Go on to the next request, or see the connection end.
+
+        One that was answered before its body came keeps no place meanwhile.
+        """
         super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._stand_outside()
         self._drain()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -137,6 +139,13 @@ class BoundedHttp(H11Protocol):
         """Watch what is left to be written; asyncio would keep the socket for it."""
         if self.transport.is_closing() and self.transport.get_write_buffer_size():
             self._stall.begin(self.transport)
+
+    def _stand_outside(self) -> None:
+        """Be one of those that wait, of whom there are so many and no more."""
+        address = self.client[0] if self.client else ""
+        self._room.enter(self, self.loop.time(), self._too_late, address=address)
+        if self._deadline is None:
+            self._await_peer()
 
     def _await_peer(self) -> None:
         self._deadline = self.loop.call_later(self._header_s, self._too_late)

@@ -246,6 +246,11 @@ def _convert(document: dict[str, Any], origins: dict[str, str], path: Path) -> S
         _known(name, str(path))
     try:
         return msgspec.convert(document, Settings)
+    except UnicodeEncodeError as error:
+        raise ConfigInvalid(
+            f"{path}, or a variable: {ascii(error.object)[:60]} is no text",
+            remedy="write it in UTF-8",
+        ) from error
     except msgspec.ValidationError as error:
         found = _PATH.search(str(error))
         dotted = _dotted(found[1]) if found else ""

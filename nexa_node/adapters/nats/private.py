@@ -33,10 +33,10 @@ def read(path: Path) -> bytes | None:
     """Read a file, not following a link; None if there is none.
 
     Raises:
-        StoreFailed: It can't be read, or others may read it.
+        StoreFailed: It can't be read.
     """
     with _the_stores():
-        return private_files.read(path)
+        return private_files.read(path, secret=False)
 
 
 def refused(path: Path, error: OSError) -> StoreFailed:

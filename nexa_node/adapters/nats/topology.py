@@ -25,7 +25,18 @@ SHARED, CONFLICTS = "nx_shared", "nx_conflicts"
 CONFLICTS_S = 30 * 24 * 3600
 AUDIT = "nx_audit"
 """Checkpoints of the nodes' audits, one a day and chain; see `core.audit`."""
-BUCKETS = (TASKS, AGENTS, SESSIONS, TOKENS, ROLES, QUOTAS, CLUSTER, ALERTS, AUDIT, SHARED)
+BUCKETS = (
+    TASKS,
+    AGENTS,
+    SESSIONS,
+    TOKENS,
+    ROLES,
+    QUOTAS,
+    CLUSTER,
+    ALERTS,
+    AUDIT,
+    SHARED,
+)
 EXPIRING = (NODES,)
 """Of entries with a time to live of their own, whose end watchers hear of by a marker.
 

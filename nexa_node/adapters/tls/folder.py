@@ -96,7 +96,10 @@ class TlsFolder:
         Raises:
             Invalid: Others may read the key.
         """
-        pem, key = private_files.read(self.node_certificate), private_files.read(self.node_key)
+        pem, key = (
+            private_files.read(self.node_certificate),
+            private_files.read(self.node_key),
+        )
         if pem is None or key is None:
             return None
         try:
@@ -199,7 +202,9 @@ class TlsFolder:
     def trust(self, successor: Authority) -> None:
         """Trust another authority besides, and have its key ready."""
         purpose = successor.purpose
-        private_files.write(self._next_key(purpose), certificates.key_to_pem(successor.key))
+        private_files.write(
+            self._next_key(purpose), certificates.key_to_pem(successor.key)
+        )
         held = self.authorities(purpose)
         if successor.certificate not in held:
             both = certificates.to_pem(*held, successor.certificate)
@@ -218,7 +223,9 @@ class TlsFolder:
         """
         key = private_files.read(self._next_key(purpose))
         if key is not None:
-            authority.load(purpose, private_files.read(self.trusted(purpose)) or b"", key)
+            authority.load(
+                purpose, private_files.read(self.trusted(purpose)) or b"", key
+            )
             private_files.write(self.signing_key(purpose), key)
             self._next_key(purpose).unlink(missing_ok=True)
         elif len(self.authorities(purpose)) < 2:

@@ -167,9 +167,7 @@ async def test_a_task_is_forgotten_only_as_it_was_seen(world: Any) -> None:
 async def test_a_role_is_kept_replaced_told_and_forgotten(world: Any) -> None:
     roles = world.store.roles
     first = Role(name="desk", permissions=(Permission(allow="tasks:read"),))
-    wider = Role(
-        name="desk", permissions=(Permission(allow="tasks:*", on="team-a.>"),)
-    )
+    wider = Role(name="desk", permissions=(Permission(allow="tasks:*", on="team-a.>"),))
     await roles.put(first)
     watch = roles.watch()
     seen = await told(watch, 2)

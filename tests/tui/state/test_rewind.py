@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from nexa_node.contract.ids import AgentId
-from nexa_tui.state.rewind import EVERY_S, PICTURES_MAX, BYTES_MAX, SPAN_S, Past
+from nexa_tui.state.rewind import BYTES_MAX, EVERY_S, PICTURES_MAX, SPAN_S, Past
 from nexa_tui.state.store import ClusterState
 from tests.builders import agent
 

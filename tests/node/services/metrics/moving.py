@@ -14,7 +14,9 @@ from nexa_node.contract.errors import Invalid
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.contract.messages import Address, NewMessage
 from nexa_node.contract.nodes import Replica, StreamPlace, TaskCounts
+from nexa_node.contract.quotas import Allowance
 from nexa_node.contract.tasks import Queue, Usage
+from nexa_node.core import budgets
 from nexa_node.core.exposition import Family
 from nexa_node.core.instruments import CHILDREN_MAX, Instruments
 from nexa_node.core.series import Buckets
@@ -96,6 +98,7 @@ class Rig:
         self.quorum, self.offset_s = True, 0.0
         self.server, self.host = ServerFigures(), host()
         self.certificates = {"node": builders.NOW}
+        self.budgets = {"a": BUDGET}
         self.readings = readings()
         self.logged: dict[tuple[str, str], int] = {}
         self.unwritten, self.series, self.loop_tasks = 0, 0, 0
@@ -140,6 +143,7 @@ class Rig:
         read(lambda: gauges.of_store(lambda: self.server))
         read(lambda: gauges.of_host(self.host))
         read(gauges.Certificates(lambda: self.certificates).read)
+        read(lambda: gauges.of_budgets(self.budgets.items()))
         read(lambda: families(self.readings))
         read(lambda: gauges.of_logs(self.logged, self.unwritten))
         read(lambda: gauges.of_itself(self.series, self.loop_tasks))
@@ -352,6 +356,7 @@ def _alert(it: Rig) -> None:
 
 
 LATER = builders.NOW + timedelta(hours=1)
+BUDGET = budgets.view(Allowance(tokens=1), (), builders.NOW)
 MOVES: dict[str, Callable[[Rig], object]] = {
     "nexa_build_info": lambda it: setattr(it, "version", "2"),
     "nexa_node_info": lambda it: setattr(it, "role", "controller"),
@@ -451,6 +456,9 @@ MOVES: dict[str, Callable[[Rig], object]] = {
     "nexa_task_queue_wait_seconds": _hand_out,
     "nexa_llm_tokens_total": _spend,
     "nexa_llm_cost_usd_total": _spend,
+    "nexa_llm_budget_remaining_ratio": lambda it: it.budgets.update(
+        a=msgspec.structs.replace(BUDGET, remaining=0.5)
+    ),
     # the cluster and the store
     "nexa_cluster_members": lambda it: setattr(it, "suspicion", "dead"),
     "nexa_cluster_members_expected": lambda it: it.members.pop(),
