@@ -1,8 +1,8 @@
 """What namespaces may use, kept in the store and read from memory; and what they used.
 
 Limits are asked at the door, budgets before a task is given to an agent. A node counts
-what tasks used when it stores their end, and writes its own share of it soon after: at
-most what it counted in the last moments before a kill is forgotten.
+what an attempt used when it stores its end, and writes its own share of it soon after:
+at most what it counted in the last moments before a kill is forgotten.
 """
 
 import math
@@ -18,19 +18,21 @@ from nexa_node.contract.errors import (
     NotFound,
     RateLimited,
 )
-from nexa_node.contract.ids import is_slug
+from nexa_node.contract.ids import AgentId, Namespace, is_slug
 from nexa_node.contract.quotas import BudgetView, Quota, Spent
-from nexa_node.contract.tasks import FINISHED, Task
+from nexa_node.contract.tasks import Task, Usage
 from nexa_node.core import budgets
 from nexa_node.core.budgets import Share
 from nexa_node.core.flow import Bucket
-from nexa_node.ports import Caught, Clock, QuotaRecords, Removed, Versioned
+from nexa_node.ports import Caught, Clock, QuotaRecords, Removed
 from nexa_node.services.api import Journal
 
 WRITE_S = 0.5
 """How soon what was counted is stored."""
 LOOK_AGAIN_S = 15.0
 """A task that a spent budget holds back is looked at again after so long."""
+NOT_READ_S = 0.2
+"""So long a task waits on a node that has just started and does not know the budgets."""
 LIMITS: tuple[str, ...] = (
     "namespace_waiting",
     "namespace_tasks",
@@ -56,6 +58,8 @@ class Quotas:
         self._unwritten: dict[str, Share] = {}
         self._paces: dict[tuple[str, str], tuple[float, Bucket]] = {}
         self._views: dict[str, tuple[datetime, BudgetView]] = {}
+        self._is_read = False
+        self._early: list[tuple[Namespace, AgentId, Usage]] = []
         self.waiting: Callable[[str], int] = lambda _: 0
         """How many tasks of a namespace wait."""
         self.connected: Callable[[str], int] = lambda _: 0
@@ -72,12 +76,13 @@ class Quotas:
             if isinstance(told, Caught):
                 for gone in self._quotas.keys() - seen:
                     self._take(gone, None)
+                self._count_early()
             elif isinstance(told, Removed):
                 self._take(told.key, None)  # a quota: shares stay
             elif isinstance(told.value, Quota):
                 seen.add(told.value.name)
                 self._take(told.value.name, told.value)
-            else:
+            elif not self._is_own(told.value):
                 self._learn(told.value)
 
     async def keep(self) -> None:
@@ -192,6 +197,8 @@ class Quotas:
 
     def held_s(self, task: Task) -> float:
         """For how long a task is not to be given to anybody, in seconds; 0: it may."""
+        if not self._is_read:
+            return NOT_READ_S
         view = self.budget(task.namespace)
         if view is None or view.state != "spent":
             return 0.0
@@ -214,36 +221,49 @@ class Quotas:
             f" it resets at {view.resets:%Y-%m-%d %H:%M} UTC"
         )
 
-    def stored(self, seen: Versioned[Task]) -> None:
-        """Count what a task used, once its end is stored here."""
-        task = seen.value
-        if task.status not in FINISHED or task.usage is None:
+    def spent(self, namespace: Namespace, agent: AgentId, usage: Usage) -> None:
+        """Count what an attempt used, once its end is stored here.
+
+        Before the records are read it is kept in mind: this node's own count is to go on
+        from what it had counted before it started.
+        """
+        if not self._is_read:
+            self._early.append((namespace, agent, usage))
             return
-        quota = self._quotas.get(task.namespace)
+        quota = self._quotas.get(namespace)
         if quota is None or not budgets.has_limits(quota.budget):
             return
-        spent = Spent(
-            tokens=task.usage.input_tokens + task.usage.output_tokens,
-            cost_usd=task.usage.cost_usd,
+        used = Spent(
+            tokens=usage.input_tokens + usage.output_tokens, cost_usd=usage.cost_usd
         )
         now = self._clock.now()
-        share = self._shares.get((self._node, task.namespace))
+        share = self._shares.get((self._node, namespace))
         if share is None or not budgets.is_of(share, quota.budget, now):
             share = Share(
                 node=self._node,
-                namespace=task.namespace,
+                namespace=namespace,
                 period=quota.budget.period,
                 begins=budgets.begins(quota.budget.period, now),
             )
-        agent = task.agent if budgets.has_agent_limits(quota.budget) else None
-        before = self.budget(task.namespace)
-        self._learn(share.plus(agent, spent))
-        self._unwritten[task.namespace] = self._shares[self._node, task.namespace]
-        after = self.budget(task.namespace)
+        by = agent if budgets.has_agent_limits(quota.budget) else None
+        before = self.budget(namespace)
+        self._unwritten[namespace] = share = share.plus(by, used)
+        self._learn(share)
+        after = self.budget(namespace)
         if before is not None and after is not None:
-            self._tell(task.namespace, before, after)
+            self._tell(namespace, before, after)
 
     # -- inside ----------------------------------------------------------------
+
+    def _is_own(self, share: Share) -> bool:
+        """Whether it is this node's echo: what it has in memory is the newest."""
+        return self._is_read and share.node == self._node
+
+    def _count_early(self) -> None:
+        self._is_read = True
+        early, self._early = self._early, []
+        for each in early:
+            self.spent(*each)
 
     def _tell(self, name: str, before: BudgetView, after: BudgetView) -> None:
         """Note what this use did to the budget."""
@@ -299,12 +319,7 @@ class Quotas:
             self._quotas[name] = quota
 
     def _learn(self, share: Share) -> None:
-        key = share.node, share.namespace
-        known = self._shares.get(key)
-        # Our own record comes back by the watch, perhaps older than what we have.
-        if known is not None and share.node == self._node and _is_older(share, known):
-            return
-        self._shares[key] = share
+        self._shares[share.node, share.namespace] = share
         self._views.pop(share.namespace, None)
 
     def _note(self, kind: str, name: str, message: str, severity: str) -> None:
@@ -315,12 +330,6 @@ class Quotas:
             severity=severity,
             data={"namespace": name},
         )
-
-
-def _is_older(share: Share, known: Share) -> bool:
-    one, two = share.total, known.total
-    less = one.tokens < two.tokens or one.cost_usd < two.cost_usd
-    return share.begins < known.begins or (share.begins == known.begins and less)
 
 
 def _check(wanted: Quota) -> None:

@@ -184,7 +184,7 @@ class Core:
         self._join(rng, fellowship)
 
     def _limit(self) -> None:
-        """Ask the quotas at every door, and tell them what is spent."""
+        """Ask the quotas at every door, and before a task is given away."""
         quotas, directory = self.quotas, self.directory
         quotas.waiting = lambda name: sum(
             one.pending for one in directory.backlogs() if one.kind.namespace == name
@@ -196,13 +196,13 @@ class Core:
         self.post.messages.check_quota = quotas.check_send
         self.door.check_quota = quotas.check_join
         self.dispatch.mind(quotas)
-        self.ledger.on_stored(quotas.stored)
 
     def _join(self, rng: random.Random, fellowship: Fellowship) -> None:
         """Let those hear of each other who must."""
         work = Work(
             self.custody, partials=self.partials.tell, clock=self.clock, rng=rng
         )
+        work.spent = self.quotas.spent
         self.sessions.serve(
             AgentCalls(
                 tasks=self.tasks,

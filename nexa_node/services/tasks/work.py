@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.frames import Complete, Fail, Leased, Progress, Release
-from nexa_node.contract.ids import TaskId
-from nexa_node.contract.tasks import Json, Task
+from nexa_node.contract.ids import AgentId, Namespace, TaskId
+from nexa_node.contract.tasks import Json, Task, Usage
 from nexa_node.core import tasks
 from nexa_node.core.tasks import Claim, Denied, Kept, Moved, Verdict
 from nexa_node.ports import Clock
@@ -22,6 +22,13 @@ from nexa_node.services.tasks.custody import Custody
 
 PartialSeen = Callable[[Task, Json], None]
 """Told a task as it is with a partial result, and that."""
+Spending = Callable[[Namespace, AgentId, Usage], None]
+"""Told what an attempt used, once its end is stored: once for each."""
+
+
+def _uncounted(namespace: Namespace, agent: AgentId, usage: Usage) -> None:
+    """Nobody keeps budgets."""
+    del namespace, agent, usage
 
 
 class Work:
@@ -53,6 +60,7 @@ class Work:
         self._partials = partials
         self._clock = clock
         self._rng = rng
+        self.spent: Spending = _uncounted
 
     def progress_now(self, agent: LiveAgent, said: Progress) -> Leased | None:
         """Renew a lease from memory; None when the record must be asked."""
@@ -89,7 +97,8 @@ class Work:
                 task, claim, result=said.result, usage=said.usage, now=now
             )
 
-        if await self._end(self._held(said.id), agent, decide, failed=False):
+        held = self._held(said.id)
+        if await self._end(held, agent, decide, failed=False, usage=said.usage):
             agent.completed += 1
 
     async def fail(self, agent: LiveAgent, said: Fail) -> None:
@@ -107,7 +116,8 @@ class Work:
                 usage=said.usage,
             )
 
-        if await self._end(self._held(said.id), agent, decide, failed=True):
+        held = self._held(said.id)
+        if await self._end(held, agent, decide, failed=True, usage=said.usage):
             agent.failed += 1
 
     async def release(self, agent: LiveAgent, said: Release) -> None:
@@ -130,11 +140,14 @@ class Work:
         decide: Callable[[Task], Verdict],
         *,
         failed: bool | None,
+        usage: Usage | None = None,
     ) -> bool:
         """Decide an end and let the claim go; False if it was let go before."""
         verdict = await self._decide(held, agent, decide)
         if not isinstance(verdict, Moved):
             return False
+        if usage is not None:
+            self.spent(agent.namespace, agent.id, usage)
         if failed is not None:
             self._learn(held, agent, verdict.task, failed=failed)
         await self._custody.end(held, verdict)

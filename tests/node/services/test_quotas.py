@@ -1,7 +1,7 @@
 """The ledger of budgets on several nodes: nothing lost, nothing counted twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,10 +9,11 @@ import pytest
 from nexa_node.contract.errors import Invalid, NotFound, RateLimited
 from nexa_node.contract.ids import AgentId, Namespace
 from nexa_node.contract.quotas import Allowance, Limits, Quota
-from nexa_node.contract.tasks import Usage
+from nexa_node.contract.tasks import Redrive, RetryPolicy, Usage
 from nexa_node.services.quotas import WRITE_S, Quotas
 from tests import builders
 from tests.fakes import Door, FakeClock, MemoryQuotas, RecordingJournal, settle
+from tests.rig import Rig
 
 A = Namespace("a")
 BY = builders.identity("admin")
@@ -34,7 +35,9 @@ class Scene:
         )
 
     @asynccontextmanager
-    async def node(self, name: str, book: Quotas | None = None) -> AsyncIterator[Quotas]:
+    async def node(
+        self, name: str, book: Quotas | None = None
+    ) -> AsyncGenerator[Quotas]:
         """A node that runs; left, it was killed."""
         book = self.made(name) if book is None else book
         loops = [asyncio.create_task(loop()) for loop in (book.watch, book.keep)]
@@ -166,6 +169,37 @@ async def test_soft_and_hard_limits_are_told_once_each() -> None:
 
         assert told == ["budget.low", "budget.agent_spent", "budget.spent"]
         assert alpha.out(A) == ("x",)
+
+
+async def test_each_attempt_counts_once_even_if_the_task_is_redriven() -> None:
+    told: list[tuple[str, int]] = []
+    async with Rig() as rig:
+        rig.work.spent = lambda _, agent, used: told.append((agent, used.input_tokens))
+        worker = await rig.agent()
+        submitted = await rig.submit(retry=RetryPolicy(max_attempts=1))
+        await settle()
+        await worker.accept()
+        failed = {"id": submitted.id, "claim_epoch": 1, "usage": {"input_tokens": 3}}
+        for _ in range(2):  # the answer was lost, and it says so again
+            await worker.call("task.fail", **failed)
+        assert told == [("wc-1", 3)]
+
+        await rig.dead_letters.redrive(Redrive(ids=(submitted.id,)), by="token:op1")
+        await settle()
+        await worker.accept()
+        done = {"id": submitted.id, "claim_epoch": 2, "usage": {"input_tokens": 4}}
+        for _ in range(2):
+            await worker.call("task.complete", **done)
+
+    assert told == [("wc-1", 3), ("wc-1", 4)]
+
+
+async def test_nothing_is_given_away_before_the_budgets_are_known() -> None:
+    scene = Scene()
+    book = scene.made("alpha")
+    assert book.held_s(builders.task(namespace=A)) > 0
+    async with scene.node("alpha", book):
+        assert book.held_s(builders.task(namespace=A)) == 0
 
 
 async def test_limits_are_for_their_namespace_and_end_with_it() -> None:
