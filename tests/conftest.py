@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.untraced import Tracer
+
 # Textual reads these when it is imported; a developer's own must not change a picture.
 for variable in ("NO_COLOR", "TEXTUAL_THEME", "NEXA_HOME", "NEXA_URL", "NEXA_TOKEN"):
     os.environ.pop(variable, None)
@@ -12,6 +14,20 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+tracer = pytest.StashKey[Tracer]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take hold of coverage's tracer, if this run is measured."""
+    config.stash[tracer] = Tracer()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Before anything of a test is set up: it is traced, or it isn't."""
+    item.config.stash[tracer].follow(item)
 
 
 @pytest.hookimpl(optionalhook=True)

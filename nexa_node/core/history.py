@@ -52,6 +52,10 @@ class Sample:
     kind: Kind
 
 
+_Met = tuple[tuple[Kind, list[Entry]], ...]
+"""Series that meet some conditions, by kind."""
+
+
 class History:
     """All series of all owners."""
 
@@ -71,8 +75,7 @@ class History:
         self._named: dict[str, list[int]] = {}
         self._changed: dict[str, int] = {"": 0}
         """How often series of a name came or went; of any name, by the empty one."""
-        self._met: dict[tuple[str | None, tuple[Matcher, ...]], tuple[int, list[int]]]
-        self._met = {}
+        self._met: dict[tuple[str | None, tuple[Matcher, ...]], tuple[int, _Met]] = {}
         self._rows = Places()
         self._places = {kind: Places() for kind in KINDS}
 
@@ -230,12 +233,9 @@ class History:
             owner: Only what that one told. By default what anybody told, and what
                 several told under the same labels is one series.
         """
-        met = [self.entry(each) for each in self._meeting(tuple(matchers), owner)]
         found: list[Series] = []
-        for kind in KINDS:
-            mine = [entry for entry in met if entry.kind == kind]
-            if mine:
-                found += self._of_kind(kind, mine, start_ms, end_ms, fold)
+        for kind, mine in self._meeting(tuple(matchers), owner):
+            found += self._of_kind(kind, mine, start_ms, end_ms, fold)
         return found if owner is not None else _united(found)
 
     def _of_kind(
@@ -246,7 +246,7 @@ class History:
         for tier in self.tiers:
             if len(parts[-1][0]):
                 end_ms = int(parts[-1][0][0]) - 1  # the rest is older
-            if end_ms >= start_ms:
+            if end_ms >= start_ms and tier.has(start_ms, end_ms):
                 parts.append(tier.read(kind, entries, start_ms, end_ms, fold))
         if len(parts) == 1:
             times, values = parts[0]
@@ -261,8 +261,8 @@ class History:
             if there
         ]
 
-    def _meeting(self, matchers: tuple[Matcher, ...], owner: str | None) -> list[int]:
-        """Numbers of the series that meet `matchers`, by their labels."""
+    def _meeting(self, matchers: tuple[Matcher, ...], owner: str | None) -> _Met:
+        """The series that meet `matchers`, by kind and then by their labels."""
         name = next(
             (m.value for m in matchers if m.label == NAME and m.kind == "="), ""
         )
@@ -272,7 +272,7 @@ class History:
             return known[1]
         number = None if owner is None else self.owners.get(owner, -1)
         met = [
-            (entry.key, each)
+            entry
             for each in (
                 self._named.get(name, ()) if name else range(len(self._entries))
             )
@@ -280,11 +280,15 @@ class History:
             and number in (None, entry.owner)
             and meets(entry.labels, matchers)
         ]
-        met.sort()
+        met.sort(key=lambda entry: entry.key)
+        by_kind: dict[Kind, list[Entry]] = {}
+        for entry in met:
+            by_kind.setdefault(entry.kind, []).append(entry)
+        found: _Met = tuple(by_kind.items())
         if len(self._met) >= _CACHED:
             self._met.clear()
-        self._met[owner, matchers] = version, [each for _, each in met]
-        return self._met[owner, matchers][1]
+        self._met[owner, matchers] = version, found
+        return found
 
     # -- series ----------------------------------------------------------------
 
@@ -388,6 +392,8 @@ class History:
 
 def _united(found: list[Series]) -> list[Series]:
     """One series of those that several owners tell under the same labels."""
+    if len({one.key for one in found}) == len(found):
+        return found
     places: dict[Key, int] = {}
     united: list[Series] = []
     for one in found:

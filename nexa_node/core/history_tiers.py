@@ -150,6 +150,10 @@ class Tier:
         for rows in self.rows_of(entry.kind):
             rows.values[entry.place, marks] = entry.rested
 
+    def has(self, start_ms: int, end_ms: int) -> bool:
+        """Whether there is any slot of that time."""
+        return bool(((self.axis.times >= start_ms) & (self.axis.times <= end_ms)).any())
+
     def read(
         self,
         kind: Kind,
@@ -179,8 +183,10 @@ def _kept(
     columns: Times,
 ) -> Floats:
     """What series were at some columns, those that rest, too."""
-    values = np.full((len(entries), len(columns)), ABSENT)
     awake, resting = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
+    if not len(resting):
+        return kept.read(rows, columns)
+    values = np.full((len(entries), len(columns)), ABSENT)
     if len(awake):
         values[awake] = kept.read(rows[awake], columns)
     if len(resting):

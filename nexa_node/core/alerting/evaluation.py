@@ -19,6 +19,7 @@ from nexa_node.core.alerting.life import (
 )
 from nexa_node.core.alerting.rules import Group, Rule
 from nexa_node.core.promql.evaluate import evaluate
+from nexa_node.core.promql.memory import Memory
 from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.samples import (
     Budget,
@@ -69,6 +70,12 @@ class _Fresh:
     """Whether anything was selected since it was looked at last."""
     seen: int = 0
     """Series that were selected since it was looked at last."""
+    known: dict[str, tuple[Value, int]] = field(
+        default_factory=dict[str, tuple[Value, int]]
+    )
+    """By its text: what an expression gave, and how many series were selected for it."""
+    readers: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """By the name of a series: what is known that depends on it."""
 
     def select(
         self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
@@ -81,11 +88,34 @@ class _Fresh:
         self.seen += len(found)
         return found
 
+    def recall(self, text: str) -> Value | None:
+        """As `promql.memory.Memory`."""
+        found = self.known.get(text)
+        if found is None:
+            return None
+        self.asked = True
+        self.seen += found[1]
+        return found[0]
+
+    def begin(self) -> int:
+        """As `promql.memory.Memory`."""
+        return self.seen
+
+    def remember(self, text: str, names: frozenset[str], found: Value, at: int) -> None:
+        """As `promql.memory.Memory`."""
+        if names:  # what reads nothing costs nothing, and asks for no series
+            self.known[text] = found, self.seen - at
+            for name in names:
+                self.readers.setdefault(name, set()).add(text)
+
     def add(self, points: Iterable[Point]) -> None:
         """Know of points that were recorded at this moment."""
         for point in points:
+            name = point[0].get(NAME, "")
             self.points.append(point)
-            self.by_name.setdefault(point[0].get(NAME, ""), []).append(point)
+            self.by_name.setdefault(name, []).append(point)
+            for text in self.readers.pop(name, ()):
+                self.known.pop(text, None)
 
     def _meeting(self, matchers: tuple[Matcher, ...]) -> list[Point]:
         named = [one.value for one in matchers if one.label == NAME and one.kind == "="]
@@ -121,7 +151,7 @@ def evaluate_group(
         key, before = str(place), active.get(str(place), {})
         fresh.asked, fresh.seen = False, 0
         try:
-            points = results(rule, fresh, fresh.at_ms, budget())
+            points = results(rule, fresh, fresh.at_ms, budget(), memory=fresh)
             if rule.alerts:
                 on, changed = advance(rule, points, before, now=now, limit=group.limit)
                 changes += [(rule, each) for each in changed]
@@ -145,14 +175,22 @@ def evaluate_group(
     )
 
 
-def results(rule: Rule, source: Source, at_ms: int, budget: Budget) -> list[Point]:
-    """What a rule's expression gives at a moment.
+def results(
+    rule: Rule,
+    source: Source,
+    at_ms: int,
+    budget: Budget,
+    *,
+    memory: Memory | None = None,
+) -> list[Point]:
+    """What a rule's expression gives at a moment; `memory` is of this moment.
 
     Raises:
         QueryError: It can't be computed.
     """
     steps = np.array([at_ms], np.int64)
-    return points_of(evaluate(rule.expression, source, steps, budget))
+    found = evaluate(rule.expression, source, steps, budget, memory=memory)
+    return points_of(found)
 
 
 def points_of(value: Value) -> list[Point]:

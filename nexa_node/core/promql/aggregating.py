@@ -73,10 +73,20 @@ def groups(vector: Vector, labels: Sequence[str], *, by: bool) -> dict[Key, list
     found: dict[Key, list[int]] = {}
     names = sorted(set(labels))
     dropped = {*labels, NAME}
+    if by and len(names) <= 1:
+        return _by_one(vector, *names)
     for at, mine in enumerate(vector.labels):
         key = key_by(mine, names) if by else key_but(mine, dropped)
         found.setdefault(key, []).append(at)
     return found
+
+
+def _by_one(vector: Vector, name: str = "") -> dict[Key, list[int]]:
+    """Groups by one label, or all as one: what most expressions ask for."""
+    texts: dict[str, list[int]] = {}
+    for at, mine in enumerate(vector.labels):
+        texts.setdefault(mine.get(name, ""), []).append(at)
+    return {((name, text),) if text else (): at for text, at in texts.items()}
 
 
 def ranked(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from nexa_node.core.promql.aggregating import (
     ranked,
 )
 from nexa_node.core.promql.binary import Matching, operate
+from nexa_node.core.promql.memory import Memory, names_in
 from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.samples import (
     Budget,
@@ -52,6 +54,7 @@ LOOKBACK_MS = 300_000
 """How old a sample may be that stands for now: Prometheus' default."""
 STEPS_MAX = 11_000
 """Points of one series, as Prometheus' API has it."""
+_KEY = attrgetter("key")
 _LABEL = re2.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -83,15 +86,24 @@ def evaluate(
     budget: Budget,
     *,
     lookback_ms: int = LOOKBACK_MS,
+    memory: Memory | None = None,
 ) -> Value:
     """Compute what `parsing.parse` gave at each of `steps`.
+
+    Args:
+        expression: Parsed.
+        source: Samples.
+        steps: When.
+        budget: What it may cost.
+        lookback_ms: How old a sample may be that stands for now.
+        memory: Of this source, these steps and this lookback.
 
     Raises:
         QueryError: It can't be computed from these samples; says why.
         TooMuch: It would cost more than `budget`.
     """
     with np.errstate(all="ignore"):  # NaN and infinities are values here
-        return _Evaluation(source, steps, budget, lookback_ms).value(expression)
+        return _Evaluation(source, steps, budget, lookback_ms, memory).value(expression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +112,24 @@ class _Evaluation:
     steps: Times
     budget: Budget
     lookback_ms: int
+    memory: Memory | None
 
     def value(self, node: Any) -> Value:
-        """Compute one node of the tree."""
+        """Recall or compute one node of the tree."""
+        if self.memory is None or not isinstance(node, _WORTH_KEEPING):
+            return self._value(node)
+        text = str(node)
+        known = self.memory.recall(text)
+        if known is not None:
+            return known
+        begun = self.memory.begin()
+        found = self._value(node)
+        names = names_in(text, node)
+        if names is not None:
+            self.memory.remember(text, names, found, begun)
+        return found
+
+    def _value(self, node: Any) -> Value:
         self.budget.spend(len(self.steps))
         match node:
             case pq.NumberLiteral():
@@ -145,11 +172,12 @@ class _Evaluation:
         start = int(self.steps[0]) - offset - before_ms
         end = int(self.steps[-1]) - offset
         wanted = parsing.conditions(selector)
-        found = sorted(
-            self.source.select(wanted, start, end),
-            key=lambda one: one.key or key_of(one.labels),
-        )
-        self.budget.spend(sum(len(one.times) for one in found))
+        found = list(self.source.select(wanted, start, end))
+        if None in map(_KEY, found):
+            found.sort(key=lambda one: one.key or key_of(one.labels))
+        else:
+            found.sort(key=_KEY)
+        self.budget.spend(sum([len(one.times) for one in found]))
         self.budget.spend(len(found) * len(self.steps))
         return found
 
@@ -168,7 +196,11 @@ class _Evaluation:
             index = np.searchsorted(times, at, side="right") - 1
             safe = np.maximum(index, 0)
             fresh = times[safe] >= at - self.lookback_ms
-            newest = np.stack([one.values for one in alike])[:, safe]
+            if len(safe) == 1:  # as rules ask
+                last = int(safe[0])
+                newest = np.array([[one.values[last]] for one in alike])
+            else:
+                newest = np.stack([one.values for one in alike])[:, safe]
             labels += [one.labels for one in alike]
             values.append(newest)
             present.append((index >= 0) & fresh & ~is_stale(newest))
@@ -428,6 +460,9 @@ class _Evaluation:
             Vector(made, vector.values, vector.present),
             TWINS,
         )
+
+
+_WORTH_KEEPING = (pq.VectorSelector, pq.AggregateExpr, pq.BinaryExpr, pq.Call)
 
 
 def _is(member: Any, name: str) -> bool:

@@ -115,6 +115,12 @@ def conditions(selector: Any) -> tuple[Matcher, ...]:
     )
 
 
+def name_of(selector: Any) -> str:
+    """The one name that its series must have; empty if it may be any."""
+    named = [one for one in conditions(selector) if one.label == NAME]
+    return named[0].value if named and named[0].kind == "=" else ""
+
+
 def milliseconds(span: timedelta | None) -> int:
     """A duration in milliseconds; 0 of none."""
     return 0 if span is None else round(span.total_seconds() * 1000)

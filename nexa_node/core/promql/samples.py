@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
 import numpy as np
 import re2
 from numpy.typing import NDArray
@@ -27,8 +28,7 @@ class TooMuch(QueryError):
     """It would cost more than it may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One series; `labels` include its name."""
 
     labels: Labels

@@ -71,6 +71,8 @@ def pick(vector: Vector, kept: Sequence[int]) -> Vector:
 def with_present(vector: Vector, present: Mask) -> Vector:
     """Keep only some samples; rows that have none left go."""
     kept = np.flatnonzero(present.any(axis=1))
+    if len(kept) == len(vector.labels):
+        return Vector(vector.labels, vector.values, present)
     return Vector(
         tuple(vector.labels[i] for i in kept), vector.values[kept], present[kept]
     )
@@ -117,13 +119,21 @@ def unnamed(vector: Vector, *, whole: bool = False) -> Vector:
         QueryError: Two series are the same but for the name, at the same step; or, with
             `whole`, at any.
     """
-    labels = tuple(without(each, (NAME,)) for each in vector.labels)
+    labels = tuple([_nameless(each) for each in vector.labels])
     bare = Vector(labels, vector.values, vector.present)
+    if len({each.get(NAME) for each in vector.labels}) <= 1:
+        return bare  # all have one name: without it they differ as they did with it
     if not whole:
         return merged(bare, TWINS)
     if len({key_of(each) for each in labels}) < len(labels):
         raise QueryError(TWINS)
     return bare
+
+
+def _nameless(labels: Labels) -> dict[str, str]:
+    made = dict(labels)
+    made.pop(NAME, None)
+    return made
 
 
 def mapped(vector: Vector, change: Callable[[Floats], Floats]) -> Vector:

@@ -61,6 +61,11 @@ def joined(found: Sequence[Series], *, start: int, end: int, step: Any) -> Windo
         first, past = np.searchsorted(there, (start, end + 1), side="left")
         table = np.stack([one.values[first:past] for one in alike])
         alive = ~is_stale(table)
+        if alive.all():
+            counts += [past - first] * len(alike)
+            values.append(table.ravel())
+            times.append(np.tile(there[first:past], len(alike)))
+            continue
         counts += alive.sum(axis=1).tolist()
         values.append(table[alive])
         times.append(np.broadcast_to(there[first:past], table.shape)[alive])

@@ -61,18 +61,26 @@ async def test_without_a_token_nothing_is_answered(
     assert port.node.asked == []
 
 
-@pytest.mark.parametrize("operation", REST, ids=name_of)
-@pytest.mark.parametrize(
-    "value",
-    [b"Bearer nxo_wrong", b"Bearer", b"Bearer a b", b"Bearer \xfc", b"Basic YTpi", b""],
-)
-async def test_a_wrong_token_is_worse_than_none(
-    port: Port, stranger: httpx.AsyncClient, operation: Operation, value: bytes
-) -> None:
-    sent = [(b"Authorization", value)]
-    answer = await stranger.request(operation.method, path_of(operation), headers=sent)
+WRONG = [
+    b"Bearer nxo_wrong",
+    b"Bearer",
+    b"Bearer a b",
+    b"Bearer \xfc",
+    b"Basic YTpi",
+    b"",
+]
 
-    assert problem_of(answer).reason == "unauthorized"
+
+@pytest.mark.parametrize("operation", REST, ids=name_of)
+async def test_a_wrong_token_is_worse_than_none(
+    port: Port, stranger: httpx.AsyncClient, operation: Operation
+) -> None:
+    for value in WRONG:
+        answer = await stranger.request(
+            operation.method, path_of(operation), headers=[(b"Authorization", value)]
+        )
+
+        assert problem_of(answer).reason == "unauthorized", value
     assert port.node.asked == []
 
 

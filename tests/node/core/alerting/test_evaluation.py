@@ -1,6 +1,7 @@
 """A group of rules, evaluated again and again."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from nexa_node.core.alerting.evaluation import Evaluated, Point, evaluate_group
 from nexa_node.core.alerting.life import Active
 from nexa_node.core.alerting.rules import Group, load
 from nexa_node.core.history import TICK_MS, History, Sample
-from nexa_node.core.promql.samples import Budget
+from nexa_node.core.promql.samples import Budget, Matcher, Series
 
 START = 1_760_000_400
 
@@ -108,6 +109,53 @@ def test_a_rule_that_matches_nothing_is_named() -> None:
     told = evaluate_group(made, history(load=[1.0]), {}, now=START)
 
     assert [rule.name for rule in told.empty] == ["A"]
+
+
+def test_a_rule_whose_expression_another_one_had_is_named_as_well() -> None:
+    rules = [
+        f"{{alert: {name}, expr: sum(nothing) > {at}}}" for at, name in enumerate("AB")
+    ]
+
+    told = evaluate_group(group(*rules), history(load=[1.0]), {}, now=START)
+
+    assert [rule.name for rule in told.empty] == ["A", "B"]
+
+
+@dataclass
+class Counted:
+    """Counts what is asked of a source."""
+
+    source: History
+    asked: int = 0
+
+    def select(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> list[Series]:
+        self.asked += 1
+        return self.source.select(matchers, start_ms, end_ms)
+
+
+def test_a_figure_that_several_rules_ask_for_is_computed_once() -> None:
+    warning = "{alert: Warning, expr: 'sum by (node) (rate(load[1m])) > 0.5'}"
+    critical = "{alert: Critical, expr: 'sum by (node) (rate(load[1m])) > 1'}"
+    source = Counted(history(load=[1.0, 30.0, 60.0]))
+
+    told = evaluate_group(group(warning, critical), source, {}, now=START + 20)
+
+    assert source.asked == 1
+    assert [len(told.active[key]) for key in "01"] == [1, 1]
+
+
+def test_what_is_known_is_forgotten_when_its_series_is_recorded() -> None:
+    made = group(
+        "{alert: Before, expr: 'sum(twice) > 1'}",
+        "{record: twice, expr: load * 2}",
+        "{alert: After, expr: 'sum(twice) > 1'}",
+    )
+
+    told = evaluate_group(made, history(load=[5.0]), {}, now=START)
+
+    assert [len(told.active[key]) for key in "02"] == [0, 1]
 
 
 def test_two_results_that_become_one_are_a_fault() -> None:
