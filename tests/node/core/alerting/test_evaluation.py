@@ -137,7 +137,7 @@ class Counted:
 
 def test_a_figure_that_several_rules_ask_for_is_computed_once() -> None:
     warning = "{alert: Warning, expr: 'sum by (node) (rate(load[1m])) > 0.5'}"
-    critical = "{alert: Critical, expr: 'sum by (node) (rate(load[1m])) > 1'}"
+    critical = "{alert: Critical, expr: 'sum by (node) (rate(load[1m])) > 0.6'}"
     source = Counted(history(load=[1.0, 30.0, 60.0]))
 
     told = evaluate_group(group(warning, critical), source, {}, now=START + 20)
