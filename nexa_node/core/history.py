@@ -20,6 +20,7 @@ from nexa_node.core.history_tiers import (
     COARSE,
     KINDS,
     TICK_MS,
+    Chosen,
     Entry,
     Fine,
     Fold,
@@ -28,7 +29,16 @@ from nexa_node.core.history_tiers import (
     Tier,
 )
 from nexa_node.core.promql.names import NAME
-from nexa_node.core.promql.samples import Labels, Matcher, Series, is_stale, meets
+from nexa_node.core.promql.samples import (
+    Floats,
+    Labels,
+    Matcher,
+    Series,
+    Table,
+    Times,
+    is_stale,
+    meets,
+)
 from nexa_node.core.promql.vectors import Key, key_of
 from nexa_node.core.rings import ABSENT
 
@@ -52,8 +62,8 @@ class Sample:
     kind: Kind
 
 
-_Met = tuple[tuple[Kind, list[Entry]], ...]
-"""Series that meet some conditions, by kind."""
+_Asked = tuple[str | None, tuple[Matcher, ...]]
+"""An owner, or all of them; conditions."""
 
 
 class History:
@@ -75,7 +85,9 @@ class History:
         self._named: dict[str, list[int]] = {}
         self._changed: dict[str, int] = {"": 0}
         """How often series of a name came or went; of any name, by the empty one."""
-        self._met: dict[tuple[str | None, tuple[Matcher, ...]], tuple[int, _Met]] = {}
+        self._met: dict[_Asked, tuple[int, tuple[Chosen, ...]]] = {}
+        self.moved = 0
+        """How often any series woke, was told first, or turned out to be older."""
         self._rows = Places()
         self._places = {kind: Places() for kind in KINDS}
 
@@ -234,34 +246,57 @@ class History:
                 several told under the same labels is one series.
         """
         found: list[Series] = []
-        for kind, mine in self._meeting(tuple(matchers), owner):
-            found += self._of_kind(kind, mine, start_ms, end_ms, fold)
+        for chosen in self._meeting(tuple(matchers), owner):
+            times, values = self._read(chosen, start_ms, end_ms, fold)
+            some = np.any(~is_stale(values), axis=1).tolist()
+            found += [
+                Series(entry.labels, times, row, entry.key)
+                for entry, row, there in zip(chosen.entries, values, some, strict=True)
+                if there
+            ]
         return found if owner is not None else _united(found)
 
-    def _of_kind(
-        self, kind: Kind, entries: list[Entry], start_ms: int, end_ms: int, fold: Fold
-    ) -> list[Series]:
-        parts = [self.fine.read(entries, start_ms, end_ms)]
+    def table(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        owner: str | None = None,
+    ) -> Table | None:
+        """What `select` gives, as one table; None if it is none, or is nothing."""
+        chosen = self._meeting(tuple(matchers), owner)
+        if len(chosen) != 1 or (owner is None and chosen[0].twins):
+            return None
+        (one,) = chosen
+        times, values = self._read(one, start_ms, end_ms, "avg")
+        some = np.any(~is_stale(values), axis=1)
+        if some.all():
+            return Table(one.labels, times, values)
+        kept = np.flatnonzero(some)
+        labels = tuple(one.labels[at] for at in kept.tolist())
+        return Table(labels, times, values[kept]) if labels else None
+
+    def _read(
+        self, chosen: Chosen, start_ms: int, end_ms: int, fold: Fold
+    ) -> tuple[Times, Floats]:
+        chosen.catch_up(self.moved)
+        parts = [self.fine.read(chosen, start_ms, end_ms)]
         end_ms = min(end_ms, self.fine.axis.newest - 1)
         for tier in self.tiers:
             if len(parts[-1][0]):
                 end_ms = int(parts[-1][0][0]) - 1  # the rest is older
             if end_ms >= start_ms and tier.has(start_ms, end_ms):
-                parts.append(tier.read(kind, entries, start_ms, end_ms, fold))
+                parts.append(tier.read(chosen, start_ms, end_ms, fold))
         if len(parts) == 1:
-            times, values = parts[0]
-        else:
-            parts.reverse()
-            times = np.concatenate([part[0] for part in parts])
-            values = np.concatenate([part[1] for part in parts], axis=1)
-        some = np.any(~is_stale(values), axis=1)
-        return [
-            Series(entry.labels, times, row, entry.key)
-            for entry, row, there in zip(entries, values, some.tolist(), strict=True)
-            if there
-        ]
+            return parts[0]
+        parts.reverse()
+        times = np.concatenate([part[0] for part in parts])
+        return times, np.concatenate([part[1] for part in parts], axis=1)
 
-    def _meeting(self, matchers: tuple[Matcher, ...], owner: str | None) -> _Met:
+    def _meeting(
+        self, matchers: tuple[Matcher, ...], owner: str | None
+    ) -> tuple[Chosen, ...]:
         """The series that meet `matchers`, by kind and then by their labels."""
         name = next(
             (m.value for m in matchers if m.label == NAME and m.kind == "="), ""
@@ -284,7 +319,7 @@ class History:
         by_kind: dict[Kind, list[Entry]] = {}
         for entry in met:
             by_kind.setdefault(entry.kind, []).append(entry)
-        found: _Met = tuple(by_kind.items())
+        found = tuple(Chosen(kind, mine) for kind, mine in by_kind.items())
         if len(self._met) >= _CACHED:
             self._met.clear()
         self._met[owner, matchers] = version, found
@@ -358,6 +393,7 @@ class History:
         if entry.row < 0:
             if entry.since < 0 and bits != _ABSENT_BITS:
                 entry.since, entry.rested = newest, value
+                self.moved += 1
             if entry.since < 0 or bits == _bits(entry.rested):
                 return
             self.wake(entry)
@@ -368,6 +404,7 @@ class History:
     def wake(self, entry: Entry) -> None:
         """Give a series that rested a row, with its past."""
         entry.row, entry.place = self._rows.take(), self._places[entry.kind].take()
+        self.moved += 1
         self.fine.rows.reach(self._rows.size)
         for tier in self.tiers:
             for rows in tier.rows_of(entry.kind):
@@ -383,6 +420,7 @@ class History:
             tier.settle(entry)
 
     def _forget_after(self, at_ms: int) -> None:
+        self.moved += 1
         for kept in (self.fine, *self.tiers):
             kept.axis.forget_after(at_ms)
         for entry in self.series():

@@ -150,6 +150,7 @@ class _Absorbing:
                     np.where(told, history.fine.axis.times, entry.since).max()
                 )
             entry.since = min(entry.since, one.since) if entry.since >= 0 else one.since
+        history.moved += 1
 
     def _known(self) -> list[tuple[Entry, _One, float]]:
         """The series here that are those; awake if they moved here or there."""

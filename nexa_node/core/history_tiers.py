@@ -43,6 +43,37 @@ class Entry:
     """When it was told last; kept up once it rests no more."""
 
 
+class Chosen:
+    """Series of one kind that are read together, and what is known of all at once."""
+
+    def __init__(self, kind: Kind, entries: Sequence[Entry]) -> None:
+        """Hold `entries`, which are in the order of their labels."""
+        self.kind: Kind = kind
+        self.entries = entries
+        self.labels = tuple(one.labels for one in entries)
+        self.keys = tuple(one.key for one in entries)
+        self.twins = len(set(self.keys)) < len(self.keys)
+        """Whether several owners tell the same."""
+        self._moved = -1
+        self.rows = self.places = self.owners = self.since = np.zeros(0, np.int64)
+        self.rested = np.zeros(0)
+
+    def catch_up(self, moved: int) -> None:
+        """Know where the series lie, and what those are that rest.
+
+        Args:
+            moved: How often any series moved or was told first; see `History.moved`.
+        """
+        if moved == self._moved:
+            return
+        self._moved = moved
+        self.rows = _numbers(one.row for one in self.entries)
+        self.places = _numbers(one.place for one in self.entries)
+        self.owners = _numbers(one.owner for one in self.entries)
+        self.since = _numbers(one.since for one in self.entries)
+        self.rested = np.fromiter((one.rested for one in self.entries), np.float64)
+
+
 class Places:
     """Numbers of rows; those that are given back are used again."""
 
@@ -77,14 +108,13 @@ class Fine:
         self.rows = Rows(FINE.slots, np.float64)
         self.present = Presence(FINE.slots)
 
-    def read(
-        self, entries: Sequence[Entry], start_ms: int, end_ms: int
-    ) -> tuple[Times, Floats]:
+    def read(self, chosen: Chosen, start_ms: int, end_ms: int) -> tuple[Times, Floats]:
         """Ticks of that time, and what the series were then."""
         columns = self.axis.columns(start_ms, end_ms)
-        rows = _numbers(entry.row for entry in entries)
-        found = _kept(entries, rows, self.rows, self.present, self.axis.times, columns)
-        return self.axis.times[columns], found
+        times = self.axis.times[columns]
+        return times, _kept(
+            chosen, chosen.rows, self.rows, self.present, times, columns
+        )
 
 
 class Tier:
@@ -155,19 +185,13 @@ class Tier:
         return bool(((self.axis.times >= start_ms) & (self.axis.times <= end_ms)).any())
 
     def read(
-        self,
-        kind: Kind,
-        entries: Sequence[Entry],
-        start_ms: int,
-        end_ms: int,
-        fold: Fold,
+        self, chosen: Chosen, start_ms: int, end_ms: int, fold: Fold
     ) -> tuple[Times, Floats]:
-        """Slots of that time, and what series of one kind were in them."""
+        """Slots of that time, and what the series were in them."""
         columns = self.axis.columns(start_ms, end_ms)
-        kept = self.newest if kind == "counter" else self.folds[fold]
-        places = _numbers(entry.place for entry in entries)
-        found = _kept(entries, places, kept, self.present, self.axis.times, columns)
-        return self.axis.times[columns], found
+        kept = self.newest if chosen.kind == "counter" else self.folds[fold]
+        times = self.axis.times[columns]
+        return times, _kept(chosen, chosen.places, kept, self.present, times, columns)
 
 
 def _numbers(found: Iterable[int]) -> Times:
@@ -175,7 +199,7 @@ def _numbers(found: Iterable[int]) -> Times:
 
 
 def _kept(
-    entries: Sequence[Entry],
+    chosen: Chosen,
     rows: Times,
     kept: Rows,
     present: Presence,
@@ -186,15 +210,11 @@ def _kept(
     awake, resting = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
     if not len(resting):
         return kept.read(rows, columns)
-    values = np.full((len(entries), len(columns)), ABSENT)
+    values = np.full((len(rows), len(columns)), ABSENT)
     if len(awake):
         values[awake] = kept.read(rows[awake], columns)
-    if len(resting):
-        mine = [entries[at] for at in resting.tolist()]
-        since = _numbers(one.since for one in mine)[:, None]
-        owners = _numbers(one.owner for one in mine)[:, None]
-        rested = np.fromiter((one.rested for one in mine), np.float64)[:, None]
-        there: Mask = present.marks[owners, columns[None, :]]
-        there = there & (times[columns][None, :] >= since) & (since >= 0)
-        values[resting] = np.where(there, rested, ABSENT)
+    since = chosen.since[resting][:, None]
+    there: Mask = present.marks[chosen.owners[resting][:, None], columns[None, :]]
+    there = there & (times[None, :] >= since) & (since >= 0)
+    values[resting] = np.where(there, chosen.rested[resting][:, None], ABSENT)
     return values

@@ -4,6 +4,7 @@ One direction: the feed tells the session, the beat takes it in and shows the sc
 is seen. Nothing but what the first frame needs is imported before it.
 """
 
+import asyncio
 import gc
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from nexa_node.contract.errors import NexaError
 from nexa_tui.actions import BY_ID
 from nexa_tui.app.crash import last_words, write_crash
 from nexa_tui.app.desk import DeskApp
+from nexa_tui.app.stopping import take_in_turn
 from nexa_tui.client.discovery import discover
 from nexa_tui.client.places import base_folders
 from nexa_tui.client.threads import beside
@@ -108,6 +110,7 @@ class Console(DeskApp):
 
     def on_mount(self) -> None:
         """Everything else comes after the first screen was painted."""
+        take_in_turn(asyncio.get_running_loop())
         self.session.on_news = self._refresh_now
         for action in self.session.keymap.own:
             if action.keys:

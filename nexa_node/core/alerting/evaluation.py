@@ -28,6 +28,8 @@ from nexa_node.core.promql.samples import (
     QueryError,
     Series,
     Source,
+    Table,
+    Tabled,
     meets,
 )
 from nexa_node.core.promql.vectors import Scalar, Value, Vector
@@ -86,6 +88,19 @@ class _Fresh:
             mine = self._meeting(matchers)
             found = _joined(found, mine, self.at_ms) if mine else found
         self.seen += len(found)
+        return found
+
+    def table(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> Table | None:
+        """As `samples.Tabled`; what was recorded just now is in no table."""
+        fresh = self.points and start_ms <= self.at_ms <= end_ms
+        if not isinstance(self.source, Tabled) or (fresh and self._meeting(matchers)):
+            return None
+        found = self.source.table(matchers, start_ms, end_ms)
+        if found is not None:
+            self.asked = True
+            self.seen += len(found.labels)
         return found
 
     def recall(self, text: str) -> Value | None:

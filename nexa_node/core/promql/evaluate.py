@@ -32,6 +32,8 @@ from nexa_node.core.promql.samples import (
     QueryError,
     Series,
     Source,
+    Table,
+    Tabled,
     Times,
     is_stale,
 )
@@ -167,6 +169,18 @@ class _Evaluation:
 
     # -- samples ---------------------------------------------------------------
 
+    def _table(self, selector: Any, before_ms: int) -> Table | None:
+        """All that a selector asks for, if it is one table."""
+        if not isinstance(self.source, Tabled):
+            return None
+        offset = parsing.milliseconds(selector.offset)
+        start = int(self.steps[0]) - offset - before_ms
+        end = int(self.steps[-1]) - offset
+        found = self.source.table(parsing.conditions(selector), start, end)
+        if found is not None:
+            self.budget.spend(found.values.size + len(found.labels) * len(self.steps))
+        return found
+
     def _series(self, selector: Any, before_ms: int) -> list[Series]:
         offset = parsing.milliseconds(selector.offset)
         start = int(self.steps[0]) - offset - before_ms
@@ -184,6 +198,10 @@ class _Evaluation:
     def _selected(self, selector: Any) -> Vector:
         """For each step the newest sample, unless it is too old or marks the end."""
         at = self.steps - parsing.milliseconds(selector.offset)
+        table = self._table(selector, self.lookback_ms)
+        if table is not None:
+            newest, fresh = self._newest(table.times, table.values, at)
+            return with_present(Vector(table.labels, newest, fresh), fresh)
         labels: list[Labels] = []
         values: list[Floats] = []
         present: list[Mask] = []
@@ -193,21 +211,22 @@ class _Evaluation:
             times = alike[0].times
             if not len(times):
                 continue
-            index = np.searchsorted(times, at, side="right") - 1
-            safe = np.maximum(index, 0)
-            fresh = times[safe] >= at - self.lookback_ms
-            if len(safe) == 1:  # as rules ask
-                last = int(safe[0])
-                newest = np.array([[one.values[last]] for one in alike])
-            else:
-                newest = np.stack([one.values for one in alike])[:, safe]
+            rows = np.stack([one.values for one in alike])
+            newest, fresh = self._newest(times, rows, at)
             labels += [one.labels for one in alike]
             values.append(newest)
-            present.append((index >= 0) & fresh & ~is_stale(newest))
+            present.append(fresh)
         if not labels:
             return empty(len(self.steps))
         whole = Vector(tuple(labels), np.concatenate(values), np.concatenate(present))
         return with_present(whole, whole.present)
+
+    def _newest(self, times: Times, rows: Floats, at: Times) -> tuple[Floats, Mask]:
+        index = np.searchsorted(times, at, side="right") - 1
+        safe = np.maximum(index, 0)
+        fresh = (index >= 0) & (times[safe] >= at - self.lookback_ms)
+        newest = rows[:, safe]
+        return newest, fresh & ~is_stale(newest)
 
     def _windows(self, selector: Any) -> list[tuple[Labels, windows.Windows]]:
         inner = selector.vector_selector
@@ -327,16 +346,16 @@ class _Evaluation:
         inner = ranged.vector_selector
         span = parsing.milliseconds(ranged.range)
         end = int(self.steps[0]) - parsing.milliseconds(inner.offset)
-        found = self._series(inner, span)
-        if not found:
+        table = self._table(inner, span)
+        tables = [table] if table else windows.tables(self._series(inner, span))
+        if not tables:
             return empty(1)
-        joined = windows.joined(found, start=end - span, end=end, step=self.steps[0])
+        labels = tuple(each for one in tables for each in one.labels)
+        joined = windows.joined(tables, start=end - span, end=end, step=self.steps[0])
         self.budget.spend(len(joined.values))
-        number = np.broadcast_to(number, len(found))
+        number = np.broadcast_to(number, len(labels))
         values, mask = windows.WINDOW_FUNCTIONS[name](joined, number)
-        whole = Vector(
-            tuple(one.labels for one in found), values[:, None], mask[:, None]
-        )
+        whole = Vector(labels, values[:, None], mask[:, None])
         vector = with_present(whole, whole.present)
         return vector if name in windows.KEEP_NAME else unnamed(vector, whole=True)
 

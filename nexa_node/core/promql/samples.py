@@ -5,7 +5,7 @@ Times are milliseconds since 1970, values are floats; a series' samples are in o
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -36,6 +36,15 @@ class Series(msgspec.Struct, frozen=True, eq=False, gc=False):
     values: Floats
     key: tuple[tuple[str, str], ...] | None = None
     """The labels as something that compares (`vectors.key_of`), if the source has it."""
+
+
+class Table(msgspec.Struct, frozen=True, eq=False):
+    """Series, in the order of their labels, that have the same times."""
+
+    labels: tuple[Labels, ...]
+    times: Times
+    values: Floats
+    """Of shape (series, times)."""
 
 
 MatchKind = Literal["=", "!=", "=~", "!~"]
@@ -87,6 +96,17 @@ class Source(Protocol):
 
         Both ends belong to it. More samples than asked for are no error.
         """
+        ...
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A source that has many series as one table, which is quicker."""
+
+    def table(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+    ) -> Table | None:
+        """As `Source.select`; None: there is no such table, ask for the series."""
         ...
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nexa_node.core.promql.samples import Floats, Mask, Series, Times, is_stale
+from nexa_node.core.promql.samples import Floats, Mask, Series, Table, Times, is_stale
 
 _THRESHOLD = 1.1
 """Of the average distance of samples: nearer to the window's edge than that, the series
@@ -50,27 +50,36 @@ class Windows:
         return found
 
 
-def joined(found: Sequence[Series], *, start: int, end: int, step: Any) -> Windows:
+def tables(found: Sequence[Series]) -> list[Table]:
+    """Neighbours that have the same times, together."""
+    made: list[Table] = []
+    for _, mates in groupby(found, key=lambda one: id(one.times)):
+        alike = list(mates)
+        values = np.stack([one.values for one in alike])
+        labels = tuple(one.labels for one in alike)
+        made.append(Table(labels, alike[0].times, values))
+    return made
+
+
+def joined(found: Sequence[Table], *, start: int, end: int, step: Any) -> Windows:
     """Of each series the samples from `start` to `end`, as one window each."""
     times: list[Times] = []
     values: list[Floats] = []
     counts: list[int] = []
-    for _, mates in groupby(found, key=lambda one: id(one.times)):
-        alike = list(mates)
-        there = alike[0].times
-        first, past = np.searchsorted(there, (start, end + 1), side="left")
-        table = np.stack([one.values[first:past] for one in alike])
-        alive = ~is_stale(table)
+    for one in found:
+        first, past = np.searchsorted(one.times, (start, end + 1), side="left")
+        there, table = one.times[first:past], one.values[:, first:past]
+        alive = ~is_stale(np.ascontiguousarray(table))
         if alive.all():
-            counts += [past - first] * len(alike)
+            counts += [len(there)] * len(table)
             values.append(table.ravel())
-            times.append(np.tile(there[first:past], len(alike)))
+            times.append(np.tile(there, len(table)))
             continue
         counts += alive.sum(axis=1).tolist()
         values.append(table[alive])
-        times.append(np.broadcast_to(there[first:past], table.shape)[alive])
+        times.append(np.broadcast_to(there, table.shape)[alive])
     ends = np.cumsum(np.array(counts, np.int64))
-    many = len(found)
+    many = len(counts)
     return Windows(
         times=np.concatenate(times),
         values=np.concatenate(values),

@@ -14,7 +14,7 @@ from nexa_node.core.exposition import Family
 from nexa_node.core.history import ABSENT, TICK_MS, History, Sample
 from nexa_node.core.history_bytes import copied, opened, sealed, take
 from nexa_node.core.history_tiers import Kind
-from nexa_node.core.promql.samples import Floats, Labels, Matcher, Series
+from nexa_node.core.promql.samples import Floats, Labels, Matcher, Series, Table
 from nexa_node.core.promql.vectors import Key, key_of
 from nexa_node.core.sampling import samples_of, up
 from nexa_node.ports import Tick
@@ -44,6 +44,12 @@ class View:
     ) -> list[Series]:
         """As `History.select`; what it gives is a copy."""
         return self._keeper.select(matchers, start_ms, end_ms, owner=self._owner)
+
+    def table(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> Table | None:
+        """As `History.table`; a copy, too."""
+        return self._keeper.table(matchers, start_ms, end_ms, owner=self._owner)
 
     def labels(self) -> tuple[Labels, ...]:
         """The labels of every series."""
@@ -106,6 +112,18 @@ class Keeper:
         """As `History.select`."""
         with self._lock:
             return self.history.select(matchers, start_ms, end_ms, owner=owner)
+
+    def table(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        owner: str | None,
+    ) -> Table | None:
+        """As `History.table`."""
+        with self._lock:
+            return self.history.table(matchers, start_ms, end_ms, owner=owner)
 
     def labels(self, owner: str | None) -> tuple[Labels, ...]:
         """As `History.labels`."""

@@ -236,6 +236,77 @@ def test_what_several_told_under_the_same_labels_is_one_series() -> None:
     assert np.nanmin(mine.values) == 5.0
 
 
+Tick = tuple[int, dict[str, dict[str, float]]]
+TICKS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 1, 1, 2, 40, -20]),
+        st.dictionaries(
+            st.sampled_from("ab"),
+            st.dictionaries(st.sampled_from("xyz"), st.sampled_from([0.0, 1.0, 2.0])),
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
+"""By how many ticks time goes on, and what which owner tells then of which series."""
+
+
+def tell(history: History, at_ms: int, told: dict[str, dict[str, float]]) -> None:
+    if history.open(at_ms):
+        for owner, values in told.items():
+            samples = [
+                Sample(
+                    {"__name__": "load", "of": of, "by": owner * (of == "x")},
+                    value,
+                    "gauge",
+                )
+                for of, value in values.items()
+            ]
+            history.fill(samples, owner=owner)
+
+
+def read(history: History, owner: str | None) -> list[tuple[str, list[int], list[str]]]:
+    """Values as words, so that no sample equals no sample."""
+    return [
+        (repr(one.labels), one.times.tolist(), [str(v) for v in one.values.tolist()])
+        for one in history.select(named("load"), 0, 2**60, owner=owner)
+    ]
+
+
+def table(
+    history: History, owner: str | None
+) -> list[tuple[str, list[int], list[str]]]:
+    found = history.table(named("load"), 0, 2**60, owner=owner)
+    if found is None:  # no table, or nothing
+        return read(history, owner)
+    rows = [[str(v) for v in row] for row in found.values.tolist()]
+    times = found.times.tolist()
+    return [
+        (repr(one), times, row) for one, row in zip(found.labels, rows, strict=True)
+    ]
+
+
+@given(TICKS, st.integers(0, 12))
+def test_what_was_read_before_changes_nothing_and_a_table_says_the_same(
+    ticks: list[Tick], moved_after: int
+) -> None:
+    asked, unasked = History(), History()
+    at = START
+    for number, (on, told) in enumerate(ticks):
+        at += on * TICK_MS
+        for history in (asked, unasked):
+            tell(history, at, told)
+            if number == moved_after:  # a past of a comes from elsewhere
+                other = History()
+                tell(other, at - TICK_MS, {"a": {"x": 5.0, "y": 6.0}})
+                absorb(history, "a", pack(other, "a"))
+        for owner in ("a", "b", None):
+            assert table(asked, owner) == read(asked, owner)
+
+    for owner in ("a", "b", None):
+        assert read(asked, owner) == read(unasked, owner)
+
+
 def test_a_clock_that_went_back_far_begins_anew_there() -> None:
     history = History()
     run(history, 400)
