@@ -13,7 +13,7 @@ import msgspec
 Place = Literal[
     "everywhere", "splash", "overview", "list", "nodes", "agents", "tasks", "alerts",
     "alert-history",
-    "silences", "rules", "metrics", "events", "audit", "tokens", "roles", "clusters",    "detail", "no-node",
+    "silences", "rules", "metrics", "events", "audit", "tokens", "roles", "namespaces", "clusters", "detail", "no-node",
     "messages", "topics", "inboxes", "dead-letters", "logs",
 ]  # fmt: skip
 Right = Literal["watch", "operate", "administer"]
@@ -94,8 +94,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("view-clusters", ("0",), "Clusters",
            "All clusters that are known here: which one needs somebody.",
            words="context list"),
-    Action("cluster-use", (), "turn to", "Turn to another cluster.", ("clusters",),
-           words="context use", takes="NAME"),
+    Action("cluster-use", ("enter", "d"), "turn to", "Turn to the cluster of the row.",
+           ("clusters",), words="context use", takes="NAME", rank=1),
     _view(9, "audit", "audit list", "Audit and access."),
     Action("back", ("minus",), "back", "The view before this one.", words="back"),
     Action("next-panel", ("tab",), "next panel", "Focus the next panel.",
@@ -200,16 +200,20 @@ ACTIONS: tuple[Action, ...] = (
            "The next list of this view: silences, history, rules; topics, inboxes,"
            " dead letters; events.",
            ("alerts", "silences", "alert-history", "rules", "messages", "dead-letters",
-            "logs", "events", "audit", "tokens", "roles"), rank=7),
+            "logs", "events", "audit", "tokens", "roles", "namespaces"), rank=7),
     Action("tab-previous", ("left_square_bracket",), "previous list",
            "The list before.", ("alerts", "silences", "alert-history", "rules",
-            "messages", "dead-letters", "logs", "events", "audit", "tokens", "roles")),
+            "messages", "dead-letters", "logs", "events", "audit", "tokens", "roles",
+            "namespaces")),
     Action("handover", ("h",), "handover", "What this shift tells the next.",
            ("alerts",), words="alerts handover", takes="SPAN", rank=9),
     # Access.
     Action("view-tokens", (), "Tokens", "Tokens: who has one, used when, until when.",
            words="token list"),
     Action("view-roles", (), "Roles", "Roles and what they may do.", words="role list"),
+    Action("view-namespaces", (), "Namespaces",
+           "Namespaces: what each may use, and what is left of its budget.",
+           words="namespace list"),
     Action("audit-verify", ("v",), "verify", "Verify every node's audit.", ("audit",),
            words="audit verify", rank=5),
     Action("token-create", ("n",), "new token", "Make a token, and show it once.",
@@ -316,8 +320,26 @@ class Keymap:
         return tuple(told)
 
     def at(self, *places: Place) -> tuple[Action, ...]:
-        """The actions of these places, in the registry's order."""
-        return tuple(a for a in self.actions if any(p in a.where for p in places))
+        """The actions of these places, in the registry's order.
+
+        Of two that have one key the more particular place's counts: what every list
+        does with it is not done there.
+        """
+        found = [a for a in self.actions if any(p in a.where for p in places)]
+        taken = {
+            key
+            for action in found
+            if places and places[0] in action.where
+            for key in action.keys
+        }
+        return tuple(
+            action
+            for action in found
+            if places[0] in action.where
+            or not action.keys
+            or "everywhere" in action.where
+            or not set(action.keys) <= taken
+        )
 
     def bar(
         self, *places: Place, role: str | None, read_only: bool
@@ -344,6 +366,11 @@ def permitted(action: Action, *, role: str | None, read_only: bool) -> bool:
     if read_only:
         return False
     return role is None or action.right in _RIGHTS.get(role, frozenset())
+
+
+def needs_node(action: Action) -> bool:
+    """Say whether only a node can do this: what changes something, but for a start."""
+    return action.right != "watch" and "splash" not in action.where
 
 
 def find(words: str, actions: Iterable[Action] = ACTIONS) -> tuple[Action, str] | None:

@@ -11,11 +11,13 @@ from datetime import timedelta
 from typing import Literal
 
 from nexa_node.contract.frames import Assign
-from nexa_node.contract.tasks import Json, Task
+from nexa_node.contract.tasks import Json, Task, Usage
 
-EndReason = Literal["cancelled", "lease_lost", "deadline_exceeded", "stopping"]
+EndReason = Literal[
+    "cancelled", "lease_lost", "deadline_exceeded", "budget_exceeded", "stopping"
+]
 """Why a job should stop: somebody called it off; the task belongs to somebody else by
-now; its time is over; the agent is stopping and gives it back."""
+now; its time is over; its budget is; the agent is stopping and gives it back."""
 
 RENEW_AT = 1 / 3
 """Of a lease: two renewals may be lost before it ends."""
@@ -87,6 +89,8 @@ class Claim:
     credited: bool = False
     """The node was granted a credit in its place."""
     cancellation: Cancellation = field(default_factory=Cancellation)
+    usage: Usage | None = None
+    """What the handler has spent so far; any thread sets it, each renewal tells it."""
 
     def tell(self, newer: News) -> None:
         """Have `newer` told: with what waits already, or after it."""
@@ -99,7 +103,8 @@ class Claim:
     @property
     def owned(self) -> bool:
         """Whether the task is still ours, as far as we know."""
-        return self.cancellation.reason not in {"cancelled", "lease_lost"}
+        lost = ("cancelled", "lease_lost", "budget_exceeded")
+        return self.cancellation.reason not in lost
 
 
 @dataclass(frozen=True, slots=True)

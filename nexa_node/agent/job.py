@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from nexa_node.agent.claims import Claim, EndReason, News
 from nexa_node.contract.errors import (
+    BudgetExceeded,
     Cancelled,
     DeadlineExceeded,
     LeaseLost,
@@ -18,6 +19,7 @@ _WORDS: dict[EndReason, tuple[type[NexaError], str]] = {
     "cancelled": (Cancelled, "was called off"),
     "lease_lost": (LeaseLost, "belongs to somebody else by now"),
     "deadline_exceeded": (DeadlineExceeded, "is past its deadline"),
+    "budget_exceeded": (BudgetExceeded, "has used more than its budget"),
     "stopping": (Cancelled, "is given back, the agent is stopping"),
 }
 
@@ -48,8 +50,19 @@ class Job:
         """Wrap `claim`; `tell` brings news to the link."""
         self._claim = claim
         self._tell = tell
-        self.usage: Usage | None = None
-        """What the task spent; set it before returning."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What this attempt has spent so far: set it as it grows, at the latest at the end.
+
+        It is told with progress, with each renewal of the lease, and with the end. Over
+        the task's budget the job is cancelled, with the reason `budget_exceeded`.
+        """
+        return self._claim.usage
+
+    @usage.setter
+    def usage(self, spent: Usage | None) -> None:
+        self._claim.usage = spent
 
     @property
     def task(self) -> Task:
@@ -115,6 +128,7 @@ class Job:
         Raises:
             LeaseLost: The task belongs to somebody else by now.
             DeadlineExceeded: Its time is over.
+            BudgetExceeded: It used more than its budget.
             Cancelled: It was called off, or the agent is stopping.
         """
         reason = self.cancel_reason

@@ -184,10 +184,10 @@ def _completed(claim: Claim, result: Json, job: Job) -> Outcome:
         size = len(msgspec.json.encode(result))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         message = f"the handler's result is nothing JSON can hold: {error}"
-        return _failed(claim, message, retryable=False)
+        return _failed(claim, message, retryable=False, usage=job.usage)
     if size > DATA_LIMIT:
         message = f"the result has {size} bytes; {DATA_LIMIT} are allowed"
-        return _failed(claim, message, retryable=False)
+        return _failed(claim, message, retryable=False, usage=job.usage)
     return Complete(
         id=claim.task.id, claim_epoch=claim.epoch, result=result, usage=job.usage
     )
@@ -211,7 +211,7 @@ def _release(claim: Claim) -> Release:
 
 def _interrupted(claim: Claim) -> Outcome | None:
     match claim.cancellation.reason:
-        case "cancelled" | "lease_lost":
+        case "cancelled" | "lease_lost" | "budget_exceeded":
             return None
         case "deadline_exceeded":
             return _failed(claim, "the deadline passed", retryable=False)

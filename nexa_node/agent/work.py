@@ -26,6 +26,7 @@ from nexa_node.agent.session import Session
 from nexa_node.agent.timing import Timing
 from nexa_node.agent.upward import Upward
 from nexa_node.contract.errors import (
+    BudgetExceeded,
     Cancelled,
     DeadlineExceeded,
     LeaseLost,
@@ -63,6 +64,7 @@ _GONE: dict[type[NexaError], EndReason] = {
     NotFound: "lease_lost",
     Cancelled: "cancelled",
     DeadlineExceeded: "deadline_exceeded",
+    BudgetExceeded: "budget_exceeded",
 }
 _log = logging.getLogger("nexa.agent")
 
@@ -195,6 +197,7 @@ class Work:
             pct=news.pct,
             note=news.note,
             partial=news.partial,
+            usage=claim.usage,
         )
         timeout = min(self._timing.call_timeout, claim.lease_s / 3)
         try:

@@ -375,6 +375,8 @@ class Progress(Params, frozen=True, kw_only=True):
     """For people."""
     partial: Json = None
     """A part of the result, told to whoever watches, and kept until the next one."""
+    usage: Usage | None = None
+    """What the attempt has spent so far."""
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,7 +392,7 @@ class Complete(Params, frozen=True, kw_only=True):
     claim_epoch: int
     result: Json = None
     usage: Usage | None = None
-    """What it spent."""
+    """What the attempt spent."""
 
 
 class Fail(Params, frozen=True, kw_only=True):

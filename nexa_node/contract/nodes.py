@@ -233,6 +233,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False)
     """The feed this node speaks; see `version.CONSOLE_PROTOCOL`."""
     whoami: str | None = None
     """Who the token says we are: `token:<id>`."""
+    who: str | None = None
+    """The token's name, as the audit writes it."""
     role: str | None = None
     """The token's role."""
     tasks: TaskCounts | None = None

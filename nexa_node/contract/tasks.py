@@ -80,7 +80,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idempotency_key: str | None = None
     """Instead of an id: the same key is the same task."""
     budget: Budget | None = None
-    """What it may spend; told to the agent."""
+    """What it may spend, all attempts together; told to the agent. More ends it."""
     parent: TaskId | None = None
     """The task in whose course it was submitted."""
     hops: int = 0
@@ -106,8 +106,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: datetime | None = None
     outcome: str | None = None
     """How it ended: completed, failed, lease_expired, agent_lost, node_lost, released, rejected,
-    cancelled, redriven."""
+    cancelled, redriven, budget_exceeded."""
     error: Json = None
+    usage: Usage | None = None
+    """What it has spent, as its agent said last."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +152,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     idempotency_key: str | None = None
     budget: Budget | None = None
+    """What `usage` may come to; over it the task is `failed`, with the reason
+    `budget_exceeded`."""
     parent: TaskId | None = None
     hops: int = 0
     not_before: datetime | None = None

@@ -264,8 +264,10 @@ class History:
         *,
         owner: str | None = None,
     ) -> Table | None:
-        """What `select` gives, as one table; None if it is none, or is nothing."""
+        """What `select` gives, as one table; None if it is none, or is nothing now."""
         chosen = self._meeting(tuple(matchers), owner)
+        if not chosen:
+            return Table((), np.zeros(0, np.int64), np.zeros((0, 0)))
         if len(chosen) != 1 or (owner is None and chosen[0].twins):
             return None
         (one,) = chosen

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from nexa_node.core.promql.samples import Floats, Labels, Mask, Times, is_stale
+from nexa_node.core.promql.samples import Floats, Labels, Mask, Shared, Times, is_stale
 from nexa_node.core.promql.vectors import Key
 from nexa_node.core.rings import ABSENT, Axis, Presence, Resolution, Rows
 
@@ -50,7 +50,7 @@ class Chosen:
         """Hold `entries`, which are in the order of their labels."""
         self.kind: Kind = kind
         self.entries = entries
-        self.labels = tuple(one.labels for one in entries)
+        self.labels = Shared(one.labels for one in entries)
         self.keys = tuple(one.key for one in entries)
         self.twins = len(set(self.keys)) < len(self.keys)
         """Whether several owners tell the same."""

@@ -18,7 +18,7 @@ from nexa_node.contract.errors import Invalid, PayloadTooLarge
 from nexa_node.contract.ids import is_slug
 from nexa_node.contract.messages import Address, NewMessage
 from nexa_node.contract.rest import PAGE_MAX
-from nexa_node.contract.tasks import NewTask, RetryPolicy, Usage
+from nexa_node.contract.tasks import Budget, NewTask, RetryPolicy, Usage
 from nexa_node.core.replies import is_reserved
 from nexa_node.core.topics import check_pattern, check_topic
 
@@ -73,6 +73,7 @@ def check_task(task: NewTask) -> None:
         _number("est_seconds", task.est_seconds, 0, DAY_MS)
     _number("hops", task.hops, 0, HOPS_LIMIT)
     _retry(task.retry)
+    _budget(task.budget)
     _delay(task)
 
 
@@ -263,6 +264,15 @@ def _fail(fail: frames.Fail) -> None:
     _usage(fail.usage)
 
 
+def _budget(budget: Budget | None) -> None:
+    if budget is None:
+        return
+    if budget.tokens is not None:
+        _number("budget.tokens", budget.tokens, 0, COUNT_LIMIT)
+    if budget.cost_usd is not None:
+        _number("budget.cost_usd", budget.cost_usd, 0, COUNT_LIMIT)
+
+
 def _reference(
     reference: frames.TaskRef | frames.Progress | frames.Release,
 ) -> None:
@@ -275,6 +285,7 @@ def _progress(progress: frames.Progress) -> None:
         _number("pct", progress.pct, 0, 100)
     if progress.note is not None and len(progress.note) > NOTE_LIMIT:
         raise Invalid(f"note: longer than {NOTE_LIMIT} characters")
+    _usage(progress.usage)
 
 
 def _complete(complete: frames.Complete) -> None:

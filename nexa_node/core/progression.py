@@ -7,7 +7,7 @@ life has a direction: claims count up, and within a claim it is assigned, runs, 
 
 from typing import NamedTuple
 
-from nexa_node.contract.tasks import FINISHED, Task
+from nexa_node.contract.tasks import FINISHED, Task, Usage
 
 Stage = tuple[int, int, int]
 """Redriven so often, at that claim, so far; grows with everything but progress."""
@@ -22,6 +22,7 @@ class Mark(NamedTuple):
     stage: Stage
     pct: float | None
     note: str | None
+    usage: Usage | None = None
 
 
 def stage(task: Task) -> Stage:
@@ -33,7 +34,7 @@ def stage(task: Task) -> Stage:
 
 def mark(task: Task) -> Mark:
     """Say what to remember of a record."""
-    return Mark(stage(task), task.pct, task.note)
+    return Mark(stage(task), task.pct, task.note, task.usage)
 
 
 def is_news(known: Mark | None, told: Mark, *, echo: bool) -> bool:

@@ -11,7 +11,8 @@ import msgspec
 from nexa_node.contract.errors import Conflict, DeadlineExceeded, Invalid
 from nexa_node.contract.ids import AgentId
 from nexa_node.contract.tasks import Attempt, Redrive, Task
-from nexa_node.core.tasks import HISTORY_LIMIT, Denied, Moved
+from nexa_node.core.past import HISTORY_LIMIT
+from nexa_node.core.tasks import Denied, Moved
 
 REDRIVEN = "redriven"
 """The outcome of the entry in the history; its `agent` is whoever asked for it."""

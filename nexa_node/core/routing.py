@@ -21,6 +21,7 @@ from nexa_node.core.strategies import (
     ramp,
 )
 from nexa_node.core.tasks import is_claimed
+from nexa_node.core.usage import of_budget, overspent
 
 SAMPLE = 16
 """Of many free agents so many are compared: the best of a few is nearly the best."""
@@ -241,9 +242,11 @@ def _capability_of(agent: Agent, name: str) -> Capability | None:
 
 def _verdict(task: Task, considered: Sequence[Considered], facts: Facts | None) -> str:
     if is_claimed(task):
-        return f"{task.agent} has it, attempt {task.attempts}"
+        return f"{task.agent} has it, attempt {task.attempts}{of_budget(task)}"
     if task.status != "pending":
-        return f"it is finished: {task.status}"
+        over = overspent(task) if task.status == "failed" else None
+        why = "" if over is None else f": {over.reason}: {over.message}"
+        return f"it is finished: {task.status}{why}"
     delayed = put_off(task, facts)
     if delayed is not None:
         return delayed

@@ -35,13 +35,9 @@ from nexa_node.contract.tasks import (
     TaskStatus,
     Usage,
 )
+from nexa_node.core.past import HISTORY_LIMIT, began, closed, last_of
 from nexa_node.core.retries import backoff_s, has_another
-from nexa_node.core.usage import together
-
-HISTORY_LIMIT = 32
-"""Attempts kept, the newest: a task may be rejected without end."""
-HISTORY_ERROR_LIMIT = 2048
-"""Bytes of an attempt's error kept in the history; the record must fit into a frame."""
+from nexa_node.core.usage import OVERSPENT, noted, overspent, was_overspent
 
 Loss = Literal["lease_expired", "agent_lost", "node_lost"]
 """Why a claim ended without its agent's word: nobody renewed it, the agent did not come
@@ -150,7 +146,7 @@ def start(
     return Moved(moved, f"{claim.agent} accepted")
 
 
-def progress(
+def progress(  # noqa: PLR0913  # each is a word of the report
     task: Task,
     claim: Claim,
     *,
@@ -159,16 +155,21 @@ def progress(
     now: datetime,
     partial: Json = None,
     node: str | None = None,
+    usage: Usage | None = None,
 ) -> Verdict:
     """Note how far it is. The agent works, so it has accepted, too.
 
-    With `node`, note that it has its session there, whoever gave it the task.
+    With `node`, note that it has its session there, whoever gave it the task. What it
+    used may be more than the task's budget: then the task ends.
     """
     denied = _fence(task, claim)
     if denied is not None:
         return denied
+    spent = noted(task, usage)
+    if overspent(spent) is not None:
+        return _stopped(spent, now)
     moved = msgspec.structs.replace(
-        task,
+        spent,
         status="running",
         started=task.started or now,
         node=node or task.node,
@@ -184,21 +185,27 @@ def progress(
 def complete(
     task: Task, claim: Claim, *, result: Json, usage: Usage | None, now: datetime
 ) -> Verdict:
-    """Finish with success: once. The same call again changes nothing and is no error."""
-    if task.status == "completed" and _has(task, claim) and task.result == result:
+    """Finish with success: once. The same call again changes nothing and is no error.
+
+    The result of one that went over its budget is kept, but it is no success.
+    """
+    settled = task.status == "completed" or was_overspent(task)
+    if settled and _has(task, claim) and task.result == result:
         return Kept(task, "it was completed by this claim")
     denied = _fence(task, claim)
     if denied is not None:
         return denied
-    moved = _ended(task, "completed", now)
+    task = noted(task, usage)
+    if overspent(task) is not None:
+        return _stopped(msgspec.structs.replace(task, result=result), now)
+    moved = closed(task, "completed", now)
     moved = msgspec.structs.replace(
         moved,
         status="completed",
         result=result,
-        usage=together(task.usage, usage),
         pct=None,
         partial=None,
-        started=_begun(task, now),
+        started=began(task, now),
         finished=now,
     )
     return Moved(moved, f"completed by {claim.agent}")
@@ -220,9 +227,10 @@ def fail(
     denied = _fence(task, claim)
     if denied is not None:
         return denied
-    ended = _ended(task, "failed", now, error=error)
-    if usage is not None:
-        ended = msgspec.structs.replace(ended, usage=together(task.usage, usage))
+    task = noted(task, usage)
+    if overspent(task) is not None:
+        return _stopped(task, now, error=error)
+    ended = closed(task, "failed", now, error=error)
     if not retryable:
         return _finish(ended, "failed", f"{claim.agent}: not retryable", now, error)
     return _again(ended, f"failed at {claim.agent}", now, rng, error)
@@ -230,7 +238,10 @@ def fail(
 
 def release(task: Task, claim: Claim, *, now: datetime) -> Verdict:
     """Give the task back unharmed: the attempt does not count."""
-    if task.status == "pending" and _last_outcome(task, claim) == "released":
+    if (
+        task.status == "pending"
+        and last_of(task, claim.agent, claim.epoch) == "released"
+    ):
         return Kept(task, "this claim was released")
     denied = _fence(task, claim)
     return denied or _uncounted(task, "released", claim.agent, now)
@@ -251,7 +262,7 @@ def lose(
     if not is_claimed(task) or task.claim_epoch != epoch:
         return Denied(LeaseLost(f"task {task.id}: claim {epoch} is over already"))
     late = overdue(task, now)
-    ended = _ended(task, loss, now)
+    ended = closed(task, loss, now)
     why = _why_lost(task, loss)
     if late is not None:
         return _finish(ended, "expired", f"its {late} is over", now, None)
@@ -281,7 +292,7 @@ def cancel(task: Task, *, by: str, now: datetime) -> Verdict:
                 details={"status": task.status},
             )
         )
-    ended = _ended(task, "cancelled", now) if is_claimed(task) else task
+    ended = closed(task, "cancelled", now) if is_claimed(task) else task
     return _finish(ended, "cancelled", f"cancelled by {by}", now, None)
 
 
@@ -292,7 +303,7 @@ def expire(task: Task, *, now: datetime) -> Verdict:
     late = overdue(task, now)
     if late is None:
         return Kept(task, "it is in time")
-    ended = _ended(task, "lease_expired", now) if is_claimed(task) else task
+    ended = closed(task, "lease_expired", now) if is_claimed(task) else task
     return _finish(ended, "expired", f"its {late} is over", now, None)
 
 
@@ -302,6 +313,9 @@ def _fence(task: Task, claim: Claim) -> Denied | None:
         return None
     if _has(task, claim) and task.status == "cancelled":
         return Denied(Cancelled(f"task {task.id} was cancelled: stop working on it"))
+    over = overspent(task) if was_overspent(task) else None
+    if over is not None and _has(task, claim):
+        return Denied(over)
     if _has(task, claim) and task.status == "expired":
         return Denied(DeadlineExceeded(f"task {task.id}: its time is over"))
     return Denied(
@@ -318,10 +332,20 @@ def _has(task: Task, claim: Claim) -> bool:
     return task.claim_epoch == claim.epoch and task.agent == claim.agent
 
 
+def _stopped(task: Task, now: datetime, *, error: Json = None) -> Moved:
+    """End a task that went over its budget; the attempt keeps the agent's own error."""
+    over = overspent(task)
+    assert over is not None
+    ended = closed(task, OVERSPENT, now, error=error)
+    ended = msgspec.structs.replace(ended, started=began(task, now))
+    told = {"reason": OVERSPENT, "message": over.message, "details": over.details}
+    return _finish(ended, "failed", over.message, now, told)
+
+
 def _uncounted(
     task: Task, outcome: str, agent: AgentId, now: datetime, error: Json = None
 ) -> Moved:
-    ended = _ended(task, outcome, now, error=error)
+    ended = closed(task, outcome, now, error=error)
     moved = _unclaimed(ended, attempts=task.attempts - 1)
     return Moved(moved, f"{outcome} by {agent}")
 
@@ -370,40 +394,6 @@ def _finish(
     return Moved(moved, why)
 
 
-def _ended(task: Task, outcome: str, now: datetime, *, error: Json = None) -> Task:
-    """Close the newest attempt in the history."""
-    if not task.history:
-        return task
-    last = msgspec.structs.replace(
-        task.history[-1], ended=now, outcome=outcome, error=_shortened(error)
-    )
-    return msgspec.structs.replace(task, history=(*task.history[:-1], last))
-
-
-def _shortened(error: Json) -> Json:
-    if error is None:
-        return None
-    text = msgspec.json.encode(error)
-    if len(text) <= HISTORY_ERROR_LIMIT:
-        return error
-    return text[:HISTORY_ERROR_LIMIT].decode(errors="ignore") + "…"
-
-
-def _begun(task: Task, now: datetime) -> datetime:
-    if task.started is not None:
-        return task.started
-    return task.history[-1].started if task.history else now
-
-
-def _last_outcome(task: Task, claim: Claim) -> str | None:
-    if not task.history:
-        return None
-    last = task.history[-1]
-    if last.claim_epoch != claim.epoch or last.agent != claim.agent:
-        return None
-    return last.outcome
-
-
 def _failed_by(task: Task, claim: Claim) -> bool:
     settled = task.status in ("pending", "failed", "dead_lettered")
-    return settled and _last_outcome(task, claim) == "failed"
+    return settled and last_of(task, claim.agent, claim.epoch) in ("failed", OVERSPENT)

@@ -221,6 +221,10 @@ class Quotas:
             f" it resets at {view.resets:%Y-%m-%d %H:%M} UTC"
         )
 
+    def task_spent(self, task: Task, agent: AgentId, usage: Usage) -> None:
+        """Count what an attempt at `task` used; the ledger's `on_spent`."""
+        self.spent(task.namespace, agent, usage)
+
     def spent(self, namespace: Namespace, agent: AgentId, usage: Usage) -> None:
         """Count what an attempt used, once its end is stored here.
 

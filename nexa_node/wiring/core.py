@@ -202,7 +202,7 @@ class Core:
         work = Work(
             self.custody, partials=self.partials.tell, clock=self.clock, rng=rng
         )
-        work.spent = self.quotas.spent
+        self.ledger.on_spent(self.quotas.task_spent)
         self.sessions.serve(
             AgentCalls(
                 tasks=self.tasks,

@@ -121,6 +121,7 @@ class Metering:
         core.post.inbox.on_given_up(messages.given_up)
         tasks = TaskMeter(made, clock, messages.task_given_up)
         core.ledger.on_write(tasks.written)
+        core.ledger.on_spent(tasks.spent)
 
     def _read(self) -> None:
         core, made, settings = self._core, self.instruments, self._place.loaded.settings

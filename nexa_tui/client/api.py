@@ -9,7 +9,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from nexa_node.contract.access import NewToken, Role, TokenCreated, TokenView
+from nexa_node.contract.access import (
+    NamespaceView,
+    NewToken,
+    Role,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.alerts import (
     Alert,
     AlertChange,
@@ -221,6 +227,10 @@ class NodeClient(Protocol):
 
     async def roles(self) -> Sequence[Role]:
         """All roles."""
+        ...
+
+    async def namespaces(self) -> Sequence[NamespaceView]:
+        """What each namespace may use, and what is left of it."""
         ...
 
     async def create_token(self, wanted: NewToken) -> TokenCreated:

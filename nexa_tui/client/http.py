@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from nexa_node.contract.access import (
+    NamespaceView,
     NewToken,
     Role,
     RotateToken,
@@ -240,6 +241,10 @@ class HttpNode:
     async def roles(self) -> Sequence[Role]:
         """List roles."""
         return await self._page(f"/v1/roles?limit={PAGE_MAX}", Role)
+
+    async def namespaces(self) -> Sequence[NamespaceView]:
+        """List namespaces."""
+        return await self._page(f"/v1/namespaces?limit={PAGE_MAX}", NamespaceView)
 
     async def create_token(self, wanted: NewToken) -> TokenCreated:
         """Make a token."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from nexa_node.contract.access import NamespaceView
 from nexa_node.contract.alerts import AlertChange, AlertDetail, Rule, Silence
 from nexa_node.contract.audit import AuditRecord
 from nexa_node.contract.errors import Forbidden, Invalid, NotFound
@@ -182,6 +183,10 @@ class Playback(Replay):
     async def audit(self) -> Sequence[AuditRecord]:
         """The audit of then."""
         return self._list("audit", tuple[AuditRecord, ...])
+
+    async def namespaces(self) -> Sequence[NamespaceView]:
+        """What each namespace might use then."""
+        return self._list("namespaces", tuple[NamespaceView, ...])
 
     async def query_range(
         self, expression: str, *, start: float, end: float, step: float

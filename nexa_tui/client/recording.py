@@ -25,7 +25,7 @@ BYTES_MAX = 1024**3
 ANSWERS = frozenset(
     (
         "task", "explain", "alert", "alert_history", "silences", "rules", "audit",
-        "query_range",
+        "namespaces", "query_range",
     )
 )  # fmt: skip
 """Calls that look: their answers are kept, by the first argument."""

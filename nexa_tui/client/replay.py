@@ -12,7 +12,13 @@ from typing import TypeVar
 
 import msgspec
 
-from nexa_node.contract.access import NewToken, Role, TokenCreated, TokenView
+from nexa_node.contract.access import (
+    NamespaceView,
+    NewToken,
+    Role,
+    TokenCreated,
+    TokenView,
+)
 from nexa_node.contract.alerts import (
     Alert,
     AlertChange,
@@ -66,6 +72,7 @@ class Recorded(msgspec.Struct, frozen=True):
     audit: tuple[AuditRecord, ...] = ()
     tokens: tuple[TokenView, ...] = ()
     roles: tuple[Role, ...] = ()
+    namespaces: tuple[NamespaceView, ...] = ()
     logs: tuple[LogLine, ...] = ()
     posted: tuple[Posted, ...] = ()
     dead: tuple[TaskSummary, ...] = ()
@@ -325,6 +332,11 @@ class Replay:
         """List the recorded roles."""
         self._look()
         return self._recorded.roles
+
+    async def namespaces(self) -> Sequence[NamespaceView]:
+        """List the recorded namespaces."""
+        self._look()
+        return self._recorded.namespaces
 
     async def create_token(self, wanted: NewToken) -> TokenCreated:
         """Remember that one was made."""

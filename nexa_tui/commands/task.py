@@ -14,6 +14,7 @@ from nexa_node.contract.rest import Page
 from nexa_node.contract.tasks import (
     FINISHED,
     PRIORITIES,
+    Budget,
     Explanation,
     NewTask,
     RetryPolicy,
@@ -70,6 +71,7 @@ def _submit(arguments: list[str], call: Call) -> int:
         fairness_key=options.fairness_key,
         idempotency_key=options.idempotency_key,
         retry=RetryPolicy(max_attempts=options.max_attempts),
+        budget=_budget(options),
         delay_ms=None if options.delay is None else round(options.delay * 1000),
         deadline=_from_now(options.deadline),
         start_by=_from_now(options.start_by),
@@ -107,6 +109,8 @@ def _submit_parser() -> Parser:
     parser.add_argument("--namespace", metavar="NAME")
     parser.add_argument("--label", action="append", default=[], metavar="K=V")
     parser.add_argument("--max-attempts", type=int, default=3, metavar="N")
+    parser.add_argument("--budget-tokens", type=int, metavar="N", help="it may use")
+    parser.add_argument("--budget-usd", type=float, metavar="USD", help="it may cost")
     parser.add_argument("--delay", type=seconds, metavar="S", help="not before that")
     parser.add_argument(
         "--start-by", type=seconds, metavar="S", help="expired unless begun by then"
@@ -131,6 +135,13 @@ def _pairs(given: list[str]) -> dict[str, str]:
             raise Invalid(f"'{text}' is no label", remedy="give --label KEY=VALUE")
         pairs[key] = value
     return pairs
+
+
+def _budget(options: argparse.Namespace) -> Budget | None:
+    tokens, cost_usd = options.budget_tokens, options.budget_usd
+    if tokens is None and cost_usd is None:
+        return None
+    return Budget(tokens=tokens, cost_usd=cost_usd)
 
 
 def _say_submitted(told: Submitted, options: argparse.Namespace, call: Call) -> None:

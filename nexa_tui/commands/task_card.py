@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from nexa_node.contract.tasks import FINISHED, Attempt, Task
+from nexa_node.contract.tasks import FINISHED, Attempt, Budget, Task
 from nexa_tui.commands.output import Call, age, clean, state_style
 
 _SHOWN = 400
@@ -62,7 +62,15 @@ def _facts(task: Task, now: datetime) -> list[tuple[str, str]]:
         tokens = f"{spent.input_tokens} tokens in, {spent.output_tokens} out"
         model = clean(spent.model or "a model")
         facts.append(("usage", f"{model}: {tokens}, {spent.cost_usd:.4f} USD"))
+    if task.budget is not None:
+        facts.append(("budget", _budget(task.budget)))
     return facts
+
+
+def _budget(budget: Budget) -> str:
+    tokens = None if budget.tokens is None else f"{budget.tokens:,} tokens"
+    cost = None if budget.cost_usd is None else f"{budget.cost_usd:.4f} USD"
+    return ", ".join(each for each in (tokens, cost) if each) or "none"
 
 
 def _attempt(attempt: Attempt, now: datetime) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def standing(session: Session) -> Standing:
     return Standing(
         cluster=cluster.name if cluster else None,
         node=node.name if node else (target.name if target else None),
-        identity=node.whoami if node else None,
+        identity=(node.who or node.whoami) if node else None,
         role=node.role if node else None,
         read_only=session.read_only,
         production=target is not None and target.production,

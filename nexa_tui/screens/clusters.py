@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
+from textual.binding import BindingType
 
 from nexa_node.contract.errors import NexaError
 from nexa_tui.client.api import NodeClient
 from nexa_tui.client.discovery import Target
 from nexa_tui.screens.asked import AskedList
 from nexa_tui.screens.finding import known_targets
+from nexa_tui.screens.keys import bindings
 from nexa_tui.screens.session import Session
 from nexa_tui.state.clusters import CLUSTERS, ClusterRow, cluster_lines, once_each
 from nexa_tui.widgets.ink import app_of
@@ -19,6 +22,8 @@ AT_ONCE = 8
 
 class ClustersView(AskedList[ClusterRow]):
     """The list; asks every cluster while it is seen, and keeps their connections."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("clusters", "list")
 
     def __init__(self, session: Session) -> None:
         """Look at what `session` can reach."""

@@ -45,6 +45,7 @@ from nexa_tui.state.alert_lists import (
 from nexa_tui.state.alerts import ALERTS
 from nexa_tui.state.audit import AUDIT, audit_lines
 from nexa_tui.state.events import EVENTS
+from nexa_tui.state.namespaces import NAMESPACES, namespace_lines
 from nexa_tui.state.store import Denied, NoNode
 from nexa_tui.state.tasks import TASKS
 from nexa_tui.widgets.ink import app_of, terminal_of
@@ -318,7 +319,7 @@ class Dashboard(Screen[None]):
         hints = [
             KeyHint(one.shown(), one.label, method(one.id))
             for one in actions
-            if detail is None or detail.offers(one)
+            if (detail is None or detail.offers(one)) and session.missing(one) is None
         ]
         at = next((n for n, one in enumerate(hints) if "'palette'" in one.action), 0)
         return [*hints[: at + 1], KeyHint("0-9", "views"), *hints[at + 1 :]]
@@ -328,7 +329,7 @@ _TABS = (
     ("alerts", "silences", "alert-history", "rules"),
     ("messages", "topics", "inboxes", "dead-letters"),
     ("logs", "events"),
-    ("audit", "tokens", "roles"),
+    ("audit", "tokens", "roles", "namespaces"),
 )
 """One view, several lists."""
 _LISTS: Mapping[str, Callable[[Session], Widget]] = {
@@ -368,6 +369,10 @@ _LISTS: Mapping[str, Callable[[Session], Widget]] = {
     "roles": lambda session: AskedList(
         ROLES, lambda node: node.roles(), role_lines,
         place="roles", number=9, session=session,
+    ),
+    "namespaces": lambda session: AskedList(
+        NAMESPACES, lambda node: node.namespaces(), namespace_lines,
+        place="namespaces", number=9, session=session,
     ),
     "metrics": MetricsView,
     "messages": MessagesView,

@@ -147,12 +147,21 @@ class Deeds:
             "columns": self._columns,
         }
 
-    def do(self, action_id: str, argument: str = "") -> None:
-        """Do what the registry calls `action_id`, if it may be done."""
-        action = self._meant(self._session.keymap.by_id[action_id])
+    def do(self, action_id: str, argument: str = "", *, typed: bool = False) -> None:
+        """Do what the registry calls `action_id`, if it may be done.
+
+        Args:
+            action_id: Of a key that may mean something else where the person looks.
+            argument: To what; what the person looks at if it is empty.
+            typed: Whether it was named by its words, which mean nothing else.
+        """
+        action = self._session.keymap.by_id[action_id]
+        action = action if typed or argument else self._meant(action)
         self._said = action, argument
         if not self._session.may(action):
             self._desk.tell(self._why_not(action), severity="warning")
+        elif (why := self._session.missing(action)) is not None:
+            self._desk.tell(f"{action.label}: not now, {why}", severity="warning")
         elif action.id in self._session.own:
             if self._session.read_only and not self._session.own[action.id].looks:
                 self._desk.tell(self._why_not(action), severity="warning")
@@ -209,7 +218,7 @@ class Deeds:
         if action.id.startswith("view-"):
             self._desk.go(action.id.removeprefix("view-"))
         else:
-            self.do(action.id, argument)
+            self.do(action.id, argument, typed=True)
 
     def _meant(self, action: Action) -> Action:
         """Of the actions on one key, the one that belongs where the person looks."""

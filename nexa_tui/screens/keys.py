@@ -47,7 +47,7 @@ def frame_bindings() -> list[BindingType]:
     """What the frame itself binds: all that needs no particular view in focus."""
     places: tuple[Place, ...] = (
         "everywhere", "no-node", "nodes", "agents", "tasks", "alerts", "silences", "alert-history", "rules",
-        "metrics", "events", "audit", "tokens", "roles", "messages", "topics", "inboxes",
+        "metrics", "events", "audit", "tokens", "roles", "namespaces", "messages", "topics", "inboxes",
         "dead-letters", "logs",
         "list",
         "detail",

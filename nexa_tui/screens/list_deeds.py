@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "nexa audit list",
     "tokens": "nexa token list",
     "roles": "nexa role list",
+    "namespaces": "nexa namespace list",
     "events": "nexa events",
     "dead-letters": "nexa dead-letters list",
     "clusters": "nexa context list",

@@ -17,7 +17,7 @@ from nexa_node.contract.errors import NexaError
 from nexa_tui.actions import Place
 from nexa_tui.screens.kept_columns import columns_of
 from nexa_tui.screens.keys import bindings
-from nexa_tui.screens.rows import Rows, table_columns
+from nexa_tui.screens.rows import OLD, Rows, table_columns
 from nexa_tui.screens.session import Session
 from nexa_tui.state.filters import Filter
 from nexa_tui.state.listing import Arranged, Choice, Listing, Look, Order, arrange
@@ -85,6 +85,7 @@ class ListView(Container, Generic[R]):
         self._choice = Choice(listing.first)
         self._arranged: Arranged[R] = Arranged()
         self._drawn: tuple[object, ...] = ()
+        self._stale = False
         self._bar: FilterBar | None = None
 
     def compose(self) -> ComposeResult:
@@ -119,7 +120,8 @@ class ListView(Container, Generic[R]):
         """Show what is known now; costs nothing when nothing changed."""
         state, now = self._session.shown, self._session.shown_at
         look = self._look(state, now)
-        drawn = (state.version, self._choice, look)
+        self._stale = state.stale(now)
+        drawn = (state.version, self._choice, look, self._stale)
         if drawn == self._drawn:
             return
         if drawn[:2] != self._drawn[:2]:
@@ -334,7 +336,10 @@ class ListView(Container, Generic[R]):
             note.append((self._listing.note, "muted"))
         narrowed = bool(wanted.filter or wanted.problems)
         count = f"{shown} of {total}" if narrowed else str(total)
-        self._panel.say(count=count, info=[(self._order_words(), "muted")], note=note)
+        shown_as = (OLD if self._stale else "") + count
+        self._panel.say(
+            count=shown_as, info=[(self._order_words(), "muted")], note=note
+        )
         if self._bar is not None and wanted.filter:
             self._bar.say(count)
 

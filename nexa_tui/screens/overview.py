@@ -115,13 +115,13 @@ class Overview(Container):
             None if at is None else at.replace(microsecond=0),
             ascii_only=terminal_of(self).ascii_only,
         )
-        drawn = (state.version, look)
+        drawn = (state.version, look, stale)
         if drawn == self._drawn:
             return
         fresh = not self._drawn or state.version != self._drawn[0]
         self._drawn = drawn
-        self._agents.show(state, look)
-        self._tasks.show(state, look)
+        self._agents.show(state, look, stale=stale)
+        self._tasks.show(state, look, stale=stale)
         if fresh:
             self._show_fresh(state, look)
 

@@ -1,6 +1,6 @@
 """The panels of the Overview. Each holds its own widgets and knows what it shows."""
 
-from nexa_tui.screens.rows import Rows, table_columns
+from nexa_tui.screens.rows import OLD, Rows, table_columns
 from nexa_tui.screens.said import Said
 from nexa_tui.state.agents import AGENTS
 from nexa_tui.state.charts import per_cell
@@ -68,15 +68,15 @@ class AgentsPanel(Panel):
         self.table.sorted_by(AGENTS.first.column)
         super().__init__(self.table, title="Agents", key="3", id="agents")
 
-    def show(self, state: ClusterState, look: Look) -> None:
-        """Show the agents."""
+    def show(self, state: ClusterState, look: Look, *, stale: bool = False) -> None:
+        """Show the agents; `stale` is said before their figures."""
         figures = agent_figures(state)
         agents = arrange(AGENTS, state.agents.values(), Choice(AGENTS.first), look)
         _teach(self.table, state, "No agent yet.", AGENTS.empty[1])
         _fill(self.table, Rows(AGENTS, agents.records, look))
         share = f", {percent(figures.share).strip()} busy" if figures.slots else ""
         count = "" if state.empty else f"{figures.connected}/{figures.known}{share}"
-        self.say(count=count)
+        self.say(count=(OLD if stale else "") + count)
 
 
 class TasksPanel(Panel):
@@ -89,14 +89,14 @@ class TasksPanel(Panel):
         )
         super().__init__(self.table, title="Tasks", key="4", id="tasks")
 
-    def show(self, state: ClusterState, look: Look) -> None:
-        """Show the tasks."""
+    def show(self, state: ClusterState, look: Look, *, stale: bool = False) -> None:
+        """Show the tasks; `stale` is said before their figures."""
         _teach(self.table, state, "No task yet.", TASKS.empty[1])
         _fill(self.table, Rows(TASKS, in_work_order(state.tasks.values()), look))
         counts = state.counts
         running = counts.running + counts.assigned
         count = "" if state.empty else f"{running} running, {counts.pending} waiting"
-        self.say(count=count)
+        self.say(count=(OLD if stale else "") + count)
 
 
 class HostPanel(Panel):

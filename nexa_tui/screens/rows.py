@@ -8,6 +8,8 @@ from nexa_tui.widgets.columns import Column
 from nexa_tui.widgets.table import Row
 
 R = TypeVar("R")
+OLD = "stale, "
+"""Said before figures that may not be true any more: not every terminal can dim them."""
 
 
 class Rows(Generic[R]):
@@ -56,4 +58,5 @@ def _column(column: Described[R], *, narrow: bool) -> Column:
         align="right" if column.right else "left",
         priority=column.rank - 1,
         flexible=column.grows,
+        tail=column.tail,
     )

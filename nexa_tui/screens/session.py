@@ -15,7 +15,7 @@ from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.errors import Forbidden, NexaError
 from nexa_node.contract.events import FeedFrame
 from nexa_node.contract.nodes import Node
-from nexa_tui.actions import Action, Keymap, permitted
+from nexa_tui.actions import Action, Keymap, needs_node, permitted
 from nexa_tui.client.api import (
     Connecting,
     FeedNews,
@@ -29,6 +29,7 @@ from nexa_tui.client.discovery import Target
 from nexa_tui.screens.user_actions import UserAction
 from nexa_tui.settings import ConsoleOptions
 from nexa_tui.state import splash
+from nexa_tui.state.formats import age
 from nexa_tui.state.rewind import Past, Picture
 from nexa_tui.state.store import (
     ClusterState,
@@ -40,6 +41,7 @@ from nexa_tui.state.store import (
     apply_all,
     relink,
 )
+from nexa_tui.state.text import clean
 
 Connect = Callable[[Target], NodeClient]
 CheckHere = Callable[[str | None], AsyncIterator[CheckResult]]
@@ -125,6 +127,23 @@ class Session:
     def may(self, action: Action) -> bool:
         """Say whether an action would be allowed."""
         return permitted(action, role=self.role, read_only=self.read_only)
+
+    def missing(self, action: Action) -> str | None:
+        """Say why an action can't reach its node now; None while it can."""
+        if not needs_node(action) or action.id in self.own:
+            return None
+        target, state = self.target, self.state
+        if target is None:
+            return "there is no node; :attach chooses one"
+        name, link = clean(target.name, 60), state.link
+        if isinstance(link, Denied):
+            return f"{name} refused this console: {clean(link.error.message, 120)}"
+        if isinstance(link, Live) and not state.stale(self.now):
+            return None
+        heard = state.age(self.now)
+        if heard is None:
+            return f"{name} was not reached yet"
+        return f"nothing heard from {name} for {age(heard).strip()}; ^r tries again now"
 
     def connect(self, target: Target) -> NodeClient:
         """A node to ask beside the one that is watched; whoever asks closes it."""
@@ -264,10 +283,20 @@ class Session:
             case Connecting(target, attempt):
                 self._relink(Opening(target.url, attempt))
             case Lost(why, remedy, retry_at, attempt):
-                self._relink(Gone(why, remedy, retry_at, self.now, attempt))
+                mend = self._demo_mend() or remedy
+                self._relink(Gone(why, mend, retry_at, self.now, attempt))
             case Refused(error):
                 self._relink(Denied(error))
         self.on_news()
+
+    def _demo_mend(self) -> str | None:
+        """What helps in a demo, where a node of one's own would be another one's."""
+        if "NEXA_DEMO" not in self.options.environ:
+            return None
+        cluster = self.state.cluster
+        if cluster is not None and len(cluster.nodes) > 1:
+            return "wait: the console turns to another of the demo's nodes"
+        return "q, then nexa demo: a demo's only node is not started again"
 
     def _relink(self, link: Opening | Gone | Denied) -> None:
         self.take_in()

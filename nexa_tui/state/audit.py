@@ -44,7 +44,7 @@ AUDIT: Listing[AuditRecord] = Listing(
                lambda r: r.entry.event, grows=2),
         Column("on", "on", 20,
                lambda r, _: Cell(clean(r.entry.resource, 200), "muted"),
-               lambda r: r.entry.resource, grows=3, rank=2),
+               lambda r: r.entry.resource, grows=3, rank=2, tail=True),
         Column("from", "from", 16, lambda r, _: Cell(clean(r.entry.address, 45), "muted"),
                lambda r: r.entry.address, rank=3),
         Column("role", "role", 9, lambda r, _: Cell(clean(r.entry.role, 20), "muted"),

@@ -12,7 +12,15 @@ from nexa_node.contract.agents import Agent
 from nexa_node.contract.checks import CheckResult
 from nexa_node.contract.events import Event
 from nexa_node.contract.nodes import Node
-from nexa_node.contract.tasks import Attempt, Explanation, Json, Task, TaskSummary
+from nexa_node.contract.tasks import (
+    Attempt,
+    Budget,
+    Explanation,
+    Json,
+    Task,
+    TaskSummary,
+    Usage,
+)
 from nexa_tui.state.formats import age, clock, date, duration, percent, rate, size
 from nexa_tui.state.listing import Look, since
 from nexa_tui.state.severity import Kind, StyleKey, mark
@@ -135,6 +143,7 @@ def _why(explanation: Explanation) -> Iterator[Line]:
 
 def _payloads(task: Task, look: Look) -> Iterator[Line]:
     yield Field("submitter", clean(task.submitter), "muted")
+    yield from _spent(task)
     if task.error is not None:
         yield from _json("error", task.error, "crit")
     if task.result is not None:
@@ -147,6 +156,28 @@ def _payloads(task: Task, look: Look) -> Iterator[Line]:
             yield _attempt(attempt, look)
     if task.labels:
         yield from _json("labels", task.labels, "muted")
+
+
+def _spent(task: Task) -> Iterator[Line]:
+    """What it has used, and what it may."""
+    usage, budget = task.usage or Usage(), task.budget or Budget()
+    tokens, cost = usage.input_tokens + usage.output_tokens, usage.cost_usd
+    if budget.tokens is not None:
+        style = _style(tokens > budget.tokens)
+        yield Field("tokens", f"{tokens:,} of {budget.tokens:,}", style)
+    elif task.usage is not None:
+        yield Field("tokens", f"{tokens:,}")
+    if budget.cost_usd is not None:
+        told = f"{cost:,.4f} of {budget.cost_usd:,.4f} USD"
+        yield Field("cost", told, _style(cost > budget.cost_usd))
+    elif cost:
+        yield Field("cost", f"{cost:,.4f} USD")
+    if usage.model:
+        yield Field("model", clean(usage.model), "muted")
+
+
+def _style(over: bool) -> StyleKey:
+    return "crit" if over else "text"
 
 
 def _attempt(attempt: Attempt, look: Look) -> Field:

@@ -49,6 +49,8 @@ class Column(msgspec.Struct, Generic[R], frozen=True):
     """The width in a panel beside others; 0 is the same."""
     rank: int = 1
     """On a narrow screen the highest rank leaves first; 1 always stays."""
+    tail: bool = False
+    """Whether its texts differ at their ends: they are cut in the middle."""
     descending: bool = False
     """Whether the most interesting value is the largest."""
 

@@ -4,7 +4,7 @@ A verdict that can't be known any more is not shown as if it were: a lost feed c
 before what the node last said, and says how old that is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import wrap
 
 import msgspec
@@ -195,7 +195,8 @@ def verdict_lines(
         (f"{told.mark.glyph} {title}", told.mark.style),
     ]
     if live:
-        first += [("   ", "text"), *figures(state)]
+        first += [("   ", "text")]
+        first += figures(state, room=width - sum(len(text) for text, _ in first))
     if lines < _FOLDS:
         width = _UNFOLDED
     mend = _labelled("mend", told.remedy, "strong", width) if told.remedy else []
@@ -254,23 +255,36 @@ def _labelled(label: str, text: str, style: str, width: int) -> list[tuple[Piece
     ]
 
 
-def figures(state: ClusterState) -> list[Piece]:
-    """How much there is and how fast it goes, in one line."""
+def figures(state: ClusterState, *, room: int = _UNFOLDED) -> list[Piece]:
+    """How much there is and how fast it goes, in one line.
+
+    Where `room` cells are too few, whole figures are left out, what matters least first:
+    half a number is another number.
+    """
     agents, counts, sample = agent_figures(state), state.counts, state.sample
-    parts: list[Piece] = [
-        (f"{agents.connected}", "strong"),
-        (" agents  ", "muted"),
-        (f"{counts.running + counts.assigned}", "strong"),
-        (" running  ", "muted"),
-        (f"{counts.pending}", "warn" if _piling(state) else "strong"),
-        (" waiting", "muted"),
+    waiting = "warn" if _piling(state) else "strong"
+    parts: list[tuple[int, list[Piece]]] = [
+        (3, [(f"{agents.connected}", "strong"), (" agents", "muted")]),
+        (2, [(f"{counts.running + counts.assigned}", "strong"), (" running", "muted")]),
+        (1, [(f"{counts.pending}", waiting), (" waiting", "muted")]),
     ]
     if counts.dead_lettered:
         noun = "dead letter" if counts.dead_lettered == 1 else "dead letters"
-        parts += [(f"  {counts.dead_lettered} {noun}", "crit")]
+        parts.append((0, [(f"{counts.dead_lettered} {noun}", "crit")]))
     if sample is not None and sample.task_p50_ms is not None:
-        parts += [("  p50 ", "muted"), (duration(sample.task_p50_ms).strip(), "strong")]
-    return parts
+        spent = duration(sample.task_p50_ms).strip()
+        parts.append((4, [("p50 ", "muted"), (spent, "strong")]))
+    while parts and len(_spaced(parts)) > room:
+        parts.remove(max(parts, key=lambda part: part[0]))
+    line: list[Piece] = []
+    for _, (first, *rest) in parts:
+        gap = [("  ", "muted")] if line else []
+        line += [*gap, first, *rest]
+    return line
+
+
+def _spaced(parts: Sequence[tuple[int, list[Piece]]]) -> str:
+    return "  ".join("".join(text for text, _ in pieces) for _, pieces in parts)
 
 
 def flow_lines(state: ClusterState) -> list[tuple[Piece, ...]]:

@@ -1,7 +1,7 @@
 """What the console knows of a cluster, and how a frame of the feed changes it.
 
 `apply` is pure: a state and frames in, a state out. Nothing is guessed: what a node said
-stays as it said it, and `age` says how long ago that was. Ages are taken on a clock that
+stays as it said it, also when the feed is lost, and `age` says how long ago that was. Ages are taken on a clock that
 never jumps; the node's own time goes on from its last frame, so that a wrong date on this
 machine ages nothing.
 """
@@ -48,6 +48,9 @@ EVENTS_MAX = 1000
 FINISHED_MAX = 5000
 """Finished tasks kept; the oldest leave first. Unfinished ones are all kept."""
 _TRIM_SLACK = 500
+_HELD = frozenset(("assigned", "running"))
+_OPEN = frozenset(("idle", "active", "busy"))
+"""States of an agent that follow from its slots; all others were set by somebody."""
 _NO_COUNTS = TaskCounts()
 
 
@@ -206,6 +209,7 @@ class _Draft:
             case Snapshot():
                 self._begin(frame)
             case TaskChanged():
+                self._moved(frame.task)
                 self._open_tasks()[frame.task.id] = frame.task
                 self._counts = frame.counts
             case AgentChanged():
@@ -223,6 +227,18 @@ class _Draft:
                 self._open_events().append(frame.event)
             case SelfTested():
                 self._selftest = frame.selftest
+
+    def _moved(self, task: TaskSummary) -> None:
+        """Let the agents' slots follow a task: their own records come seconds later."""
+        known = self._base.tasks if self._tasks is None else self._tasks
+        before, after = _holder(known.get(task.id)), _holder(task)
+        if before == after:
+            return
+        for holder, more in ((before, -1), (after, 1)):
+            agents = self._base.agents if self._agents is None else self._agents
+            agent = None if holder is None else agents.get(holder)
+            if agent is not None:
+                self._open_agents()[agent.id] = _loaded(agent, more)
 
     def _drop(self, frame: TaskGone | AgentGone | AlertGone) -> None:
         match frame:
@@ -286,6 +302,21 @@ class _Draft:
         if self._history is None:
             self._history = list(self._base.history)
         return self._history
+
+
+def _holder(task: TaskSummary | None) -> AgentId | None:
+    """The agent that works on a task; None if it is worked on by none."""
+    return task.agent if task is not None and task.status in _HELD else None
+
+
+def _loaded(agent: Agent, more: int) -> Agent:
+    """An agent with a task more or less, as its node will say it."""
+    inflight = max(0, agent.inflight + more)
+    state = agent.state
+    if agent.state in _OPEN:
+        full = inflight >= agent.slots
+        state = "idle" if inflight == 0 else "busy" if full else "active"
+    return msgspec.structs.replace(agent, inflight=inflight, state=state)
 
 
 def _sealed(written: dict[K, V] | None, base: Mapping[K, V]) -> Mapping[K, V]:

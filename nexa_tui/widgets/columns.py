@@ -7,6 +7,8 @@ from typing import Literal
 from rich.cells import cell_len, set_cell_size
 
 ELLIPSIS = "…"
+_TAIL_MIN = 8
+"""Cells from which on two ends say more than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Column:
     """Where the room is short the highest goes first; 0 always stays."""
     flexible: int = 0
     """Its share of the room that is left over; 0 keeps the width."""
+    tail: bool = False
+    """Whether its texts differ at their ends: what is too long is cut in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Place:
     x: int
     width: int
     right: bool
+    tail: bool = False
 
 
 def fit(columns: Sequence[Column], width: int, gap: int) -> tuple[Place, ...]:
@@ -55,13 +60,31 @@ def fit(columns: Sequence[Column], width: int, gap: int) -> tuple[Place, ...]:
         wide = column.width + shares.get(index, 0)
         wide = min(wide, max(0, width - x))
         if wide:
-            places.append(Place(index, x, wide, column.align == "right"))
+            places.append(Place(index, x, wide, column.align == "right", column.tail))
         x += wide + gap
     return tuple(places)
 
 
-def filled(text: str, width: int, *, right: bool = False, mark: str = ELLIPSIS) -> str:
-    """Make text exactly `width` cells wide; a cut is told by `mark`."""
+def filled(
+    text: str,
+    width: int,
+    *,
+    right: bool = False,
+    tail: bool = False,
+    mark: str = ELLIPSIS,
+) -> str:
+    """Make text exactly `width` cells wide; a cut is told by `mark`.
+
+    Args:
+        text: Clean.
+        width: Cells.
+        right: Whether it stands at the right.
+        tail: Whether its end is kept, too, and what is cut is in the middle.
+        mark: One cell.
+    """
+    if tail and text.isascii() and len(text) > width >= _TAIL_MIN:
+        end = width // 2
+        return text[: width - 1 - end] + mark + text[-end:]
     if text.isascii():
         length = len(text)
         if length <= width:

@@ -26,7 +26,7 @@ _CACHE_MAX = 256
 _NARROWEST = 8
 
 
-class LineView(ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines with a cursor. Subclasses say how many there are and what is in them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

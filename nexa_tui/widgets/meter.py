@@ -1,10 +1,9 @@
-"""A gauge on one line: `cpu    ■■■■■■■■▪▪▪▪▪▪▪▪   42%  load 0.82`."""
+"""A gauge on one line: `cpu    ■■■■■■■■∙∙∙∙∙∙∙∙∙∙∙   42%  load 0.82`."""
 
 from nexa_tui.state.charts import gauge
 from nexa_tui.state.formats import PERCENT_WIDTH, percent
 from nexa_tui.widgets.columns import filled
 from nexa_tui.widgets.drawn import Drawn, Pieces
-from nexa_tui.widgets.ink import app_of
 from nexa_tui.widgets.lines import Piece
 
 _BAR_MIN = 4
@@ -51,9 +50,8 @@ class Meter(Drawn):
         self.redraw()
 
     def _empty_cell(self) -> str:
-        if self.ascii_only:
-            return "."
-        return "∙" if app_of(self).no_color else "■"
+        """Another character than that of the bar: colours alone tell nothing to some."""
+        return "." if self.ascii_only else "∙"
 
     def drawing(self, width: int, height: int) -> list[Pieces]:
         """Label, bar, percentage, note; the note goes first where room is short."""

@@ -203,7 +203,7 @@ class Table(LineView):
 
     def _in(self, place: Place, text: str) -> str:
         mark = "~" if self.ascii_only else "…"
-        return filled(text, place.width, right=place.right, mark=mark)
+        return filled(text, place.width, right=place.right, tail=place.tail, mark=mark)
 
     def _laid_out(self) -> tuple[Place, ...]:
         width = self.size.width - 2  # the cursor's mark, and the rail or a blank

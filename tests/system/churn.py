@@ -14,10 +14,11 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -148,7 +149,7 @@ class Churn:
     # -- how -------------------------------------------------------------------
 
     @asynccontextmanager
-    async def dialled(self) -> AsyncIterator[Pair]:
+    async def dialled(self) -> AsyncGenerator[Pair]:
         source = f"127.0.0.{2 + next(self._numbers) % ADDRESSES}"
         async with asyncio.timeout(30):
             reader, writer = await asyncio.open_connection(
@@ -168,7 +169,7 @@ class Churn:
         return f"{_HEAD}{bearer}\r\n".encode()
 
     @asynccontextmanager
-    async def upgraded(self, token: str | None) -> AsyncIterator[Pair]:
+    async def upgraded(self, token: str | None) -> AsyncGenerator[Pair]:
         async with self.dialled() as (reader, writer):
             writer.write(self.head(token))
             head = await reader.readuntil(b"\r\n\r\n")
@@ -188,7 +189,9 @@ class Neighbour:
 
     @classmethod
     @asynccontextmanager
-    async def at_work(cls, port: int, token: str) -> AsyncIterator["Neighbour"]:
+    async def at_work(
+        cls, port: int, token: str, name: str = "neighbour"
+    ) -> AsyncGenerator[Self]:
         async with connect(
             f"ws://127.0.0.1:{port}/v1/agent",
             subprotocols=[websockets.Subprotocol("nexa.v1.json")],
@@ -196,7 +199,7 @@ class Neighbour:
             proxy=None,
         ) as socket:
             self = cls(socket)
-            agent = {"id": "neighbour"}
+            agent = {"id": name}
             await self.call("session.hello", {"protocol": "1.0", "agent": agent})
             working = asyncio.ensure_future(self._work())
             try:

@@ -36,6 +36,12 @@ def agent_of(shared: Shell, space: str, name: str = "spender") -> Agent:
         job.usage = Usage(model="m", input_tokens=TOKENS - 10, output_tokens=10)
         return "spent"
 
+    @made.task("burn")
+    async def burn(job: Job) -> None:
+        job.usage = Usage(model="m", output_tokens=TOKENS)
+        await job.progress(note="burning")
+        await asyncio.Event().wait()  # only its budget ends it
+
     return made
 
 
@@ -108,6 +114,33 @@ async def test_a_spent_budget_holds_tasks_back_until_it_is_raised(
         if one["subject"] == f"namespace/{space}"
     ]
     assert {"budget.low", "budget.spent", "namespace.changed"} <= set(kinds)
+
+
+async def test_a_task_over_its_own_budget_ends_and_its_agent_goes_on(
+    shared: Shell, space: str
+) -> None:
+    async with agent_of(shared, space):
+        dear = told(
+            shared, "task", "submit", "burn", "--namespace", space,
+            "--budget-tokens", str(TOKENS - 1), "--budget-usd", "1",
+        )["id"]  # fmt: skip
+        await asyncio.to_thread(
+            until, lambda: status(shared, dear) == "failed", "its budget ended it"
+        )
+        record = told(shared, "task", "show", dear)
+        why = told(shared, "task", "explain", dear)["verdict"]
+        card = shared("task", "show", dear).out
+        next_one = await asyncio.to_thread(submit, shared, space)
+        await asyncio.to_thread(
+            until,
+            lambda: status(shared, next_one) == "completed",
+            "the agent has its slot back: its handler was interrupted",
+        )
+
+    assert record["error"]["reason"] == "budget_exceeded"
+    assert (record["attempts"], record["usage"]["output_tokens"]) == (1, TOKENS)
+    assert f"used {TOKENS} tokens, and its budget allows {TOKENS - 1}" in why
+    assert f"{TOKENS - 1} tokens, 1.0000 USD" in card
 
 
 async def test_an_agent_that_spent_its_own_share_gets_nothing_more(

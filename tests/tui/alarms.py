@@ -4,7 +4,13 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from nexa_node.contract.access import Permission, Role, Scope, TokenView
+from nexa_node.contract.access import (
+    NamespaceView,
+    Permission,
+    Role,
+    Scope,
+    TokenView,
+)
 from nexa_node.contract.alerts import (
     Ack,
     Alert,
@@ -19,6 +25,13 @@ from nexa_node.contract.alerts import (
     Silence,
 )
 from nexa_node.contract.audit import AuditEntry, AuditRecord
+from nexa_node.contract.quotas import (
+    Allowance,
+    BudgetView,
+    Limits,
+    Quota,
+    Spent,
+)
 from tests.builders import NOW
 
 
@@ -211,4 +224,36 @@ TOKENS = (
 ROLES = (
     Role(name="viewer", permissions=(Permission(allow="tasks:read"),), built_in=True),
     Role(name="desk", permissions=(Permission(allow="tasks:*", on="team-a.>"),)),
+)
+NAMESPACES = (
+    NamespaceView(name="default", agents=12, tasks=840),
+    NamespaceView(
+        name="team-a",
+        agents=3,
+        tasks=41,
+        quota=Quota(
+            name="team-a",
+            limits=Limits(agents=50, waiting=10_000),
+            budget=Allowance(tokens=2_000_000, cost_usd=25.0, agent_tokens=200_000),
+        ),
+        budget=BudgetView(
+            state="low",
+            spent=Spent(tokens=1_760_000, cost_usd=18.5),
+            resets=NOW + timedelta(hours=12),
+            remaining=0.12,
+            agents=("wc-1",),
+        ),
+    ),
+    NamespaceView(
+        name="team-b",
+        agents=0,
+        tasks=7,
+        quota=Quota(name="team-b", budget=Allowance(tokens=1000, period="month")),
+        budget=BudgetView(
+            state="spent",
+            spent=Spent(tokens=1020),
+            resets=NOW + timedelta(days=9),
+            remaining=0.0,
+        ),
+    ),
 )

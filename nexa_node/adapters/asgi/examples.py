@@ -72,6 +72,7 @@ STATUS = NodeStatus(
     health="healthy",
     console_protocol=CONSOLE_PROTOCOL,
     whoami="token:1a2b3c",
+    who="ada",
     role="operator",
     tasks=TaskCounts(running=1, completed=41),
     agents=1,

@@ -29,8 +29,8 @@ from nexa_node.core.promql.samples import (
     Series,
     Source,
     Table,
-    Tabled,
     meets,
+    table_of,
 )
 from nexa_node.core.promql.vectors import Scalar, Value, Vector
 
@@ -95,9 +95,9 @@ class _Fresh:
     ) -> Table | None:
         """As `samples.Tabled`; what was recorded just now is in no table."""
         fresh = self.points and start_ms <= self.at_ms <= end_ms
-        if not isinstance(self.source, Tabled) or (fresh and self._meeting(matchers)):
+        if fresh and self._meeting(matchers):
             return None
-        found = self.source.table(matchers, start_ms, end_ms)
+        found = table_of(self.source, matchers, start_ms, end_ms)
         if found is not None:
             self.asked = True
             self.seen += len(found.labels)

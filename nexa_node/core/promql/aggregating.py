@@ -2,12 +2,21 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from nexa_node.core.promql.names import NAME
-from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError
+from nexa_node.core.promql.samples import (
+    Floats,
+    Labels,
+    Mask,
+    QueryError,
+    Shared,
+    Times,
+    learned,
+)
 from nexa_node.core.promql.vectors import (
     Key,
     Vector,
@@ -38,7 +47,10 @@ def aggregate(
     steps = vector.values.shape[1]
     found = groups(vector, labels, by=by)
     if operator in _FOLDED and found:
-        return _folded(operator, vector, found)
+        what = "order", tuple(labels), by
+        return _folded(
+            operator, vector, learned(vector.labels, what, lambda: _Order.of(found))
+        )
     made: list[Labels] = []
     values: list[Floats] = []
     present: list[Mask] = []
@@ -53,15 +65,33 @@ def aggregate(
     return rows(made, values, present, steps)
 
 
-def _folded(operator: str, vector: Vector, groups: Mapping[Key, list[int]]) -> Vector:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Rows, group by group."""
+
+    rows: Times
+    begins: Times
+    """Where each group begins in them."""
+    labels: Shared
+    """Of the groups."""
+
+    @staticmethod
+    def of(groups: Mapping[Key, list[int]]) -> "_Order":
+        """Put rows in order."""
+        return _Order(
+            np.array([at for places in groups.values() for at in places], np.intp),
+            np.cumsum([0, *map(len, groups.values())])[:-1],
+            Shared(dict(key) for key in groups),
+        )
+
+
+def _folded(operator: str, vector: Vector, order: _Order) -> Vector:
     """Aggregate all groups at once."""
-    order = np.array([at for places in groups.values() for at in places], np.intp)
-    begins = np.cumsum([0, *map(len, groups.values())])[:-1]
-    mask = vector.present[order]
+    begins, mask = order.begins, vector.present[order.rows]
     function, nothing = _FOLDED[operator]
-    known = np.where(mask, vector.values[order], nothing)
+    known = np.where(mask, vector.values[order.rows], nothing)
     whole = Vector(
-        tuple(dict(key) for key in groups),
+        order.labels,
         function.reduceat(known, begins, axis=0),
         np.logical_or.reduceat(mask, begins, axis=0),
     )
@@ -70,6 +100,11 @@ def _folded(operator: str, vector: Vector, groups: Mapping[Key, list[int]]) -> V
 
 def groups(vector: Vector, labels: Sequence[str], *, by: bool) -> dict[Key, list[int]]:
     """Which rows belong together."""
+    what = "groups", tuple(labels), by
+    return learned(vector.labels, what, lambda: _groups(vector, labels, by=by))
+
+
+def _groups(vector: Vector, labels: Sequence[str], *, by: bool) -> dict[Key, list[int]]:
     found: dict[Key, list[int]] = {}
     names = sorted(set(labels))
     dropped = {*labels, NAME}
@@ -125,13 +160,7 @@ def counted(vector: Vector, *, labels: Sequence[str], by: bool, label: str) -> V
 def histogram_quantile(share: Floats, vector: Vector) -> Vector:
     """Estimate quantiles from cumulative buckets (Prometheus 2.42, promql/quantile.go)."""
     steps = vector.values.shape[1]
-    buckets: dict[Key, list[tuple[float, int]]] = {}
-    for at, labels in enumerate(vector.labels):
-        bound = _bound(labels.get(BUCKET))
-        if bound is None:
-            continue
-        key = key_but(labels, (BUCKET, NAME))
-        buckets.setdefault(key, []).append((bound, at))
+    buckets = learned(vector.labels, "buckets", lambda: _buckets(vector))
     made: list[Labels] = []
     values: list[Floats] = []
     present: list[Mask] = []
@@ -149,6 +178,17 @@ def histogram_quantile(share: Floats, vector: Vector) -> Vector:
         values.append(found)
         present.append(mask)
     return rows(made, values, present, steps) if made else empty(steps)
+
+
+def _buckets(vector: Vector) -> dict[Key, list[tuple[float, int]]]:
+    """Bounds and rows of each histogram."""
+    found: dict[Key, list[tuple[float, int]]] = {}
+    for at, labels in enumerate(vector.labels):
+        bound = _bound(labels.get(BUCKET))
+        if bound is not None:
+            key = key_but(labels, (BUCKET, NAME))
+            found.setdefault(key, []).append((bound, at))
+    return found
 
 
 def written(value: float) -> str:

@@ -12,7 +12,15 @@ import numpy as np
 
 from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.parsing import ARITHMETIC, COMPARING
-from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError
+from nexa_node.core.promql.samples import (
+    Floats,
+    Labels,
+    Mask,
+    QueryError,
+    Shared,
+    Times,
+    learned,
+)
 from nexa_node.core.promql.vectors import (
     TWINS,
     Key,
@@ -116,29 +124,48 @@ def _keeps_name(operator: str, as_bool: bool) -> bool:
 
 
 def _by_signature(vector: Vector, matching: Matching) -> dict[Key, list[int]]:
-    found: dict[Key, list[int]] = {}
-    for at, labels in enumerate(vector.labels):
-        found.setdefault(matching.signature(labels), []).append(at)
-    return found
+    """Which rows have each signature; none has two."""
+
+    def learn() -> dict[Key, list[int]]:
+        found: dict[Key, list[int]] = {}
+        for at, key in enumerate(_signatures(vector, matching)):
+            found.setdefault(key, []).append(at)
+        return found
+
+    return learned(vector.labels, ("by signature", matching), learn)
+
+
+def _signatures(vector: Vector, matching: Matching) -> list[Key]:
+    """Of each row."""
+    return learned(
+        vector.labels,
+        ("signatures", matching),
+        lambda: [matching.signature(labels) for labels in vector.labels],
+    )
+
+
+def _partnered(vector: Vector, other: Vector, matching: Matching) -> Mask:
+    """Where each row of `vector` has a partner in `other`."""
+    places = _by_signature(other, matching)
+    if not places:
+        return np.zeros(vector.values.shape, np.bool_)
+    rows_of = [at for each in places.values() for at in each]
+    begins = np.cumsum([0, *map(len, places.values())])[:-1]
+    met = np.logical_or.reduceat(other.present[rows_of], begins, axis=0)
+    met = np.concatenate((met, np.zeros((1, met.shape[1]), np.bool_)))
+    number = {key: at for at, key in enumerate(places)}
+    found = [number.get(key, -1) for key in _signatures(vector, matching)]
+    return met[found]  # of none: the last row
 
 
 def _set(operator: str, left: Vector, right: Vector, matching: Matching) -> Vector:
     steps = left.values.shape[1]
-    lefts, rights = _by_signature(left, matching), _by_signature(right, matching)
-
-    def there(vector: Vector, places: Mapping[Key, list[int]], key: Key) -> Mask:
-        rows_of = places.get(key)
-        if rows_of is None:
-            return np.zeros(steps, np.bool_)
-        return np.any(vector.present[rows_of], axis=0)
-
     if operator == "or":
         if not left.labels:
             return right
-        present = [
-            right.present[at] & ~there(left, lefts, matching.signature(labels))
-            for at, labels in enumerate(right.labels)
-        ]
+        if not right.labels:
+            return left
+        present = right.present & ~_partnered(right, left, matching)
         both = rows(
             (*left.labels, *right.labels),
             (*left.values, *right.values),
@@ -148,9 +175,7 @@ def _set(operator: str, left: Vector, right: Vector, matching: Matching) -> Vect
         return merged(both, TWINS)
     if not left.labels:
         return left
-    mask = np.stack(
-        [there(right, rights, matching.signature(labels)) for labels in left.labels]
-    )
+    mask = _partnered(left, right, matching)
     return with_present(left, left.present & (mask if operator == "and" else ~mask))
 
 
@@ -172,11 +197,10 @@ def _pairs(
         if matching.many == "one"
         else "multiple matches for labels: grouping labels must ensure unique matches"
     )
-    keys = [matching.signature(mine) for mine in many.labels]
-    pairs = [(at, of) for at, key in enumerate(keys) for of in ones.get(key, ())]
-    if not pairs:
+    found = _partners(many, one, matching, keeps_name=keeps_name)
+    index = found.index
+    if not len(index):
         return empty(steps)
-    index = np.array(pairs, np.intp)
     sides = (many.values[index[:, 0]], one.values[index[:, 1]])
     sides = sides[::-1] if swapped else sides
     values = _numbers(operator, *sides)
@@ -184,13 +208,47 @@ def _pairs(
     if filters:
         present, values = present & (values == 1), sides[0]
     if matching.many == "one":
-        _match_once([keys[at] for at, _ in pairs], present, complaint)
-    labels = tuple(
-        _labels_of(many.labels[at], one.labels[of], matching, keeps_name=keeps_name)
-        for at, of in pairs
-    )
-    whole = Vector(labels, values, present)
+        _match_once(found.keys, present, complaint)
+    whole = Vector(found.labels, values, present)
     return merged(with_present(whole, present), complaint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Partners:
+    """Which rows of two sides belong together."""
+
+    index: Times
+    """Of shape (pairs, 2): a row of the side of many, and one of the other."""
+    keys: list[Key]
+    """What the two of each pair have in common."""
+    labels: Shared
+    """Of the results."""
+    other: tuple[Labels, ...]
+    """Of the side of one; held, so that its `id` stays its own."""
+
+
+def _partners(
+    many: Vector, one: Vector, matching: Matching, *, keeps_name: bool
+) -> _Partners:
+    def learn() -> _Partners:
+        ones, keys = _by_signature(one, matching), _signatures(many, matching)
+        pairs = [(at, of) for at, key in enumerate(keys) for of in ones.get(key, ())]
+        return _Partners(
+            np.array(pairs, np.intp).reshape(-1, 2),
+            [keys[at] for at, _ in pairs],
+            Shared(
+                _labels_of(
+                    many.labels[at], one.labels[of], matching, keeps_name=keeps_name
+                )
+                for at, of in pairs
+            ),
+            one.labels,
+        )
+
+    if not isinstance(one.labels, Shared):
+        return learn()
+    what = "partners", matching, keeps_name, id(one.labels)
+    return learned(many.labels, what, learn)
 
 
 def _match_once(keys: Sequence[Key], present: Mask, complaint: str) -> None:

@@ -5,7 +5,6 @@ evaluate(parse("rate(x[5m])"), source, steps_of(start, end, step), budget)
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -22,7 +21,8 @@ from nexa_node.core.promql.aggregating import (
     ranked,
 )
 from nexa_node.core.promql.binary import Matching, operate
-from nexa_node.core.promql.memory import Memory, names_in
+from nexa_node.core.promql.calendar import CALENDAR
+from nexa_node.core.promql.memory import Memory, names_in, text_of
 from nexa_node.core.promql.names import NAME
 from nexa_node.core.promql.samples import (
     Budget,
@@ -33,9 +33,9 @@ from nexa_node.core.promql.samples import (
     Series,
     Source,
     Table,
-    Tabled,
     Times,
     is_stale,
+    table_of,
 )
 from nexa_node.core.promql.vectors import (
     TWINS,
@@ -120,7 +120,7 @@ class _Evaluation:
         """Recall or compute one node of the tree."""
         if self.memory is None or not isinstance(node, _WORTH_KEEPING):
             return self._value(node)
-        text = str(node)
+        text = text_of(node)
         known = self.memory.recall(text)
         if known is not None:
             return known
@@ -171,12 +171,10 @@ class _Evaluation:
 
     def _table(self, selector: Any, before_ms: int) -> Table | None:
         """All that a selector asks for, if it is one table."""
-        if not isinstance(self.source, Tabled):
-            return None
         offset = parsing.milliseconds(selector.offset)
         start = int(self.steps[0]) - offset - before_ms
         end = int(self.steps[-1]) - offset
-        found = self.source.table(parsing.conditions(selector), start, end)
+        found = table_of(self.source, parsing.conditions(selector), start, end)
         if found is not None:
             self.budget.spend(found.values.size + len(found.labels) * len(self.steps))
         return found
@@ -200,6 +198,8 @@ class _Evaluation:
         at = self.steps - parsing.milliseconds(selector.offset)
         table = self._table(selector, self.lookback_ms)
         if table is not None:
+            if not table.labels:
+                return empty(len(self.steps))
             newest, fresh = self._newest(table.times, table.values, at)
             return with_present(Vector(table.labels, newest, fresh), fresh)
         labels: list[Labels] = []
@@ -302,7 +302,7 @@ class _Evaluation:
             return self._over_window(name, arguments)
         if name in _NUMBERS:
             return self._plain(name, arguments)
-        if name in _CALENDAR:
+        if name in CALENDAR:
             return self._calendar(name, arguments)
         does: Mapping[str, Callable[[list[Any]], Value]] = {
             "time": lambda _: Scalar(self.steps / 1000.0),
@@ -350,7 +350,13 @@ class _Evaluation:
         tables = [table] if table else windows.tables(self._series(inner, span))
         if not tables:
             return empty(1)
-        labels = tuple(each for one in tables for each in one.labels)
+        labels = (
+            tables[0].labels
+            if len(tables) == 1
+            else tuple(each for one in tables for each in one.labels)
+        )
+        if not labels:
+            return empty(1)
         joined = windows.joined(tables, start=end - span, end=end, step=self.steps[0])
         self.budget.spend(len(joined.values))
         number = np.broadcast_to(number, len(labels))
@@ -377,7 +383,7 @@ class _Evaluation:
             vector = self.vector(arguments[0])
         else:
             vector = self._vector_of(self.steps / 1000.0)
-        part = np.vectorize(_CALENDAR[name], otypes=[np.float64])
+        part = np.vectorize(CALENDAR[name], otypes=[np.float64])
         return mapped(
             vector,
             lambda values: part(values) if values.size else values,
@@ -572,27 +578,4 @@ _NUMBERS: Mapping[str, Callable[..., Floats]] = {
     "clamp": lambda values, low, high: np.maximum(low, np.minimum(high, values)),
     "clamp_min": np.maximum,
     "clamp_max": np.minimum,
-}
-
-
-def _date(seconds: float) -> datetime:
-    if not np.isfinite(seconds) or abs(seconds) > 2e11:
-        seconds = 0.0
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(seconds))
-
-
-def _days(date: datetime) -> int:
-    following = date.replace(day=28) + timedelta(days=4)
-    return (following - timedelta(days=following.day)).day
-
-
-_CALENDAR: Mapping[str, Callable[[float], float]] = {
-    "minute": lambda at: _date(at).minute,
-    "hour": lambda at: _date(at).hour,
-    "day_of_week": lambda at: _date(at).isoweekday() % 7,
-    "day_of_month": lambda at: _date(at).day,
-    "day_of_year": lambda at: _date(at).timetuple().tm_yday,
-    "month": lambda at: _date(at).month,
-    "year": lambda at: _date(at).year,
-    "days_in_month": lambda at: _days(_date(at)),
 }

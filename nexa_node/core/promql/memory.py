@@ -26,6 +26,20 @@ class Memory(Protocol):
         ...
 
 
+_texts: dict[int, tuple[Any, str]] = {}
+"""By `id`: nodes of trees, held so that it stays theirs, and their texts."""
+
+
+def text_of(node: Any) -> str:
+    """An expression as text, which takes a while to write: trees of rules stay."""
+    found = _texts.get(id(node))
+    if found is None:
+        if len(_texts) >= _NAMES_MAX:
+            _texts.clear()
+        found = _texts[id(node)] = node, str(node)
+    return found[1]
+
+
 _names: dict[str, frozenset[str] | None] = {}
 _NAMES_MAX = 4096
 
@@ -36,5 +50,6 @@ def names_in(text: str, node: Any) -> frozenset[str] | None:
         if len(_names) >= _NAMES_MAX:
             _names.clear()
         found = [parsing.name_of(one) for one in parsing.selectors(node)]
-        _names[text] = frozenset(found) if all(found) else None
+        names = _names[text] = frozenset(found) if all(found) else None
+        return names
     return _names[text]

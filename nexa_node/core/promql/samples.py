@@ -3,9 +3,9 @@
 Times are milliseconds since 1970, values are floats; a series' samples are in order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Labels = Mapping[str, str]
+_T = TypeVar("_T")
+_KNOWN_MAX = 64
+"""Answers that are kept with the labels of one selection."""
 STALE_BITS = 0x7FF0000000000002
 """A series that ended is marked by this NaN (Prometheus, model/value)."""
 
@@ -36,6 +39,37 @@ class Series(msgspec.Struct, frozen=True, eq=False, gc=False):
     values: Floats
     key: tuple[tuple[str, str], ...] | None = None
     """The labels as something that compares (`vectors.key_of`), if the source has it."""
+
+
+class Shared(tuple[Labels, ...]):  # noqa: SLOT001 - a tuple can have no slot
+    """Labels of series that are asked for again and again, and what follows from them."""
+
+    known: dict[Hashable, Any]
+    """What was found out about them, by what was asked."""
+
+    def __init__(self, iterable: Iterable[Labels] = (), /) -> None:
+        """Know nothing yet of these labels."""
+        self.known = {}
+
+
+def learned(labels: tuple[Labels, ...], what: Hashable, learn: Callable[[], _T]) -> _T:
+    """What follows from labels alone: found out once for those that are `Shared`.
+
+    Args:
+        labels: Of series, in order.
+        what: Names the question, with all that the answer depends on besides.
+        learn: Finds the answer, which nobody may change.
+    """
+    if not isinstance(labels, Shared):
+        return learn()
+    try:  # one look: another thread may forget everything behind a second one
+        found: _T = labels.known[what]
+    except KeyError:
+        found = learn()
+        if len(labels.known) >= _KNOWN_MAX:
+            labels.known.clear()
+        labels.known[what] = found
+    return found
 
 
 class Table(msgspec.Struct, frozen=True, eq=False):
@@ -99,7 +133,6 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
 class Tabled(Protocol):
     """A source that has many series as one table, which is quicker."""
 
@@ -108,6 +141,15 @@ class Tabled(Protocol):
     ) -> Table | None:
         """As `Source.select`; None: there is no such table, ask for the series."""
         ...
+
+
+def table_of(
+    source: Source, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int
+) -> Table | None:
+    """What `Tabled.table` gives; None of a source that has no tables."""
+    # An isinstance() of a protocol takes longer than many a selection.
+    tabled: Tabled | None = source if hasattr(source, "table") else None  # pyright: ignore[reportAssignmentType]  # by its name
+    return None if tabled is None else tabled.table(matchers, start_ms, end_ms)
 
 
 def is_stale(values: Floats) -> Mask:

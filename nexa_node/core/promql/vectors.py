@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nexa_node.core.promql.names import NAME
-from nexa_node.core.promql.samples import Floats, Labels, Mask, QueryError, Times
+from nexa_node.core.promql.samples import (
+    Floats,
+    Labels,
+    Mask,
+    QueryError,
+    Shared,
+    Times,
+    learned,
+)
 
 Key = tuple[tuple[str, str], ...]
 
@@ -119,15 +127,21 @@ def unnamed(vector: Vector, *, whole: bool = False) -> Vector:
         QueryError: Two series are the same but for the name, at the same step; or, with
             `whole`, at any.
     """
-    labels = tuple([_nameless(each) for each in vector.labels])
+    labels, alike = learned(vector.labels, "bare", lambda: _bare(vector.labels))
     bare = Vector(labels, vector.values, vector.present)
-    if len({each.get(NAME) for each in vector.labels}) <= 1:
+    if alike:
         return bare  # all have one name: without it they differ as they did with it
     if not whole:
         return merged(bare, TWINS)
     if len({key_of(each) for each in labels}) < len(labels):
         raise QueryError(TWINS)
     return bare
+
+
+def _bare(labels: tuple[Labels, ...]) -> tuple[Shared, bool]:
+    """Labels without names, and whether all had the same name."""
+    names = {each.get(NAME) for each in labels}
+    return Shared([_nameless(each) for each in labels]), len(names) <= 1
 
 
 def _nameless(labels: Labels) -> dict[str, str]:
@@ -147,9 +161,7 @@ def merged(vector: Vector, complaint: str) -> Vector:
     Raises:
         QueryError: Two of them have a sample at the same step; says `complaint`.
     """
-    places: dict[Key, list[int]] = {}
-    for at, labels in enumerate(vector.labels):
-        places.setdefault(key_of(labels), []).append(at)
+    places = learned(vector.labels, "places", lambda: _places(vector.labels))
     if len(places) == len(vector.labels):
         return vector
     kept: list[int] = []
@@ -162,6 +174,13 @@ def merged(vector: Vector, complaint: str) -> Vector:
             values[at] = np.where(present[other], values[other], values[at])
             present[at] |= present[other]
     return pick(Vector(vector.labels, values, present), kept)
+
+
+def _places(labels: tuple[Labels, ...]) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = {}
+    for at, each in enumerate(labels):
+        found.setdefault(key_of(each), []).append(at)
+    return found
 
 
 def constant(value: float, steps: Times) -> Scalar:

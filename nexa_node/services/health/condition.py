@@ -128,6 +128,7 @@ class Condition:
             reasons=found.reasons,
             console_protocol=CONSOLE_PROTOCOL,
             whoami=identity.id,
+            who=identity.name or None,
             role=identity.role,
             tasks=self.directory.counts(),
             agents=self.sessions.connected(),

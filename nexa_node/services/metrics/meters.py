@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from nexa_node.contract import errors
 from nexa_node.contract.checks import SelfTest
 from nexa_node.contract.errors import NexaError, PayloadTooLarge, RateLimited
+from nexa_node.contract.ids import AgentId
 from nexa_node.contract.messages import Address, NewMessage
-from nexa_node.contract.tasks import FINISHED, Task
+from nexa_node.contract.tasks import FINISHED, Task, Usage
 from nexa_node.core.exposition import Counter, Family, Sample
 from nexa_node.core.instruments import Instruments
 from nexa_node.core.replies import is_reserved
@@ -291,13 +292,13 @@ class TaskMeter:
         )
         self._tokens = instruments.counter(
             "nexa_llm_tokens_total",
-            "Tokens that finished tasks spent.",
+            "Tokens that attempts at tasks spent.",
             ("provider", "model", "token_type", "agent_type"),
             [("unknown", "unknown", kind, NO_TYPE) for kind in ("input", "output")],
         )
         self._cost = instruments.counter(
             "nexa_llm_cost_usd_total",
-            "What finished tasks cost, in US dollars.",
+            "What attempts at tasks cost, in US dollars.",
             ("provider", "model", "agent_type"),
             [("unknown", "unknown", NO_TYPE)],
         )
@@ -334,14 +335,21 @@ class TaskMeter:
         self._took.observe(max(0.0, took_s), task.type, task.status)
         if task.status == "dead_lettered":
             self._dead()
-        if task.usage is not None:
-            provider, model = model_of(task.usage.model)
-            for kind, spent in (
-                ("input", task.usage.input_tokens),
-                ("output", task.usage.output_tokens),
-            ):
-                self._tokens.add(provider, model, kind, task.type, by=spent)
-            self._cost.add(provider, model, task.type, by=task.usage.cost_usd)
+
+    def spent(self, task: Task, agent: AgentId, usage: Usage) -> None:
+        """An attempt is over, and used so much; `Ledger.on_spent`, once for each.
+
+        The sum of a record grows with each life of a task: it would count twice what was
+        used before a redrive.
+        """
+        del agent
+        provider, model = model_of(usage.model)
+        for kind, spent in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+        ):
+            self._tokens.add(provider, model, kind, task.type, by=spent)
+        self._cost.add(provider, model, task.type, by=usage.cost_usd)
 
 
 class SelfTestMeter:

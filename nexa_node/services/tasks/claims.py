@@ -13,7 +13,7 @@ from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Task
 from nexa_node.core.flow import Credits
 from nexa_node.core.tasks import Denied, Moved, Verdict
-from nexa_node.ports import Delivery
+from nexa_node.ports import Delivery, Versioned
 from nexa_node.services.sessions.live import AgentKey
 from nexa_node.services.tasks.ledger import TRIES, Decide, Ledger
 
@@ -161,7 +161,7 @@ class Claims:
                 continue
             if not isinstance(verdict, Moved):
                 return verdict
-            if await self._store(held, verdict):
+            if await self._store(held, verdict, before=task):
                 return verdict
         raise Conflict(f"task {held.id} changes too fast: try again", retry_after_ms=50)
 
@@ -174,14 +174,15 @@ class Claims:
             return seen.value
         return held.task
 
-    async def _store(self, held: Held, moved: Moved) -> bool:
+    async def _store(self, held: Held, moved: Moved, *, before: Task) -> bool:
         """Write; False when somebody wrote first.
 
         When the store does not answer we keep what we knew: if it was stored all the
         same, the next write from there conflicts, and the record is read again.
         """
         try:
-            revision = await self._ledger.write(moved, revision=held.revision)
+            seen = Versioned(before, held.revision)
+            revision = await self._ledger.write(moved, seen)
         except Conflict:
             held.forget()
             return False

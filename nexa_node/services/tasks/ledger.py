@@ -13,9 +13,10 @@ import asyncio
 from collections.abc import Callable
 
 from nexa_node.contract.errors import Conflict, NotFound
-from nexa_node.contract.ids import TaskId
-from nexa_node.contract.tasks import FINISHED, Task
+from nexa_node.contract.ids import AgentId, TaskId
+from nexa_node.contract.tasks import FINISHED, Task, Usage
 from nexa_node.core.tasks import Denied, Kept, Moved, Verdict
+from nexa_node.core.usage import ended_by
 from nexa_node.ports import TaskRecords, Versioned
 from nexa_node.services.api import Journal
 from nexa_node.services.directory.sight import TaskSeen
@@ -25,6 +26,8 @@ TRIES = 8
 NEW_MAX = 50_000
 """New tasks whose revision is remembered; for older ones the record is read."""
 
+Spending = Callable[[Task, AgentId, Usage], None]
+"""Told what an attempt used, once its end is stored: once for each."""
 Decide = Callable[[Task], Verdict]
 """A pure decision over a record, as `core.tasks` makes them."""
 
@@ -44,6 +47,7 @@ class Ledger:
         self._records = records
         self._journal = journal
         self._listeners: list[TaskSeen] = []
+        self._spent: list[Spending] = []
         self._stored: list[Callable[[Versioned[Task]], None]] = []
         self._new: dict[TaskId, int] = {}
         self._creating: dict[TaskId, list[asyncio.Future[None]]] = {}
@@ -51,6 +55,10 @@ class Ledger:
     def on_write(self, listener: TaskSeen) -> None:
         """Have `listener` told of every record this node writes, and of `note`."""
         self._listeners.append(listener)
+
+    def on_spent(self, listener: Spending) -> None:
+        """Have `listener` told of what attempts used, as this node writes their ends."""
+        self._spent.append(listener)
 
     def note(self, task: Task) -> None:
         """Tell of progress that is not stored yet."""
@@ -108,14 +116,18 @@ class Ledger:
             self._tell(task, revision)
         return revision
 
-    async def write(self, moved: Moved, *, revision: int) -> int:
-        """Store the next record; its revision.
+    async def write(self, moved: Moved, before: Versioned[Task]) -> int:
+        """Store the record that follows `before`; its revision.
 
         Raises:
             Conflict: Somebody wrote first.
         """
         self._new.pop(moved.task.id, None)
-        revision = await self._records.update(moved.task, revision=revision)
+        revision = await self._records.update(moved.task, revision=before.revision)
+        attempt = ended_by(before.value, moved.task)
+        if attempt is not None and attempt.usage is not None:
+            for spent in self._spent:
+                spent(moved.task, attempt.agent, attempt.usage)
         self._note(moved)
         self._tell(moved.task, revision)
         return revision
@@ -143,7 +155,7 @@ class Ledger:
             if not isinstance(verdict, Moved):
                 return verdict
             try:
-                await self.write(verdict, revision=seen.revision)
+                await self.write(verdict, seen)
             except Conflict:
                 continue
             return verdict

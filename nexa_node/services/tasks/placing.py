@@ -181,7 +181,7 @@ class Placing:
                     await self._leave(held, seen)
                     return
                 intent = verdict.task
-                revision = await self._ledger.write(verdict, revision=seen.revision)
+                revision = await self._ledger.write(verdict, seen)
             except Conflict:
                 seen = None
             except Unavailable:

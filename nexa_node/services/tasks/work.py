@@ -11,10 +11,11 @@ from datetime import timedelta
 
 from nexa_node.contract.errors import NotFound
 from nexa_node.contract.frames import Complete, Fail, Leased, Progress, Release
-from nexa_node.contract.ids import AgentId, Namespace, TaskId
-from nexa_node.contract.tasks import Json, Task, Usage
+from nexa_node.contract.ids import TaskId
+from nexa_node.contract.tasks import FINISHED, Json, Task
 from nexa_node.core import tasks
 from nexa_node.core.tasks import Claim, Denied, Kept, Moved, Verdict
+from nexa_node.core.usage import overspent
 from nexa_node.ports import Clock
 from nexa_node.services.sessions.live import LiveAgent
 from nexa_node.services.tasks.claims import Held
@@ -22,20 +23,14 @@ from nexa_node.services.tasks.custody import Custody
 
 PartialSeen = Callable[[Task, Json], None]
 """Told a task as it is with a partial result, and that."""
-Spending = Callable[[Namespace, AgentId, Usage], None]
-"""Told what an attempt used, once its end is stored: once for each."""
-
-
-def _uncounted(namespace: Namespace, agent: AgentId, usage: Usage) -> None:
-    """Nobody keeps budgets."""
-    del namespace, agent, usage
 
 
 class Work:
     """The task methods of agents that hold a claim.
 
     All raise `LeaseLost` when the claim is over, `Cancelled` when the task was called
-    off, `DeadlineExceeded` when its time was over, `NotFound` when the agent's namespace
+    off, `DeadlineExceeded` when its time was over, `BudgetExceeded` when it went over
+    its budget, `NotFound` when the agent's namespace
     has no such task; nothing has changed then. `Unavailable` means it is not known, and
     the same call may be made again.
     """
@@ -60,7 +55,6 @@ class Work:
         self._partials = partials
         self._clock = clock
         self._rng = rng
-        self.spent: Spending = _uncounted
 
     def progress_now(self, agent: LiveAgent, said: Progress) -> Leased | None:
         """Renew a lease from memory; None when the record must be asked."""
@@ -68,7 +62,7 @@ class Work:
         if held is None or held.task is None or held.agent != agent.key:
             return None
         verdict = self._progressed(held.task, agent, said)
-        if isinstance(verdict, Denied):
+        if isinstance(verdict, Denied) or verdict.task.status in FINISHED:
             return None
         self._tell_partial(verdict.task, said)
         if isinstance(verdict, Moved):
@@ -76,12 +70,20 @@ class Work:
         return self._leased(held)
 
     async def progress(self, agent: LiveAgent, said: Progress) -> Leased:
-        """Renew a lease by the record; a claim that is not in hand is taken in hand."""
+        """Renew a lease by the record; a claim that is not in hand is taken in hand.
+
+        Raises:
+            BudgetExceeded: It used more than the task's budget, and the task is over.
+        """
         held = self._held(said.id)
         verdict = await self._decide(
             held, agent, lambda task: self._progressed(task, agent, said)
         )
         self._tell_partial(verdict.task, said)
+        over = overspent(verdict.task)
+        if over is not None:
+            await self._ended(held, agent, verdict, failed=True)
+            raise over
         held = self._custody.claims.get(said.id) or held
         if not self._custody.claims.has(held) and held.task is not None:
             self._custody.adopt(held, held.task)
@@ -98,7 +100,7 @@ class Work:
             )
 
         held = self._held(said.id)
-        if await self._end(held, agent, decide, failed=False, usage=said.usage):
+        if await self._end(held, agent, decide, failed=False):
             agent.completed += 1
 
     async def fail(self, agent: LiveAgent, said: Fail) -> None:
@@ -117,7 +119,7 @@ class Work:
             )
 
         held = self._held(said.id)
-        if await self._end(held, agent, decide, failed=True, usage=said.usage):
+        if await self._end(held, agent, decide, failed=True):
             agent.failed += 1
 
     async def release(self, agent: LiveAgent, said: Release) -> None:
@@ -140,14 +142,21 @@ class Work:
         decide: Callable[[Task], Verdict],
         *,
         failed: bool | None,
-        usage: Usage | None = None,
     ) -> bool:
         """Decide an end and let the claim go; False if it was let go before."""
         verdict = await self._decide(held, agent, decide)
+        return await self._ended(held, agent, verdict, failed=failed)
+
+    async def _ended(
+        self,
+        held: Held,
+        agent: LiveAgent,
+        verdict: Moved | Kept,
+        *,
+        failed: bool | None,
+    ) -> bool:
         if not isinstance(verdict, Moved):
             return False
-        if usage is not None:
-            self.spent(agent.namespace, agent.id, usage)
         if failed is not None:
             self._learn(held, agent, verdict.task, failed=failed)
         await self._custody.end(held, verdict)
@@ -177,6 +186,7 @@ class Work:
             pct=said.pct,
             note=said.note,
             partial=said.partial,
+            usage=said.usage,
             now=self._clock.now(),
             node=self._custody.node,
         )

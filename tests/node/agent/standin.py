@@ -32,6 +32,7 @@ class Refusal(Exception):
 
 
 LEASE_LOST = Refusal(1010, "lease_lost")
+BUDGET_EXCEEDED = Refusal(1007, "budget_exceeded")
 UNAVAILABLE = Refusal(1014, "unavailable", retryable=True)
 
 

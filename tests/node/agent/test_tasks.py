@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 
 from nexa_node.agent import Agent, Failed, Job, Usage
-from nexa_node.contract.errors import LeaseLost
-from tests.node.agent.standin import LEASE_LOST, NO_ANSWER, UNAVAILABLE, StandIn, Visit
+from nexa_node.contract.errors import BudgetExceeded, LeaseLost
+from tests.node.agent.standin import (
+    BUDGET_EXCEEDED,
+    LEASE_LOST,
+    NO_ANSWER,
+    UNAVAILABLE,
+    StandIn,
+    Visit,
+)
 
 Make = Callable[..., Agent]
 
@@ -394,6 +401,41 @@ async def test_a_lease_is_renewed_while_the_handler_is_quiet(
         await visit.until("task.complete")
 
     assert node.results == {"t1": "kept"}
+
+
+async def test_what_is_spent_is_told_without_progress_until_the_budget_ends_it(
+    node: StandIn, make_agent: Make
+) -> None:
+    def held_against_the_budget(params: Any) -> Any:
+        spent = params.get("usage", {}).get("output_tokens", 0)
+        if spent > 10:
+            raise BUDGET_EXCEEDED
+        return {"lease_until": "2100-01-01T00:00:00Z"}
+
+    node.script["task.progress"] = held_against_the_budget
+    agent = make_agent()
+    seen: asyncio.Queue[str | None] = asyncio.Queue()
+
+    @agent.task("wc")
+    async def work(job: Job) -> None:
+        try:
+            for spent in range(0, 1000, 6):
+                job.usage = Usage(output_tokens=spent)
+                await asyncio.sleep(0.01)
+            await asyncio.Event().wait()
+        finally:
+            seen.put_nowait(job.cancel_reason)
+            with pytest.raises(BudgetExceeded, match="more than its budget"):
+                job.report(50)
+
+    async with agent:
+        visit = await node.visit()
+        await visit.assign("t1", lease_ms=300)
+        reason = await asyncio.wait_for(seen.get(), 5)
+        await accepted_at_last(visit, "t2")
+
+    assert reason == "budget_exceeded"
+    assert node.failures == {}
 
 
 async def test_a_lease_is_renewed_while_the_handler_blocks_its_event_loop(

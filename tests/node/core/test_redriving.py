@@ -7,6 +7,7 @@ from nexa_node.contract.errors import Conflict, DeadlineExceeded, Invalid
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import Attempt, Redrive, Task, Usage
 from nexa_node.core import redriving, tasks
+from nexa_node.core.past import HISTORY_LIMIT
 from nexa_node.core.tasks import Claim, Denied, Moved
 from tests import builders
 from tests.builders import EARLIER, NOW
@@ -118,6 +119,6 @@ def test_everything_is_meant_only_if_it_is_said() -> None:
 def test_the_history_stays_bounded() -> None:
     task = redriven(dead(history=(ATTEMPT,) * 32))
 
-    assert len(task.history) == tasks.HISTORY_LIMIT
+    assert len(task.history) == HISTORY_LIMIT
     assert task.history[-1].outcome == "redriven"
     assert task.history[-1].started - NOW == timedelta()

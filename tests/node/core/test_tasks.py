@@ -10,6 +10,7 @@ from nexa_node.contract.errors import Cancelled, Conflict, DeadlineExceeded, Lea
 from nexa_node.contract.ids import AgentId, TaskId
 from nexa_node.contract.tasks import FINISHED, RetryPolicy, Task, Usage
 from nexa_node.core import redriving, submitting, tasks
+from nexa_node.core.past import HISTORY_LIMIT
 from nexa_node.core.progression import stage
 from nexa_node.core.tasks import Claim, Denied, Kept, Moved, Verdict
 from tests.builders import NOW, new_task, task
@@ -282,7 +283,7 @@ def test_the_history_is_bounded() -> None:
         claim = Claim(WC1, record.claim_epoch)
         record = moved(tasks.reject(record, claim, now=NOW))
 
-    assert len(record.history) == tasks.HISTORY_LIMIT
+    assert len(record.history) == HISTORY_LIMIT
     assert record.claim_epoch == 50
     assert record.attempts == 0
 

@@ -174,7 +174,9 @@ async def test_soft_and_hard_limits_are_told_once_each() -> None:
 async def test_each_attempt_counts_once_even_if_the_task_is_redriven() -> None:
     told: list[tuple[str, int]] = []
     async with Rig() as rig:
-        rig.work.spent = lambda _, agent, used: told.append((agent, used.input_tokens))
+        rig.ledger.on_spent(
+            lambda _, agent, used: told.append((agent, used.input_tokens))
+        )
         worker = await rig.agent()
         submitted = await rig.submit(retry=RetryPolicy(max_attempts=1))
         await settle()

@@ -45,7 +45,7 @@ CHANGES: dict[str, Callable[[HttpNode], Any]] = {
 LOOKS = {
     "target", "feed", "selftest", "task", "explain", "plan", "alert", "preview",
     "handover", "alert_history", "silences", "rules", "audit", "verify_audit",
-    "tokens", "roles", "logs", "posted", "topics", "inboxes", "peek", "dead_letters",
+    "tokens", "roles", "namespaces", "logs", "posted", "topics", "inboxes", "peek", "dead_letters",
     "query_range", "glance", "close",
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ async def record(path: Path) -> tuple[Tape, Replay]:
         recorded=Recorded(
             tasks=tuple(whole_task(one) for one in tasks()),
             silences=alarms.SILENCES,
+            namespaces=alarms.NAMESPACES,
             series=figures.RECORDED,
         ),
     )
@@ -45,6 +46,7 @@ async def record(path: Path) -> tuple[Tape, Replay]:
     assert heard == list(TOLD)
     await node.task(tasks()[0].id)
     await node.silences()
+    await node.namespaces()
     await node.cancel(tasks()[0].id)
     assert node.target == TARGET
     tape.close()
@@ -93,6 +95,7 @@ async def test_it_is_told_again_without_secrets_and_answers_as_then(
     assert lost.why == "connection refused"
     assert (await node.task(tasks()[0].id)).id == tasks()[0].id
     assert tuple(await node.silences()) == alarms.SILENCES
+    assert tuple(await node.namespaces()) == alarms.NAMESPACES
     assert await node.rules() == ()
     with pytest.raises(NotFound):
         await node.task(TaskId("another"))

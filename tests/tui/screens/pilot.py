@@ -39,7 +39,7 @@ BEAT_S = 0.1
 PATIENCE_S = 10.0
 _BY_KEYS = frozenset(("go", "detail", "default", "deed"))
 """Groups of work that a key begins and that ends by itself."""
-_NAMES = {
+NAMES = {
     "!": "exclamation_mark", ":": "colon", "^": "circumflex_accent", "-": "minus", "+": "plus",
     "[": "left_square_bracket", "]": "right_square_bracket",
     " ": "space", "/": "slash", ".": "full_stop", "(": "left_parenthesis", "@": "at",
@@ -47,6 +47,11 @@ _NAMES = {
     '"': "quotation_mark", "_": "underscore", "$": "dollar_sign",
     "?": "question_mark", ",": "comma", "<": "less_than_sign", ">": "greater_than_sign",
 }  # fmt: skip
+
+
+def key_of(key: str) -> str:
+    """Textual's name of a key that a test may name by its character."""
+    return key if len(key) != 1 or key.isalnum() else NAMES[key]
 
 
 class Stage:
@@ -159,6 +164,7 @@ class Stage:
                     audit=alarms.AUDIT,
                     tokens=alarms.TOKENS,
                     roles=alarms.ROLES,
+                    namespaces=alarms.NAMESPACES,
                     logs=traffic.LOGS,
                     posted=traffic.POSTED,
                     dead=traffic.DEAD,
@@ -224,10 +230,10 @@ class Hand:
             await self.pilot.pause(0)
 
     def _send(self, key: str) -> None:
-        name = key if len(key) > 1 or key.isalnum() else _NAMES[key]
+        name = key_of(key)
         driver = self.app._driver
         assert driver is not None
-        printed = {known: char for char, known in _NAMES.items()}
+        printed = {known: char for char, known in NAMES.items()}
         char = name if len(name) == 1 else printed.get(name)
         event = Key(name, char)
         event.set_sender(self.app)

@@ -25,6 +25,21 @@ async def test_tokens_and_roles_are_tabs_of_the_audit(tmp_path: Path) -> None:
         await hand.until_seen("team-a.>")
 
 
+async def test_namespaces_show_what_is_left_the_least_first(tmp_path: Path) -> None:
+    async with Stage(home=tmp_path).open() as hand:
+        await hand.press(":", *"namespaces", "enter")
+        await hand.until(lambda: len(hand.rows()) == 3)
+        await hand.until_seen("team-b", "spent", "1,760,000", "12%", "50 agents")
+        await hand.press("enter")
+        await hand.until_seen("1,000 each month", "nexa namespace set team-b")
+        await hand.press("escape", "j", "enter")
+        await hand.until_seen("200,000 each day", "low", "wc-1", "25.0 each day")
+        await hand.press("escape", "exclamation_mark")  # only what is wrong
+        await hand.until(lambda: len(hand.rows()) == 2)
+        await hand.press("exclamation_mark", "]")
+        await hand.until(lambda: hand.dashboard.view.place == "audit")
+
+
 async def test_a_token_is_revoked_once_the_person_has_said_so(tmp_path: Path) -> None:
     async with Stage(ADMIN, home=tmp_path).open() as hand:
         await hand.press("9", "]")

@@ -53,7 +53,7 @@ async def test_a_cluster_is_turned_to_by_its_name(tmp_path: Path) -> None:
     known(tmp_path, "staging")
     stage = Stage(home=tmp_path)
     async with stage.open() as hand:
-        stage.console.action_do("cluster-use")
+        await hand.press(":", *"context use", "enter")
         await hand.until_told("name a context")
         stage.console._deeds.do("cluster-use", "staging")
         await hand.until(lambda: stage.node.target.name == "staging")

@@ -463,7 +463,7 @@ async def test_without_a_node_there_is_a_way_on(tmp_path: Path) -> None:
         await hand.press("3")
         await hand.until_seen("Nothing is known yet.")
         await hand.press("X")
-        await hand.until_told("choose a task first")
+        await hand.until_told("not now, there is no node; :attach chooses one")
 
 
 async def test_without_a_node_d_is_the_demo(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 from nexa_node.contract.agents import AgentMetrics, Capability
 from nexa_node.contract.ids import AgentId
-from nexa_node.contract.tasks import Attempt, Considered, Explanation
+from nexa_node.contract.tasks import Attempt, Budget, Considered, Explanation, Usage
 from nexa_tui.state.detail import (
     Field,
     Heading,
@@ -64,6 +64,19 @@ def test_a_finished_task_shows_result_and_every_attempt() -> None:
     assert '"words": 2' in shown
     assert "1: wc-1 on alpha at 11:59:00, 1m00s, agent_lost: no word for 30 s" in shown
     assert "2: wc-1 on alpha at 11:59:00, 1m00s, running" in shown
+
+
+def test_a_task_shows_what_it_used_of_its_budget() -> None:
+    used = Usage(model="maker/[m]", input_tokens=900, output_tokens=200, cost_usd=0.25)
+    budget = Budget(tokens=1000, cost_usd=1.0)
+    shown = text(task_lines(task(usage=used, budget=budget), LOOK))
+    unlimited = text(task_lines(task(usage=used), LOOK))
+
+    assert "tokens: 1,100 of 1,000" in shown
+    assert "cost: 0.2500 of 1.0000 USD" in shown
+    assert "tokens: 1,100\n" in unlimited
+    assert "cost: 0.2500 USD" in unlimited
+    assert "tokens" not in text(task_lines(task(), LOOK))
 
 
 def test_a_failed_task_shows_its_error_before_its_data() -> None:

@@ -8,6 +8,7 @@ from nexa_tui.state.overview import (
     affected,
     agent_figures,
     countdown,
+    figures,
     flow_lines,
     headline,
     series,
@@ -208,3 +209,20 @@ def test_more_alerts_than_fit_are_counted() -> None:
     told = words(verdict_lines(live(alerts=many), AT, width=100, lines=10))
 
     assert "and 5 more alerts; 6 shows them" in told[-1]
+
+
+def test_where_there_is_little_room_whole_figures_are_left_out() -> None:
+    counts = TaskCounts(running=12, pending=340, dead_lettered=3)
+    state = live(counts=counts, history=(sample(task_p50_ms=1200.0),))
+
+    def said(room: int) -> str:
+        return "".join(text for text, _ in figures(state, room=room))
+
+    whole = "1 agents  12 running  340 waiting  3 dead letters  p50 1.20 s"
+    assert said(80) == whole
+    for room in range(len(whole)):
+        shown = said(room)
+        assert len(shown) <= room
+        assert set(shown.split("  ")) <= {*whole.split("  "), ""}
+    assert said(26) == "3 dead letters"
+    assert said(28) == "340 waiting  3 dead letters"

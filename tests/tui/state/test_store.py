@@ -180,3 +180,34 @@ def test_a_snapshot_lists_tasks_oldest_first_inside() -> None:
     )
 
     assert list(state.tasks) == [TaskId("old"), TaskId("new")]
+
+
+def test_an_agents_slots_follow_its_tasks_before_its_record_comes() -> None:
+    idle = agent(slots=2, inflight=0, state="idle")
+    state = apply(ClusterState(), snapshot(agents=(idle,), tasks=()), at=100.0)
+
+    def told(task_id: str, status: str, *, seq: int) -> ClusterState:
+        task = summary(task_id, status=status, agent=idle.id)
+        counts = TaskCounts()
+        frame = TaskChanged(seq=seq, time=NOW, task=task, counts=counts)
+        return apply(state, frame, at=101.0)
+
+    seen: list[tuple[int, str]] = []
+    steps = [("a", "assigned"), ("a", "running"), ("b", "running"), ("a", "completed"),
+             ("a", "completed"), ("b", "failed")]  # fmt: skip
+    for seq, (task_id, status) in enumerate(steps, 1):
+        state = told(task_id, status, seq=seq)
+        now = state.agents[idle.id]
+        seen.append((now.inflight, now.state))
+
+    assert seen == [(1, "active"), (1, "active"), (2, "busy"), (1, "active"),
+                    (1, "active"), (0, "idle")]  # fmt: skip
+
+
+def test_what_somebody_set_stays_while_an_agent_works() -> None:
+    drained = agent(slots=2, inflight=0, state="draining")
+    begun = apply(ClusterState(), snapshot(agents=(drained,), tasks=()), at=100.0)
+    task = summary("a", status="running", agent=drained.id)
+    frame = TaskChanged(seq=1, time=NOW, task=task, counts=TaskCounts())
+
+    assert apply(begun, frame, at=101.0).agents[drained.id].state == "draining"

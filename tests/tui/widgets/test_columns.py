@@ -56,3 +56,13 @@ def test_a_cut_is_told_and_figures_stand_at_the_right() -> None:
     assert filled("12", 4, right=True) == "  12"
     assert filled("结", 4, right=True) == "  结"
     assert filled("abcdef", 4, mark="~") == "abc~"
+
+
+def test_what_differs_at_its_end_is_cut_in_the_middle() -> None:
+    first, second = (
+        filled(f"agent/default.words-{n}", 14, tail=True) for n in ("fast", "slow")
+    )
+
+    assert (first, second) == ("agent/…ds-fast", "agent/…ds-slow")
+    assert filled("agent/default.words", 6, tail=True) == "agent…"
+    assert filled("agent/x", 9, tail=True) == "agent/x  "

@@ -92,7 +92,8 @@ async def test_a_meter_has_label_bar_figure_and_note(stage: StageOf) -> None:
         meter.show(0.5, "load 0.82")
         await pilot.pause()
         (line,) = shown(meter)
-        assert line.split() == ["cpu", "■" * 15, "50%", "load", "0.82"]
+        bar = "■" * 8 + "∙" * 7
+        assert line.split() == ["cpu", bar, "50%", "load", "0.82"]
 
         meter.show(None, "load")
         assert "-" in shown(meter)[0]

@@ -319,7 +319,8 @@ def _hand_out(it: Rig) -> None:
 
 
 def _spend(it: Rig) -> None:
-    it.finish(usage=Usage(model="maker/model", input_tokens=3, cost_usd=0.5))
+    used = Usage(model="maker/model", input_tokens=3, cost_usd=0.5)
+    it.tasks.spent(builders.task(), AgentId("wc-1"), used)
 
 
 def _fail_check(it: Rig) -> None:

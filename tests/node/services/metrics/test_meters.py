@@ -11,6 +11,7 @@ from nexa_node.contract.errors import (
 )
 from nexa_node.contract.ids import DEFAULT_NAMESPACE, AgentId
 from nexa_node.contract.messages import Address, NewMessage
+from nexa_node.contract.tasks import Redrive, RetryPolicy
 from nexa_node.core.exposition import Buckets, Counter, Family, Histogram
 from nexa_node.core.history import TICK_MS
 from nexa_node.core.sampling import samples_of
@@ -18,7 +19,9 @@ from nexa_node.ports import InboxMessage, TopicMessage
 from nexa_node.services.metrics.keeping import Keeper
 from nexa_node.services.metrics.meters import destination_of, model_of
 from tests import builders
+from tests.fakes import settle
 from tests.node.services.metrics.moving import TO_AGENT, Rig
+from tests.rig import Rig as Services
 
 START = 1_760_000_400_000
 
@@ -161,3 +164,32 @@ def test_whose_series_were_forgotten_is_asked_for_its_numbers_again() -> None:
 
     later += TICK_MS
     assert near.hear(far.tick(later, far.measured((), later)), later)
+
+
+async def test_what_a_redriven_task_used_before_is_not_counted_again() -> None:
+    rig = Rig()
+    async with Services() as services:
+        services.ledger.on_write(rig.tasks.written)
+        services.ledger.on_spent(rig.tasks.spent)
+        worker = await services.agent()
+        one = await services.submit(retry=RetryPolicy(max_attempts=1))
+        await settle()
+        await worker.accept()
+        used = {"model": "maker/model", "input_tokens": 3, "cost_usd": 0.5}
+        first = {"id": one.id, "claim_epoch": 1, "usage": used}
+        await worker.call("task.progress", **first)
+        await worker.call("task.fail", **first)
+        await services.dead_letters.redrive(Redrive(ids=(one.id,)), by="token:op1")
+        await settle()
+        await worker.accept()
+        used = {"model": "other/model", "input_tokens": 4, "cost_usd": 0.25}
+        await worker.call("task.complete", id=one.id, claim_epoch=2, usage=used)
+        record = services.task(one.id)
+
+    tokens, cost = "nexa_llm_tokens_total", "nexa_llm_cost_usd_total"
+    assert value(rig, tokens, provider="maker", token_type="input") == 3
+    assert value(rig, tokens, provider="other", token_type="input") == 4
+    assert value(rig, cost, provider="maker") == 0.5
+    assert value(rig, cost, provider="other") == 0.25
+    assert record.usage is not None
+    assert record.usage.input_tokens == 7
