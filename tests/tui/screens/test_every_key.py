@@ -32,14 +32,13 @@ def pressed() -> Iterator[str]:
         for node in ast.walk(ast.parse(file.read_text())):
             named = node.func if isinstance(node, ast.Call) else None
             if isinstance(named, ast.Attribute) and named.attr == "press":
-                for part in ast.walk(node):
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        if (
-                            len(part.value) != 1
-                            or part.value.isalnum()
-                            or part.value in PRINTED
-                        ):
-                            yield key_of(part.value)
+                parts = [p for p in ast.walk(node) if isinstance(p, ast.Constant)]
+                texts = [p.value for p in parts if isinstance(p.value, str)]
+                yield from (
+                    key_of(text)
+                    for text in texts
+                    if len(text) != 1 or text.isalnum() or text in PRINTED
+                )
 
 
 def test_every_key_is_pressed_by_some_test() -> None:
@@ -86,7 +85,7 @@ EFFECTS = (
 )
 
 
-@pytest.mark.parametrize(("route", "key", "seen"), EFFECTS, ids=lambda one: str(one))
+@pytest.mark.parametrize(("route", "key", "seen"), EFFECTS, ids=str)
 async def test_a_second_key_does_what_the_first_does(
     tmp_path: Path, route: tuple[str, ...], key: str, seen: str
 ) -> None:
