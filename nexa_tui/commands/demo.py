@@ -7,6 +7,7 @@ it ends everything and removes the folder when this process is gone, however it 
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,9 @@ def _crew(
         yield crew
     finally:
         _end(crew)
+        if crew.returncode != -signal.SIGKILL:  # then nodes may still be at work there
+            # A crew whose node was killed ended before the console wrote its last.
+            shutil.rmtree(environ["NEXA_HOME"], ignore_errors=True)
 
 
 def _end(crew: subprocess.Popen[bytes]) -> None:

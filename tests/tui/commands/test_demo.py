@@ -1,7 +1,10 @@
 """The demo's nodes and its failover, against ports instead of nodes."""
 
+import argparse
 import itertools
 import random
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from nexa_node.contract.errors import NexaError, Unavailable
 from nexa_node.contract.nodes import Cluster, NodeStatus
 from nexa_tui.client.discovery import Target
-from nexa_tui.commands import demo_nodes
+from nexa_tui.commands import demo, demo_nodes
 from nexa_tui.commands.demo_failover import Failover, announcement
 from nexa_tui.commands.demo_nodes import Nodes
 from tests.builders import node_status
@@ -195,3 +198,18 @@ def test_demos_that_make_no_sense(
 
     assert said.code == 1
     assert told in said.err
+
+
+def test_what_the_console_writes_after_the_crews_end_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    options = argparse.Namespace(agents=1, scenario="calm", nodes=1)
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))
+    with demo._crew(  # pyright: ignore[reportPrivateUsage]  # the console in between needs a terminal
+        options, {"NEXA_HOME": str(home)}, watched=True
+    ) as crew:
+        crew.wait()
+        (home / "state").mkdir(parents=True)
+
+    assert not home.exists()
