@@ -6,7 +6,6 @@ the page, so that neither changes without the other.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import urllib.error
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import websockets
 
 from nexa_node.contract import errors
 from nexa_node.core.session import MISTAKES_LIMIT
@@ -533,26 +531,32 @@ async def update(peer: Peer, status: str | None = None) -> dict[str, Any]:
 async def test_more_frames_than_may_wait_close_the_one_that_does_not_read(
     tight: Outside,
 ) -> None:
+    """Frames it did not ask for: its own questions are not read on meanwhile."""
     page("when 1,000 frames or 4 MiB wait for it")
     outside = tight.spoken(JSON)
-    async with outside.agent("near") as near, outside.opened() as slow:
+    async with (
+        outside.agent("works", "job") as works,
+        outside.agent("near") as near,
+        outside.opened() as slow,
+    ):
         welcome = (await slow.hello("slow", namespace=outside.namespace))["result"]
-        task = (await slow.ok("task.submit", type="wc", data="x" * 200_000))["id"]
+        large = (await slow.ok("task.submit", type="wc", data="x" * 200_000))["id"]
+        task = (await works.ok("task.submit", type="job"))["id"]
+        claim = await works.accept()
+        await slow.ok("task.watch", id=task)
         here = await asyncio.to_thread(connections, outside)
         slow.socket.transport.pause_reading()
-
-        def is_closed() -> bool:
-            return connections(outside) < here
-
         for _ in range(60):  # what the kernel takes is not waited for
-            await slow.ask("task.get", id=task)
-        for _ in range(1000):
-            with contextlib.suppress(websockets.ConnectionClosed):
-                await slow.ask("flow.credit", scope="tasks", n=1)
-        await asyncio.to_thread(until, is_closed, "it is closed")
+            await slow.ask("task.get", id=large)
+        for _ in range(20):
+            if await asyncio.to_thread(connections, outside) < here:
+                break
+            await in_batches(works, "task.progress", [{**claim, "partial": 1}] * 128)
+        await asyncio.to_thread(until, lambda: connections(outside) < here, "closed")
         await near.alive()
         slow.socket.transport.resume_reading()
         closed = await slow.closed()
+        await works.ok("task.complete", **claim, result=1)
 
     assert welcome["limits"]["outbound"] == 200
     assert closed == (
