@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from nexa_node.contract.errors import Invalid
 from nexa_tui.commands.output import Call, clean
+from nexa_tui.state.lookalikes import warnings
 
 _YES = frozenset(("y", "yes"))
 
@@ -29,6 +30,8 @@ def confirm(what: str, effects: Sequence[str], call: Call) -> None:
     call.err.write(call.paint(what, "bold") + "\n")
     for effect in effects:
         call.err.write(f"  {clean(effect, 300)}\n")
+    for line in warnings((what, *effects)):
+        call.err.write(call.paint(f"  {clean(line, 200)}", "warn") + "\n")
     call.err.write("Go on? [y/N] ")
     call.err.flush()
     if sys.stdin.readline().strip().lower() not in _YES:

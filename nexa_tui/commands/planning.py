@@ -20,6 +20,7 @@ from nexa_tui.commands.asking import confirm
 from nexa_tui.commands.output import Call, clean
 from nexa_tui.commands.reach import add_target_options, reach
 from nexa_tui.commands.records import checked_id
+from nexa_tui.state.lookalikes import warnings
 
 _WORDS_MAX = 400
 """A command with more characters is not told whole: what is cut off does not run."""
@@ -105,6 +106,8 @@ def tell_plan(
     call.line(clean(plan.what, 300), "bold")
     for effect in plan.effects:
         call.line(f"  {clean(effect, 300)}")
+    for line in warnings((plan.what, *plan.effects)):
+        call.line(f"  {clean(line, 200)}", "warn")
     figures = ", ".join(
         f"{number:,} {name.removesuffix('s') if number == 1 else name}"
         for name, number in plan.counts.items()

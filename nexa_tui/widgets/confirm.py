@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from nexa_tui.state.lookalikes import warnings
 from nexa_tui.state.text import clean
 from nexa_tui.widgets.untrusted import untrusted
 
@@ -104,6 +105,8 @@ class Confirm(ModalScreen[bool]):
             yield Static(untrusted(self._target, 200), id="confirm-target")
             for effect in self._effects:
                 yield Static(untrusted(effect, 400), classes="confirm-effect")
+            for line in warnings((self._target, *self._effects)):
+                yield Static(untrusted(line, 200), classes="confirm-alike")
             if self._type_name is not None:
                 words = f"Type {clean(self._type_name, 60)} to go on:"
                 yield Static(Content(words), classes="confirm-type")

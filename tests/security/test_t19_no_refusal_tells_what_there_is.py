@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nexa_node.core import access
 from nexa_node.core.access import make_token
 from tests.security.played import Played, played
 
@@ -39,6 +40,29 @@ def test_a_wrong_secret_is_answered_as_an_unknown_id(node: Played, whose: str) -
 
     assert wrong == unknown
     assert wrong[0] == 401
+
+
+@pytest.mark.parametrize("whose", ["admin", "viewer", "expired", "custom", None])
+def test_the_same_work_is_done_whatever_is_wrong(
+    node: Played, whose: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time by its cause: as many comparisons, of as many bytes. A clock would be noise."""
+    done: list[tuple[int, int]] = []
+    real = access.hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        done.append((len(one), len(other)))
+        return real(one, other)
+
+    monkeypatch.setattr(access.hmac, "compare_digest", counted)
+    text = (
+        make_token(b"\x09" * 40).text
+        if whose is None
+        else with_another_secret(node.tokens[whose])
+    )
+
+    assert said(node, text)[0] in {401, 429}
+    assert done == [(64, 64), (64, 64)]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,25 @@ async def test_segments_are_begun_and_retired_and_what_is_left_verifies(
     assert (await files.verify(())).status == "ok"
 
 
+async def test_segments_older_than_the_retention_go_and_younger_ones_stay(
+    tmp_path: Path,
+) -> None:
+    files = AuditFiles(tmp_path / "audit", segment_bytes=1500)
+    await add(files, await files.open(CHAIN), 20)
+    segments = sorted((tmp_path / "audit").iterdir())
+    kept_since = 1_000_000.0
+    for path, written in zip(segments[:3], (1, -2, -1), strict=True):
+        os.utime(path, (0, kept_since + written))
+
+    assert await files.retire(older_than=kept_since, more_than_bytes=10**9) == 0
+    # The first is young: what is behind it would be a hole if it went.
+
+    os.utime(segments[0], (0, kept_since - 3))
+    assert await files.retire(older_than=kept_since, more_than_bytes=10**9) == 3
+    assert sorted((tmp_path / "audit").iterdir()) == segments[3:]
+    assert (await files.verify(())).status == "ok"
+
+
 async def test_a_missing_segment_is_found(tmp_path: Path) -> None:
     files = AuditFiles(tmp_path / "audit", segment_bytes=1500)
     await add(files, await files.open(CHAIN), 20)
