@@ -26,6 +26,12 @@ START = "0" * 64
 TEXT_MAX = 500
 """Characters of any text in an entry: they are foreign."""
 FIELDS_MAX = 32
+BYTES_MAX = 4096
+"""Of what was, and of what is, in an entry; of more only plain values are kept."""
+SHORT_MAX = 60
+"""Characters of a text in what is too large."""
+CUT = "[cut]"
+_NAMES = frozenset(("id", "name"))
 _DOMAIN = b"nexa-audit-v1\0"
 _SECRET = ("token", "secret", "password", "key", "authorization", "credential")
 HIDDEN = "[hidden]"
@@ -57,19 +63,49 @@ def entry_of(**fields: Any) -> AuditEntry:
     return AuditEntry(**cut)
 
 
+def differing(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Leave out of two states of one thing what is the same in both, but its id."""
+    same = {
+        name
+        for name, value in before.items()
+        if name in after and after[name] == value and name not in _NAMES
+    }
+    return (
+        {name: value for name, value in before.items() if name not in same},
+        {name: value for name, value in after.items() if name not in same},
+    )
+
+
 def redacted(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Hide what is secret by its name, and cut what is long."""
-    found: dict[str, Any] = {}
-    for name, value in list(fields.items())[:FIELDS_MAX]:
-        if any(word in name.lower() for word in _SECRET) and not _is_id(name):
-            found[name] = HIDDEN
-        elif isinstance(value, str):
-            found[name] = _text(value)
-        elif isinstance(value, Mapping):
-            found[name] = redacted(cast("Mapping[str, Any]", value))
-        else:
-            found[name] = value
-    return found
+    found = {
+        _text(name): HIDDEN if _is_secret(name, value) else _short(value)
+        for name, value in list(fields.items())[:FIELDS_MAX]
+    }
+    if len(_canonical(found)) <= BYTES_MAX:
+        return found
+    plain = (str, int, float, bool, type(None))
+    return {
+        name[:SHORT_MAX]: _shorter(value) if isinstance(value, plain) else CUT
+        for name, value in found.items()
+    }
+
+
+def _shorter(value: object) -> object:
+    return value[:SHORT_MAX] if isinstance(value, str) else value
+
+
+def _short(value: object) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return redacted(cast("Mapping[str, Any]", value))
+    if isinstance(value, list | tuple):
+        items = cast("list[object]", value)
+        return [_short(item) for item in items[:FIELDS_MAX]]
+    return value
 
 
 class Verifier:
@@ -195,5 +231,12 @@ def _escaped(found: re.Match[str]) -> str:
     )
 
 
+def _is_secret(name: str, value: object) -> bool:
+    """By its name; a number is none: `tokens` may be a budget."""
+    if isinstance(value, int | float | None):
+        return False
+    return any(word in name.lower() for word in _SECRET) and not _is_id(name)
+
+
 def _is_id(name: str) -> bool:
-    return name.endswith(("_id", "id")) or name in {"key_count", "keys"}
+    return name.endswith(("_id", "id")) or name in {"key_count", "keys", "public_key"}

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexa_node.adapters.asgi.agent_socket import AgentSocket
 from nexa_node.adapters.asgi.answering import answer
-from nexa_node.adapters.asgi.auditing import Ledger
+from nexa_node.adapters.asgi.auditing import Ledger, look_by
 from nexa_node.adapters.asgi.auth import WEBSOCKET, Gate, address_of, caller_of
 from nexa_node.adapters.asgi.console_socket import ConsoleSocket
 from nexa_node.adapters.asgi.openapi import document
@@ -134,17 +134,17 @@ class _Resource:
         operation = self._by_method.get(method)
         if operation is None:
             raise unknown_method(method, sorted(self._by_method))
-        ask = functools.partial(self._ask, operation, scope, receive)
+        read = functools.partial(self._read, operation, scope, receive)
+        do = functools.partial(self._do, operation, scope)
         if self._ledger is None:
-            returned = await ask()
+            returned = await do(await read())
         else:
-            returned = await self._ledger.around(operation, scope, ask)
+            returned = await self._ledger.around(operation, scope, read, do)
         await answer(operation, returned, scope, receive, send)
 
-    async def _ask(
+    async def _read(
         self, operation: Operation, scope: Scope, receive: Receive
-    ) -> Returned:
-        assert operation.handler is not None
+    ) -> Call[Any, Any]:
         query = Query() if operation.form else read_query(scope, operation.query)
         key = None
         if operation.idempotent or operation.repeatable:
@@ -156,7 +156,7 @@ class _Resource:
             body = await read_form(scope, receive, self._policy)
         elif operation.uploads:
             body = read_chunks(receive, self._policy)
-        call = Call(
+        return Call(
             api=self._api,
             caller=caller_of(scope),
             path=scope["path_params"],
@@ -169,6 +169,12 @@ class _Resource:
             if_match=header_of(scope, b"if-match"),
             if_none_match=header_of(scope, b"if-none-match"),
         )
+
+    async def _do(
+        self, operation: Operation, scope: Scope, call: Call[Any, Any]
+    ) -> Returned:
+        assert operation.handler is not None
+        key, body = call.idempotency_key, call.body
         do = functools.partial(planned, operation, call, operation.handler)
         if key is None or not _may(call, operation):
             return await do()
@@ -181,7 +187,7 @@ class _Resource:
 
 
 def _routes(api: NodeApi, policy: HttpPolicy, auditor: Auditor | None) -> Router:
-    ledger = None if auditor is None else Ledger(auditor)
+    ledger = None if auditor is None else Ledger(auditor, look_by(OPERATIONS))
     rest = [one for one in OPERATIONS if not one.websocket]
     by_path = groupby(sorted(rest, key=_path), key=_path)
     repeats = Repeats()

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import given, strategies as st
 
 from nexa_node.contract.audit import AuditEntry, AuditRecord, Checkpoint
 from nexa_node.core.audit import (
+    CUT,
     HIDDEN,
     START,
     TEXT_MAX,
     Verifier,
     chained,
+    differing,
     entry_of,
     is_signed,
     line,
@@ -175,3 +178,59 @@ def test_a_checkpoint_is_signed_over_all_that_it_says() -> None:
     assert is_signed(good)
     assert not is_signed(msgspec.structs.replace(good, seq=4))
     assert not is_signed(msgspec.structs.replace(good, signature="!"))
+
+
+def test_secrets_in_lists_are_hidden_and_numbers_are_none() -> None:
+    told = redacted(
+        {
+            "receivers": [{"name": "ops", "secret": "s"}, {"password": ["p"]}],
+            "tokens": 1000,
+            "token": None,
+            "public_key": "abc",
+        }
+    )
+
+    assert told == {
+        "receivers": [{"name": "ops", "secret": HIDDEN}, {"password": HIDDEN}],
+        "tokens": 1000,
+        "token": None,
+        "public_key": "abc",
+    }
+
+
+def test_of_what_is_large_only_plain_values_are_kept() -> None:
+    told = redacted({"name": "a", "count": 3, "many": [{"x": "y" * 400}] * 32})
+
+    assert told == {"name": "a", "count": 3, "many": CUT}
+
+
+def test_what_is_the_same_before_and_after_is_left_out() -> None:
+    was = {"id": "a", "state": "up", "version": 1, "gone": True}
+    now = {"id": "a", "state": "draining", "version": 1, "new": 2}
+
+    assert differing(was, now) == (
+        {"id": "a", "state": "up", "gone": True},
+        {"id": "a", "state": "draining", "new": 2},
+    )
+    assert differing({}, now) == ({}, now)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=12),
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
+            lambda deeper: (
+                st.lists(deeper) | st.dictionaries(st.text(max_size=12), deeper)
+            ),
+        ),
+    )
+)
+def test_any_state_makes_a_record_of_bounded_size(state: dict[str, Any]) -> None:
+    entry = entry_of(time=NOW, event="x", actor="a", before=state, after=state)
+    text = line(chained("a/1", 1, START, entry))
+
+    assert msgspec.json.decode(text)["entry"]["before"] == msgspec.to_builtins(
+        entry.before
+    )
+    assert len(text) < 60_000

@@ -9,8 +9,11 @@ from nexa_node.adapters.asgi import audit_examples, examples
 from nexa_node.contract.audit import AuditRecord, AuditVerdict
 from nexa_node.contract.errors import Forbidden, NotFound, Unavailable
 from nexa_node.contract.rest import Page
+from nexa_node.core.audit import entry_of
+from tests.builders import NOW
 from tests.node.adapters.asgi.fake_node import VIEWER, FakeNode, Port, headers, opened
 
+KNOWN = examples.TOKENS.items[0].id
 DRAIN = f"/v1/nodes/{examples.NODE.name}/drain"
 
 
@@ -72,7 +75,8 @@ async def test_a_change_is_written_down_before_and_after() -> None:
 
     assert answer.is_success
     assert [one["outcome"] for one in pen.told] == ["begun", "done"]
-    assert pen.told[0] | {"outcome": ""} == pen.told[1] | {"outcome": ""}
+    state = {"outcome": "", "before": {}, "after": {}}
+    assert pen.told[0] | state == pen.told[1] | state
     assert pen.told[0]["resource"] == f"POST {DRAIN}"
     assert pen.told[0]["request"] == "r-1"
     assert pen.told[0]["address"] == "127.0.0.1"
@@ -126,7 +130,7 @@ async def test_a_body_that_is_none_is_a_failed_change() -> None:
     async with opened(auditor=pen) as port:
         await port.http.post("/v1/tokens", content=b"{", headers={})
 
-    assert [one["outcome"] for one in pen.told] == ["begun", "failed"]
+    assert [one["outcome"] for one in pen.told] == ["failed"]
 
 
 async def test_a_token_that_is_refused_is_noted_without_it() -> None:
@@ -136,3 +140,51 @@ async def test_a_token_that_is_refused_is_noted_without_it() -> None:
 
     assert pen.outcomes() == [("authn_login_fail", "denied")]
     assert "nxa_stolen" not in str(pen.told)
+
+
+async def test_it_says_what_is_wanted_what_was_and_what_is() -> None:
+    pen = Pen()
+    wanted = {"name": "team-a", "limits": {"agents": 7}}
+    async with opened(auditor=pen) as port:
+        answer = await port.http.post("/v1/namespaces", json=wanted)
+        was = (await port.http.get("/v1/namespaces")).json()["items"][0]
+
+    assert answer.is_success, answer.text
+    begun, done = pen.told
+    assert begun["after"]["limits"]["agents"] == 7
+    assert was["name"] == "team-a"
+    assert done["before"]["agents"] == was["agents"]
+    assert done["after"]["limits"] == answer.json()["limits"]
+
+
+async def test_who_may_not_read_changes_and_the_record_says_less() -> None:
+    class Blind(FakeNode):
+        def namespaces(self, *_: Any, **__: Any) -> Any:
+            raise Forbidden("may not look")
+
+    pen = Pen()
+    async with opened(Blind(), auditor=pen) as port:
+        await port.http.post("/v1/namespaces", json={"name": "team-a"})
+
+    assert pen.outcomes() == [
+        ("namespaces:write", "begun"),
+        ("namespaces:write", "done"),
+    ]
+    assert pen.told[-1]["before"] == {}
+    assert pen.told[-1]["after"]
+
+
+async def test_a_revoked_token_is_told_as_it_was_and_a_new_one_without_its_secret() -> (
+    None
+):
+    pen = Pen()
+    async with opened(auditor=pen) as port:
+        made = await port.http.post("/v1/tokens", json={"role": "viewer"})
+        await port.http.delete(f"/v1/tokens/{KNOWN}")
+
+    revoked = pen.told[-1]
+    assert revoked["before"]["id"] == KNOWN
+    assert "role" in revoked["before"]
+    entry = entry_of(time=NOW, **pen.told[1])
+    assert entry.after["token"] == "[hidden]"
+    assert made.json()["token"] not in str(entry)
